@@ -1,0 +1,1 @@
+//! The placement problem, its solver and its certificate.

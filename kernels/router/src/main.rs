@@ -1,0 +1,3 @@
+//! `parkade-router`: the KServe v2 front door.
+
+fn main() {}

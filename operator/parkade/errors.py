@@ -1,0 +1,60 @@
+"""The one tree of errors; every message says what is wrong, where, and how to mend it.
+
+    ParkadeError
+    ├── InvalidInput          what a user wrote cannot be used; exit code 2
+    │   ├── InvalidManifest   a manifest breaks a rule of `api`
+    │   └── InvalidProblem    a problem file breaks the format of `docs/placement.md`
+    ├── Unavailable           something Parkade talks to does not answer; worth another try
+    │   ├── ClusterUnavailable
+    │   ├── TritonUnavailable
+    │   └── SourceUnavailable
+    ├── ModelRejected         a server or a car will not load the model; the same bytes will fail again
+    ├── DigestMismatch        the bytes fetched are not the bytes named
+    └── LocalPlaneError       the local control plane cannot be built, started or stopped
+
+Infeasible problems, missed SLOs and refusals are not errors: they are a Reason and a sentence in a value.
+"""
+
+
+class ParkadeError(Exception):
+    """Base of every error that Parkade raises on purpose."""
+
+
+class InvalidInput(ParkadeError):
+    """What a user wrote cannot be used as it stands."""
+
+
+class InvalidManifest(InvalidInput):
+    """A manifest breaks a rule of its kind; the message names the field and the remedy."""
+
+
+class InvalidProblem(InvalidInput):
+    """A problem file breaks the format; the message names the entry and the remedy."""
+
+
+class Unavailable(ParkadeError):
+    """A peer does not answer; the same call may succeed later."""
+
+
+class ClusterUnavailable(Unavailable):
+    """The API server does not answer or refuses the connection."""
+
+
+class TritonUnavailable(Unavailable):
+    """A Triton server does not answer."""
+
+
+class SourceUnavailable(Unavailable):
+    """A model source does not answer or does not exist."""
+
+
+class ModelRejected(ParkadeError):
+    """The runtime refuses the model; trying the same bytes again will not help."""
+
+
+class DigestMismatch(ParkadeError):
+    """The bytes fetched have another sha256 than the manifest names."""
+
+
+class LocalPlaneError(ParkadeError):
+    """The local control plane could not be built, started or stopped."""

@@ -1,0 +1,94 @@
+"""What an operator of Parkade may set: two frozen objects, read once and passed as arguments."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from parkade.errors import InvalidInput
+
+RoundTrip = tuple[float, float]
+"""p50 and p99 of a network round trip in seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Economics:
+    """Constants of the planning problem that no manifest gives; see `docs/placement.md` for each formula."""
+
+    short_cost_factor: float = 10.0
+    """A rate cover's shortfall costs (1 + priority/100) * this * the dearest arc's full cost per request/s."""
+    structure_cost_factor: float = 0.5
+    """minReplicas, spread and departure covers: this share of the rate cover's shortfall cost, per unit."""
+    late_cost_factor: float = 3.0
+    """A late arc adds this * the cheapest on-time cost per request/s."""
+    late_utilisation: float = 0.9
+    """Utilisation of an arc that cannot meet the target."""
+    departure_quantile: float = 0.001
+    """epsilon: share of moments in which more vehicles may leave than departure covers foresee."""
+    wear_per_compute_hour: float = 0.01
+    """$ per compute-hour of an Asleep or Awake car; 0 when Charging."""
+    egress_per_gb: float = 0.05
+    """$ per GB of answers leaving the datacenter."""
+    new_replica_stay_hours: float = 1.0
+    """Expected stay over which the cost of a move is spread."""
+    churn_percent: int = 20
+    """New replicas allowed per churn window, percent of those running; the first placements are free."""
+    churn_window: float = 600.0
+    """Seconds."""
+    region_round_trip: RoundTrip = (0.008, 0.015)
+    """Within a region, when `Region.spec.latency` does not say."""
+    link_round_trip: Mapping[str, RoundTrip] = field(
+        default_factory=lambda: {
+            "Ethernet": (0.012, 0.025),
+            "WiFi": (0.018, 0.060),
+            "Starlink": (0.045, 0.110),
+            "Cellular": (0.075, 0.330),
+        }
+    )
+    """Offline round trips by link; observed values replace them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How this operator process runs; environment variables `PARKADE_<NAME>`."""
+
+    namespace: str = "parkade-system"
+    """Where the Lease, the settings ConfigMap and the ConfigMaps and Secrets of cluster-scoped kinds live."""
+    identity: str = ""
+    """This replica's name in the Lease; default: host name and process id."""
+    model_store: str = "file:///var/lib/parkade/models"
+    """fsspec URL of the store in which artifacts are staged by digest; carlet serves the same store."""
+    status_url: Literal["Service", "Router"] = "Service"
+    """What `status.url` names: the workload's Service, or the router's own address where no kube-proxy runs."""
+    kube_qps: float = 50.0
+    """Requests a second that the Kubernetes client may send."""
+    kube_burst: int = 100
+    metrics_port: int = 9464
+    health_port: int = 9465
+    resync: float = 10.0
+    """Seconds after which the cycle runs though nothing woke it; it notices a Triton that was restarted."""
+    lease_seconds: float = 15.0
+    """A standby takes over this long after the leader's last renewal."""
+    economics: Economics = Economics()
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
+        """Read `PARKADE_<NAME>` variables; unknown ones and unreadable values are refused with a sentence.
+
+        Raises:
+            InvalidInput: a variable is unknown or its value cannot be read.
+        """
+        defaults = cls()
+        chosen: dict[str, str | float | int] = {}
+        for variable, text in environment.items():
+            if not variable.startswith("PARKADE_"):
+                continue
+            name = variable.removeprefix("PARKADE_").lower()
+            if name == "economics" or name not in cls.__dataclass_fields__:
+                raise InvalidInput(f"{variable} is not a setting; see docs/settings.md for those that are")
+            try:
+                chosen[name] = type(getattr(defaults, name))(text)
+            except ValueError:
+                raise InvalidInput(f"{variable}={text!r} is not a number; unset it for the default") from None
+        if chosen.get("status_url", "Service") not in ("Service", "Router"):
+            raise InvalidInput("PARKADE_STATUS_URL must be Service or Router")
+        return cls(**chosen)  # type: ignore[arg-type]  # names and types were checked against the fields

@@ -1,0 +1,8 @@
+"""What is true at one instant: frozen, sorted, comparable. It reads nothing and decides nothing.
+
+`cluster` and `serving` gather the facts; everything after this room is a pure function of a `Snapshot`.
+"""
+
+from parkade.snapshot.snapshot import LoadedModel, PodFace, RouterAddress, Snapshot, StagedArtifact, TritonServer
+
+__all__ = ["LoadedModel", "PodFace", "RouterAddress", "Snapshot", "StagedArtifact", "TritonServer"]

@@ -1,0 +1,94 @@
+"""The frozen facts that one planning cycle decides on."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from parkade.api import GridEvent, InferenceWorkload, Region, TritonPool, VehicleCell, VehicleNodePool
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class LoadedModel:
+    """One model as a Triton server itself reports it."""
+
+    name: str
+    version: int
+    """Directory number in the model repository; derived from the digest."""
+    instances: int
+    ready: bool
+    failure: str = ""
+    """Why the server could not load it; empty unless loading failed."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class TritonServer:
+    """One server of a Triton pool, as probed."""
+
+    pool: str
+    http: str
+    """`host:port`."""
+    grpc: str
+    live: bool
+    models: tuple[LoadedModel, ...] = ()
+    failure: str = ""
+    """Why the probe failed; empty when live."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class StagedArtifact:
+    """The fate of one model artifact on its way into the store."""
+
+    sha256: str
+    source: str
+    state: Literal["Staged", "Fetching", "Failed"]
+    size: int = 0
+    """Bytes; 0 until staged."""
+    reason: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class PodFace:
+    """The Kubernetes face of one (workload, cell)."""
+
+    namespace: str
+    name: str
+    workload: str
+    """`namespace/name` of the workload."""
+    cell: str
+    terminating: bool
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class RouterAddress:
+    """Where a live router listens, from its Lease."""
+
+    id: str
+    http: str
+    grpc: str
+    cars: str
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything the cycle decides on; tuples are sorted by name, so that equal facts compare equal."""
+
+    now: datetime
+    """Aware, UTC."""
+    term: int
+    """Fencing term of the leader that read it."""
+    mode: Literal["Apply", "Observe"]
+    workloads: tuple[InferenceWorkload, ...]
+    regions: tuple[Region, ...]
+    triton_pools: tuple[TritonPool, ...]
+    vehicle_pools: tuple[VehicleNodePool, ...]
+    cells: tuple[VehicleCell, ...]
+    grid_events: tuple[GridEvent, ...] = ()
+    servers: tuple[TritonServer, ...] = ()
+    artifacts: tuple[StagedArtifact, ...] = ()
+    pods: tuple[PodFace, ...] = ()
+    routers: tuple[RouterAddress, ...] = ()
+    cordoned_cells: frozenset[str] = frozenset()
+    """Cells whose node is cordoned or being drained: they are to be emptied."""
+    price_series: tuple[tuple[str, str, str], ...] = ()
+    """(ConfigMap name, key, CSV text) of every series a Region names."""
