@@ -1,0 +1,33 @@
+"""The solution in names again: a Reason for each line, packed onto real cells and servers, and explained.
+
+The room changes nothing and orders nothing: `changes` compares a plan with the snapshot. The solver is an argument, so
+that the room stays pure: equal snapshots give byte-equal plans.
+"""
+
+from parkade.plan.plan import (
+    CellAssignment,
+    CellOrder,
+    Certificate,
+    CostSplit,
+    Expected,
+    Placement,
+    Plan,
+    ServedModel,
+    ServerOrder,
+    Shortfall,
+    WorkloadPlan,
+)
+
+__all__ = [
+    "CellAssignment",
+    "CellOrder",
+    "Certificate",
+    "CostSplit",
+    "Expected",
+    "Placement",
+    "Plan",
+    "ServedModel",
+    "ServerOrder",
+    "Shortfall",
+    "WorkloadPlan",
+]
