@@ -8,6 +8,7 @@
     │   ├── ClusterUnavailable
     │   ├── TritonUnavailable
     │   └── SourceUnavailable
+    ├── ClusterRefused        the API server refuses a request; the message is its own sentence
     ├── ModelRejected         a server or a car will not load the model; the same bytes will fail again
     ├── DigestMismatch        the bytes fetched are not the bytes named
     └── LocalPlaneError       the local control plane cannot be built, started or stopped
@@ -38,6 +39,25 @@ class Unavailable(ParkadeError):
 
 class ClusterUnavailable(Unavailable):
     """The API server does not answer or refuses the connection."""
+
+
+class ClusterRefused(ParkadeError):
+    """The API server refuses a request; the same request will be refused again."""
+
+    def __init__(self, message: str, *, status: int, reason: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+        self.reason = reason
+
+    @property
+    def not_found(self) -> bool:
+        """The object, or its kind, is not there."""
+        return self.status == 404
+
+    @property
+    def already_exists(self) -> bool:
+        """The name is taken."""
+        return self.status == 409 and self.reason == "AlreadyExists"
 
 
 class TritonUnavailable(Unavailable):

@@ -1,0 +1,56 @@
+# Every target sets up what it needs; `make help` lists them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/parkade
+# uv from PATH, else one of our own in the cache, installed from PyPI.
+UV := $(or $(shell command -v uv 2>/dev/null),$(CACHE)/uv/bin/uv)
+RUN := $(UV) run --no-sync
+CARGO := cargo
+GO := go
+
+.PHONY: help setup demo test test-fast test-cluster e2e lint format crds chart clean
+
+help: ## List the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+$(CACHE)/uv/bin/uv:
+	@echo "installing uv into $(CACHE)/uv"
+	@python3 -m venv $(CACHE)/uv && $(CACHE)/uv/bin/pip install -q uv
+
+setup: $(if $(filter $(CACHE)%,$(UV)),$(UV)) ## Python environment with the compiled kernel
+	@$(UV) sync --quiet --all-extras --locked
+
+demo: setup ## Show the whole product on this machine (about 3 minutes, cold 20)
+	@$(RUN) python e2e/demo/run.py $(ARGS)
+
+test: lint test-fast test-rust test-go test-cluster ## Everything that must be green
+
+test-fast: setup ## Pure Python tests, under two minutes
+	@$(RUN) pytest -q -m "not cluster and not triton"
+
+test-cluster: setup ## Tests against a real API server, Triton, NATS and router
+	@$(RUN) pytest -q -m "cluster or triton" --timeout 600
+
+test-rust: ## Rust tests
+	@cd kernels && $(CARGO) test --quiet --locked --workspace --exclude parkade-python
+
+test-go: setup ## Go tests, with a real nats-server
+	@cd operator/carlet && PARKADE_NATS_SERVER="$$($(RUN) python -m parkade.local.binaries nats-server)" $(GO) test ./...
+
+lint: setup ## Formatting, types, import contracts, clippy, go vet
+	@$(RUN) ruff format --check --quiet . && $(RUN) ruff check --quiet .
+	@$(RUN) mypy
+	@$(RUN) lint-imports --no-logo 2>/dev/null || $(RUN) lint-imports
+	@$(RUN) python -m mypy.stubtest parkade.solver._kernel
+	@cd kernels && $(CARGO) fmt --check && $(CARGO) clippy --quiet --locked --workspace --all-targets -- -D warnings
+	@cd operator/carlet && test -z "$$(gofmt -l .)" && $(GO) vet ./...
+
+format: setup ## Format everything
+	@$(RUN) ruff format . && $(RUN) ruff check --fix --quiet . ; cd kernels && $(CARGO) fmt ; cd ../operator/carlet && gofmt -w .
+
+crds: setup ## Generate crds/ and the chart's copy from the API models
+	@$(RUN) parkade crds
+
+clean: ## Stop the local plane and delete what was built in this checkout
+	@-$(RUN) parkade down --purge
+	@rm -rf .venv kernels/target operator/carlet/bin operator/parkade/solver/_kernel*.so

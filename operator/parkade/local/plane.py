@@ -1,0 +1,233 @@
+"""One directory, one plane: control plane, fleet link and Parkade's processes, started in order and awaited."""
+
+import json
+import shutil
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import httpx
+
+from parkade.errors import LocalPlaneError
+from parkade.local import binaries, ports
+from parkade.local.binaries import Say
+from parkade.local.controlplane import ControlPlane, write_kubeconfig
+from parkade.local.paths import source_root
+from parkade.local.pki import Authority, KeyPair
+from parkade.local.processes import LaunchSpec, ProcessTable
+
+PORTS: Final = (
+    "etcd", "etcd-peer", "apiserver", "controller-manager", "nats",
+    "router-http", "router-grpc", "router-cars", "router-metrics",
+    "carlet-models", "carlet-kubelet", "carlet-metrics", "operator-metrics", "operator-health",
+)  # fmt: skip
+NAMESPACE: Final = "parkade-system"
+READY_SECONDS: Final = 60.0
+"""A busy 2-core machine needs 3 to 10 s for the API server; past this something is wrong."""
+
+
+class Plane:
+    """A local plane kept in one directory; every command finds the same ports, keys and processes again."""
+
+    def __init__(self, directory: Path, say: Say = lambda _line: None) -> None:
+        self.directory = directory.resolve()
+        self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.data = self.directory / "data"
+        self.data.mkdir(exist_ok=True)
+        self.say = say
+        self.ports = self._ports()
+        self.authority = Authority(self.directory / "pki")
+        self.processes = ProcessTable(self.directory / "processes.json", self.directory / "logs")
+        self.kubeconfig = self.directory / "kubeconfig"
+        self.model_store = self.data / "models"
+        self.fleet = self.directory / "fleet"
+
+    @property
+    def control(self) -> ControlPlane:
+        """The upstream control plane's launch specs."""
+        return ControlPlane(self.ports, self.authority, self.data)
+
+    def start_control_plane(self) -> None:
+        """Start etcd, the API server and the controller manager; return when the API server is ready."""
+        names = ("etcd", "kube-apiserver", "kube-controller-manager")
+        programs = {name: binaries.upstream(name, self.say) for name in names}
+        admin = self.authority.issue("admin", common_name="parkade-admin", organisation="system:masters")
+        write_kubeconfig(self.kubeconfig, self.control.server, self.authority.certificate, admin)
+        self.ensure("etcd", self.control.etcd(programs["etcd"]))
+        self.ensure("kube-apiserver", self.control.apiserver(programs["kube-apiserver"]))
+        self.await_url("kube-apiserver", f"{self.control.server}/readyz", admin)
+        spec = self.control.controller_manager(programs["kube-controller-manager"])
+        self.ensure("kube-controller-manager", spec)
+
+    def use_current_cluster(self) -> None:
+        """Use the cluster of the caller's kubeconfig instead of an own control plane.
+
+        Raises:
+            LocalPlaneError: no cluster answers there.
+        """
+        kubectl = str(binaries.upstream("kubectl", self.say))
+        done = subprocess.run(
+            [kubectl, "config", "view", "--raw", "--minify", "--flatten"], capture_output=True, check=False
+        )
+        if done.returncode:
+            raise LocalPlaneError(f"no current cluster: {done.stderr.decode().strip()}; set KUBECONFIG")
+        self.kubeconfig.touch(mode=0o600)
+        self.kubeconfig.write_bytes(done.stdout)
+        self.kubectl("get", "--raw", "/readyz")
+
+    def install(self) -> None:
+        """Apply the custom resource definitions and the operator's namespace; wait until they are served."""
+        root = source_root()
+        if root is None:
+            raise LocalPlaneError("crds/ is read from Parkade's sources; run `parkade up` from a checkout")
+        self.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(root / "crds"))
+        namespace = json.dumps({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+        self.kubectl("apply", "--server-side", "-f", "-", stdin=namespace)
+        self.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(root / "crds"))
+
+    def start_link(self) -> None:
+        """Start nats-server with TLS and the fleet's decentralised credentials."""
+        server = binaries.upstream("nats-server", self.say)
+        pair = self.authority.issue("nats", common_name="nats")
+        self.carlet(
+            "fleet", "init", "--dir", str(self.fleet), "--nats-port", str(self.ports["nats"]),
+            "--jetstream-dir", str(self.data / "jetstream"), "--tls-cert", str(pair.certificate),
+            "--tls-key", str(pair.key), "--ca", str(self.authority.certificate),
+        )  # fmt: skip
+        self.ensure("nats-server", LaunchSpec((str(server), "-c", str(self.fleet / "nats.conf"))))
+
+    def start_parkade(self) -> None:
+        """Start router, carlet and operator, and return when each answers its readiness probe."""
+        self.model_store.mkdir(exist_ok=True)
+        self.ensure("router", self._router())
+        self.ensure("carlet", self._carlet())
+        self.ensure("operator", self._operator())
+        self.await_url("router", f"http://127.0.0.1:{self.ports['router-http']}/v2/health/live")
+        self.await_url("carlet", f"http://127.0.0.1:{self.ports['carlet-metrics']}/readyz")
+        self.await_url("operator", f"http://127.0.0.1:{self.ports['operator-health']}/readyz")
+
+    def enroll(self, fleet: str, vehicle: str) -> tuple[Path, KeyPair]:
+        """Give a vehicle its NATS credentials and its client certificate for routers."""
+        credentials = self.fleet / "vehicles" / f"{vehicle}.creds"
+        credentials.parent.mkdir(exist_ok=True, mode=0o700)
+        self.carlet(
+            "fleet", "enroll", "--dir", str(self.fleet), "--fleet", fleet, "--vehicle", vehicle,
+            "-o", str(credentials),
+        )  # fmt: skip
+        uri = f"parkade://vehicle/{fleet}/{vehicle}"
+        return credentials, self.authority.issue(f"vehicle-{vehicle}", common_name=vehicle, uris=(uri,))
+
+    def stop(self, *, purge: bool = False) -> list[str]:
+        """Stop everything started here, last first; with `purge` delete the directory too. Returns the names."""
+        running = [name for name in self.processes.names() if self.processes.is_running(name)]
+        for name in reversed(self.processes.names()):
+            self.processes.stop(name)
+        if purge:
+            shutil.rmtree(self.directory)
+        return running
+
+    def ensure(self, name: str, spec: LaunchSpec) -> None:
+        """Start a process unless it runs already."""
+        if not self.processes.is_running(name):
+            self.processes.start(name, spec)
+
+    def await_url(self, name: str, url: str, client: KeyPair | None = None) -> None:
+        """Wait until a process answers 200 at a URL.
+
+        Raises:
+            LocalPlaneError: it ended, or did not answer in time; with the last lines of its log.
+        """
+        context = ssl.create_default_context(cafile=str(self.authority.certificate))
+        if client is not None:
+            context.load_cert_chain(client.certificate, client.key)
+        with httpx.Client(verify=context, timeout=5.0, trust_env=False) as http:
+            self.await_condition(name, lambda: http.get(url).is_success, f"answer {url}")
+
+    def await_condition(self, name: str, holds: Callable[[], bool], what: str) -> None:
+        """Poll a condition of a process until it holds; transport errors count as not yet."""
+        deadline = time.monotonic() + READY_SECONDS
+        while time.monotonic() < deadline:
+            if not self.processes.is_running(name):
+                raise LocalPlaneError(f"{name} ended at once; its log says:\n{self.processes.log_tail(name)}")
+            with suppress(httpx.TransportError):
+                if holds():
+                    return
+            time.sleep(0.05)
+        tail = self.processes.log_tail(name)
+        raise LocalPlaneError(f"{name} did not {what} within {READY_SECONDS:g} s; its log says:\n{tail}")
+
+    def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
+        """Run kubectl against this plane and return what it printed.
+
+        Raises:
+            LocalPlaneError: kubectl refused, with its own sentence.
+        """
+        program = binaries.upstream("kubectl", self.say)
+        return self._run(program, "--kubeconfig", str(self.kubeconfig), *arguments, stdin=stdin)
+
+    def carlet(self, *arguments: str) -> str:
+        """Run a carlet subcommand that ends by itself."""
+        return self._run(binaries.carlet(self.say), *arguments)
+
+    def _run(self, program: Path, *arguments: str, stdin: str | None = None) -> str:
+        done = subprocess.run([program, *arguments], input=stdin, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise LocalPlaneError(f"{program.name} {' '.join(arguments)}: {done.stderr.strip()}")
+        return done.stdout
+
+    def _router(self) -> LaunchSpec:
+        pair = self.authority.issue("router", common_name="parkade-router")
+        listen = {name: f"127.0.0.1:{self.ports[f'router-{name}']}" for name in ("http", "grpc", "cars", "metrics")}
+        flags = [f"--{name}={address}" for name, address in listen.items()]
+        flags += [f"--kubeconfig={self.kubeconfig}", f"--namespace={NAMESPACE}", "--id=local"]
+        flags += [f"--ca={self.authority.certificate}", f"--cert={pair.certificate}", f"--key={pair.key}"]
+        flags.append(f"--access-log={self.directory / 'logs' / 'access.log'}")
+        return LaunchSpec((str(binaries.router(self.say)), *flags))
+
+    def _carlet(self) -> LaunchSpec:
+        pair = self.authority.issue("carlet", common_name="carlet")
+        models = f"127.0.0.1:{self.ports['carlet-models']}"
+        flags = {
+            "kubeconfig": self.kubeconfig, "namespace": NAMESPACE,
+            "nats": self.nats_url, "nats-creds": self.fleet / "carlet.creds",
+            "nats-ca": self.authority.certificate, "ca": self.authority.certificate,
+            "cert": pair.certificate, "key": pair.key,
+            "models-listen": models, "models-advertise": models, "model-store": self.model_store,
+            "kubelet-listen": f"127.0.0.1:{self.ports['carlet-kubelet']}", "kubelet-advertise": "127.0.0.1",
+            "url-key": self.directory / "pki" / "url.key",
+            "metrics": f"127.0.0.1:{self.ports['carlet-metrics']}",
+        }  # fmt: skip
+        return LaunchSpec(
+            (str(binaries.carlet(self.say)), "nodes", *(f"--{name}={value}" for name, value in flags.items()))
+        )
+
+    def _operator(self) -> LaunchSpec:
+        settings = {
+            "KUBECONFIG": str(self.kubeconfig),
+            "PARKADE_NAMESPACE": NAMESPACE,
+            "PARKADE_MODEL_STORE": self.model_store.as_uri(),
+            "PARKADE_STATUS_URL": "Router",
+            "PARKADE_METRICS_PORT": str(self.ports["operator-metrics"]),
+            "PARKADE_HEALTH_PORT": str(self.ports["operator-health"]),
+        }
+        return LaunchSpec((sys.executable, "-m", "parkade", "operator"), settings)
+
+    @property
+    def nats_url(self) -> str:
+        """Where vehicles and carlet find the fleet link."""
+        return f"tls://127.0.0.1:{self.ports['nats']}"
+
+    def _ports(self) -> dict[str, int]:
+        """The ports chosen at first start; kept, so that kubeconfigs stay true over restarts."""
+        file = self.directory / "ports.json"
+        kept: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
+        missing = [name for name in PORTS if name not in kept]
+        if missing:
+            kept |= dict(zip(missing, ports.choose(len(missing)), strict=True))
+            file.write_text(json.dumps(kept, indent=1))
+        return kept

@@ -1,0 +1,26 @@
+"""Fixtures that every room shares: one local control plane a test session."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from parkade.local.plane import Plane
+
+
+@pytest.fixture(scope="session")
+def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
+    """A running control plane with Parkade's CRDs and namespace; builds the servers when the cache is empty."""
+    plane = Plane(tmp_path_factory.mktemp("plane"), say=print)
+    try:
+        plane.start_control_plane()
+        plane.install()
+        yield plane
+    finally:
+        plane.stop()
+
+
+@pytest.fixture(scope="session")
+def repository_root() -> Path:
+    """The checkout under test."""
+    return Path(__file__).resolve().parents[1]

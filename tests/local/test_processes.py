@@ -1,0 +1,61 @@
+import json
+import sys
+
+import psutil
+import pytest
+
+from parkade.errors import LocalPlaneError
+from parkade.local.processes import LaunchSpec, ProcessTable
+
+SLEEPER = LaunchSpec((sys.executable, "-c", "import time; print('up', flush=True); time.sleep(60)"))
+
+
+@pytest.fixture
+def table(tmp_path):
+    table = ProcessTable(tmp_path / "processes.json", tmp_path / "logs")
+    yield table
+    for name in table.names():
+        table.stop(name)
+
+
+def test_a_later_command_finds_and_stops_what_an_earlier_one_started(table, tmp_path):
+    pid = table.start("sleeper", SLEEPER)
+    later = ProcessTable(tmp_path / "processes.json", tmp_path / "logs")
+    assert later.is_running("sleeper")
+    later.stop("sleeper")
+    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    assert later.names() == []
+
+
+def test_kill_keeps_the_record_and_restart_uses_it(table):
+    first = table.start("sleeper", SLEEPER)
+    table.kill("sleeper")
+    assert not table.is_running("sleeper")
+    assert table.restart("sleeper") != first
+    assert table.is_running("sleeper")
+
+
+def test_a_process_id_taken_by_another_program_is_not_ours(table, tmp_path):
+    table.start("sleeper", SLEEPER)
+    file = tmp_path / "processes.json"
+    table.kill("sleeper")
+    own = psutil.Process()
+    file.write_text(file.read_text().replace(f'"pid": {_recorded_pid(file)}', f'"pid": {own.pid}'))
+    assert not table.is_running("sleeper")
+    table.stop("sleeper")
+    assert own.is_running()
+
+
+def test_two_of_one_name_are_refused(table):
+    table.start("sleeper", SLEEPER)
+    with pytest.raises(LocalPlaneError, match="runs already; stop it first"):
+        table.start("sleeper", SLEEPER)
+
+
+def test_a_program_that_does_not_exist_is_one_sentence(table):
+    with pytest.raises(LocalPlaneError, match=r"ghost cannot be started: .*No such file"):
+        table.start("ghost", LaunchSpec(("/nonexistent/ghost",)))
+
+
+def _recorded_pid(file):
+    return json.loads(file.read_text())["sleeper"]["pid"]
