@@ -3,6 +3,24 @@
 `cluster` and `serving` gather the facts; everything after this room is a pure function of a `Snapshot`.
 """
 
-from parkade.snapshot.snapshot import LoadedModel, PodFace, RouterAddress, Snapshot, StagedArtifact, TritonServer
+from parkade.snapshot.snapshot import (
+    LoadedModel,
+    PodFace,
+    RouterAddress,
+    ServiceFace,
+    Snapshot,
+    StagedArtifact,
+    StoredModel,
+    TritonServer,
+)
 
-__all__ = ["LoadedModel", "PodFace", "RouterAddress", "Snapshot", "StagedArtifact", "TritonServer"]
+__all__ = [
+    "LoadedModel",
+    "PodFace",
+    "RouterAddress",
+    "ServiceFace",
+    "Snapshot",
+    "StagedArtifact",
+    "StoredModel",
+    "TritonServer",
+]

@@ -60,6 +60,25 @@ class PodFace:
 
 
 @dataclass(frozen=True, slots=True, order=True)
+class ServiceFace:
+    """A workload's Service, made by Parkade."""
+
+    workload: str
+    """`namespace/name`; the Service has the same name."""
+    routers: tuple[str, ...] = ()
+    """`host:port` for HTTP behind it; empty where routers listen on loopback."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class StoredModel:
+    """Files of one model in a Triton pool's repository."""
+
+    pool: str
+    model: str
+    versions: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, order=True)
 class RouterAddress:
     """Where a live router listens, from its Lease."""
 
@@ -92,3 +111,8 @@ class Snapshot:
     """Cells whose node is cordoned or being drained: they are to be emptied."""
     price_series: tuple[tuple[str, str, str], ...] = ()
     """(ConfigMap name, key, CSV text) of every series a Region names."""
+    services: tuple[ServiceFace, ...] = ()
+    stored: tuple[StoredModel, ...] | None = ()
+    """What the repositories hold, read only while a workload is being deleted; None when one does not answer."""
+    unreadable: frozenset[str] = frozenset()
+    """`namespace/name` of workloads that exist but break their kind's rules: what they run is left alone."""
