@@ -1,8 +1,8 @@
 """The custom resources: one kind a file with its spec, status, defaults, rules and messages.
 
-CRDs, their CEL rules and the field reference are generated from here, so a rule is written once. This room reads no cluster,
-no clock and no environment, and it does not judge across objects: that a name is taken or a piece of hardware unknown
-is a condition which the planning cycle sets, with a Reason that is defined here.
+CRDs, their CEL rules and the field reference are generated from here, so a rule is written once. This room reads no
+cluster, no clock and no environment, and it does not judge across objects: that a name is taken or a piece of hardware
+unknown is a condition which the planning cycle sets, with a Reason that is defined here.
 """
 
 from parkade.api.base import Condition

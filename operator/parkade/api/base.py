@@ -60,8 +60,8 @@ class Listed:
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:  # noqa: ANN401
         """Check the bounds, then the keys."""
-        inner = handler(source)
-        inner["min_length"], inner["max_length"] = self.least, self.most
+        inner: Any = handler(source)
+        inner |= {"min_length": self.least, "max_length": self.most}
         return core_schema.no_info_after_validator_function(self.check, inner)
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
@@ -134,7 +134,7 @@ class Metadata(StatusPart):
 class Condition(StatusPart):
     """One observation about the object, as in every Kubernetes API."""
 
-    type: Line = ""
+    type: Line
     """What is observed, such as Placed or Ready."""
     status: Literal["True", "False", "Unknown"] = "Unknown"
     """Whether it is so."""
@@ -151,8 +151,41 @@ class Condition(StatusPart):
 Conditions = Annotated[tuple[Condition, ...], Listed(most=16, keys=("type",))]
 
 
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of `kubectl get`."""
+
+    title: str
+    path: str
+    type: Literal["string", "integer", "date"] = "string"
+    wide: bool = False
+    """Shown by `-o wide` only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """How a kind appears in the API."""
+
+    plural: str
+    short: str
+    columns: tuple[Column, ...]
+    namespaced: bool = False
+    scale: tuple[str, str, str] | None = None
+    """Paths of wanted replicas, ready replicas and the label selector, for `kubectl scale`."""
+
+
+AGE: Final = Column("Age", ".metadata.creationTimestamp", "date")
+
+
+def condition_column(condition: str, *, wide: bool = False) -> Column:
+    """Show a condition's status under its own name."""
+    return Column(condition, f'.status.conditions[?(@.type=="{condition}")].status', wide=wide)
+
+
 class Resource(Part):
     """A whole object: metadata, spec, status."""
+
+    definition: ClassVar[Definition]
 
     api_version: Literal["parkade.dev/v1alpha1"] = "parkade.dev/v1alpha1"
     metadata: Metadata
@@ -210,11 +243,14 @@ class LinkPrice(Part):
 
 
 __all__ = [
+    "AGE",
     "GROUP",
     "VERSION",
+    "Column",
     "Condition",
     "Conditions",
     "Count",
+    "Definition",
     "EnergyPrice",
     "Lever",
     "Line",
@@ -233,5 +269,6 @@ __all__ = [
     "Url",
     "VehicleState",
     "Watts",
+    "condition_column",
     "manifest_name",
 ]

@@ -4,7 +4,20 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from parkade.api.base import Conditions, Count, Lever, Line, Listed, Part, Resource, StatusPart
+from parkade.api.base import (
+    AGE,
+    Column,
+    Conditions,
+    Count,
+    Definition,
+    Lever,
+    Line,
+    Listed,
+    Part,
+    Resource,
+    StatusPart,
+    condition_column,
+)
 from parkade.api.rules import Rule, cel_exactly_one, cel_matches
 from parkade.api.values import INSTANT_PATTERN, Amount, Instant, Name
 
@@ -93,6 +106,22 @@ class GridEventStatus(StatusPart):
 
 class GridEvent(Resource):
     """Hours in which the grid pays for less load; cluster-scoped."""
+
+    definition = Definition(
+        plural="gridevents",
+        short="ge",
+        columns=(
+            Column("Region", ".spec.regions[0]"),
+            Column("Start", ".spec.start"),
+            Column("End", ".spec.end"),
+            Column("Target kW", ".spec.reduce.targetKW", "integer"),
+            Column("Limit kW", ".spec.reduce.limitKW", "integer"),
+            Column("$/kWh", ".spec.reduce.price.perKWh"),
+            Column("Delivered kWh", ".status.deliveredKWh"),
+            condition_column("FieldsHonoured", wide=True),
+            AGE,
+        ),
+    )
 
     kind: Literal["GridEvent"] = "GridEvent"
     spec: GridEventSpec

@@ -7,11 +7,11 @@ from typing import Any, Final
 
 import yaml
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
 from parkade.api.base import GROUP, VERSION, Part
 from parkade.api.gridevent import GridEvent
 from parkade.api.region import Region
+from parkade.api.sentences import sentences
 from parkade.api.tritonpool import TritonPool
 from parkade.api.vehiclecell import VehicleCell
 from parkade.api.vehiclenodepool import VehicleNodePool
@@ -28,8 +28,6 @@ KINDS: Final[dict[str, type[AnyResource]]] = {
     "Region": Region,
     "GridEvent": GridEvent,
 }
-
-TYPE_NAMES: Final = {"str": "string", "bool": "boolean", "int": "integer", "float": "number", "list": "array"}
 
 
 def parse(manifest: Mapping[str, Any]) -> AnyResource:
@@ -50,7 +48,7 @@ def parse(manifest: Mapping[str, Any]) -> AnyResource:
         return KINDS[kind].model_validate_json(text, strict=True, by_alias=True, by_name=False)
     except ValidationError as error:
         name = (plain.get("metadata") or {}).get("name", "without a name")
-        lines = sorted({line for detail in error.errors() for line in _sentences(detail)})
+        lines = sorted({line for detail in error.errors() for line in sentences(detail)})
         raise InvalidManifest(f"{kind} {name} is invalid:\n" + "\n".join(f"  {line}" for line in lines)) from None
 
 
@@ -73,7 +71,7 @@ def read_manifests(text: str) -> Iterator[dict[str, Any]]:
         InvalidManifest: the text is not YAML, or a document is not an object.
     """
     try:
-        documents = list(yaml.load_all(text, Loader=_Loader))  # noqa: S506 -- a SafeLoader, without timestamps
+        documents = list(yaml.load_all(text, Loader=_Loader))
     except yaml.YAMLError as error:
         raise InvalidManifest(f"this is not YAML: {error}; mend it at that line") from None
     for document in documents:
@@ -123,49 +121,6 @@ def _without_nulls(value: Any) -> Any:  # noqa: ANN401 -- any JSON
     if isinstance(value, list | tuple):
         return [_without_nulls(item) for item in value]
     return value
-
-
-def _path(location: tuple[str | int, ...]) -> str:
-    """Spell a location as the API server does: `spec.demand[0].rate`."""
-    path = ""
-    for step in location:
-        path += f"[{step}]" if isinstance(step, int) else f".{step}" if path else step
-    return path
-
-
-def _sentences(detail: ErrorDetails) -> Iterator[str]:
-    """Say each broken rule of one validation error as `field: what is wrong and how to mend it`."""
-    where, context, kind = _path(detail["loc"]), detail.get("ctx", {}), detail["type"]
-    given = json.dumps(detail["input"], default=str)[:80]
-    match kind:
-        case "rules":
-            for field, message in context["broken"]:
-                yield f"{'.'.join(filter(None, (where, field))) or 'metadata'}: Invalid value: {message}"
-        case "rule":
-            yield f"{where}: Invalid value: {given}: {context['sentence']}"
-        case "duplicate":
-            yield f"{where}: Duplicate value: {context['words']}; keep one of them"
-        case "missing":
-            yield f"{where}: Required value: add it"
-        case "extra_forbidden":
-            yield f'unknown field "{where}": remove it or correct its spelling'
-        case "literal_error":
-            yield f"{where}: Unsupported value: {given}: supported values: {context['expected']}"
-        case "string_too_long" | "string_too_short":
-            bound = context.get("max_length", context.get("min_length"))
-            words = "Too long: may not be more than" if "long" in kind else "should be at least"
-            yield f"{where}: {words} {bound} characters"
-        case "too_long" | "too_short":
-            words = "must have at most" if kind == "too_long" else "should have at least"
-            yield f"{where}: {words} {context.get('max_length', context.get('min_length'))} items"
-        case "greater_than_equal":
-            yield f"{where}: Invalid value: {given}: should be greater than or equal to {context['ge']}"
-        case "less_than_equal":
-            yield f"{where}: Invalid value: {given}: should be less than or equal to {context['le']}"
-        case "string_type":
-            yield f"{where}: Invalid value: {given}: must be of type string: put it in quotes, with its unit if it has one"
-        case _:
-            yield f"{where}: Invalid value: {given}: {detail['msg']}"
 
 
 def _broken_transitions(new: Any, old: Any, where: str) -> Iterator[str]:  # noqa: ANN401 -- any two parts

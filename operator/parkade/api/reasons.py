@@ -1,7 +1,8 @@
-"""Every Reason that a condition, a placement or an event of Parkade can carry, with the sentence that says the remedy."""
+"""Every Reason that a condition, a placement or an event can carry, with the sentence that says the remedy."""
 
 from enum import StrEnum
 from string import Formatter
+from typing import Self
 
 
 class Reason(StrEnum):
@@ -10,7 +11,7 @@ class Reason(StrEnum):
     template: str
     """The sentence, with `{facts}` that `say` fills in."""
 
-    def __new__(cls, word: str, template: str) -> "Reason":
+    def __new__(cls, word: str, template: str) -> Self:
         """Keep the sentence beside the word."""
         member = str.__new__(cls, word)
         member._value_ = word

@@ -4,7 +4,19 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from parkade.api.base import Conditions, EnergyPrice, Listed, Part, Resource, Series, StatusPart
+from parkade.api.base import (
+    AGE,
+    Column,
+    Conditions,
+    Definition,
+    EnergyPrice,
+    Listed,
+    Part,
+    Resource,
+    Series,
+    StatusPart,
+    condition_column,
+)
 from parkade.api.rules import Rule, cel_exactly_one, cel_is_duration
 from parkade.api.values import Amount, Jurisdiction, Name, PositiveDuration
 
@@ -79,6 +91,20 @@ class RegionStatus(StatusPart):
 
 class Region(Resource):
     """A place on the grid and on the network; cluster-scoped."""
+
+    definition = Definition(
+        plural="regions",
+        short="rg",
+        columns=(
+            Column("Jurisdiction", ".spec.jurisdiction"),
+            Column("Zone", ".spec.gridZone"),
+            Column("$/kWh", ".spec.energyPrice.perKWh"),
+            Column("g/kWh", ".spec.carbonIntensity.gramsPerKWh", "integer"),
+            Column("$/t", ".spec.carbonPrice.perTonne"),
+            condition_column("FieldsHonoured", wide=True),
+            AGE,
+        ),
+    )
 
     kind: Literal["Region"] = "Region"
     spec: RegionSpec

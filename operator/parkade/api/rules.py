@@ -24,6 +24,9 @@ class Rule:
     """The field to blame, relative to the object, in the manifest's spelling; default: the object itself."""
 
 
+Rules = tuple[Rule, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Transition:
     """What must hold between an object and the one it replaces."""

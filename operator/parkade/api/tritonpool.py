@@ -1,12 +1,15 @@
 """TritonPool: equal Triton servers in one region, and what they are worth to others."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from parkade.api.base import (
+    AGE,
+    Column,
     Conditions,
     Count,
+    Definition,
     EnergyPrice,
     Listed,
     Part,
@@ -16,8 +19,9 @@ from parkade.api.base import (
     StatusPart,
     Url,
     Watts,
+    condition_column,
 )
-from parkade.api.rules import Rule, cel_exactly_one, cel_matches
+from parkade.api.rules import Rule, Rules, cel_exactly_one, cel_matches
 from parkade.api.values import Amount, FrozenMap, HostPort, Name, PositiveQuantity, Text, matching
 from parkade.units import DECIMAL_PATTERN
 
@@ -29,7 +33,7 @@ class Schedule(Text):
 
     __slots__ = ()
     longest = 64
-    rules = (
+    rules: ClassVar[Rules] = (
         matching(
             r"^[0-9*,/-]+( [0-9*,/-]+){4}$",
             'must be five cron fields (minute hour day month weekday) such as "0 8-20 * * 1-5"',
@@ -41,7 +45,7 @@ class PowerUsageEffectiveness(Amount):
     """Facility power over computer power: at least 1."""
 
     __slots__ = ()
-    rules = (
+    rules: ClassVar[Rules] = (
         *Amount.rules,
         Rule(
             'must be at least 1: it is facility power over computer power, such as "1.25"',
@@ -94,7 +98,7 @@ class ModelRepository(Part):
     """Where the servers read models, and how they run them."""
 
     repository: Url
-    """The servers' model repository as the operator reaches it; models are written as NAME/VERSION and loaded by name."""
+    """The servers' model repository as the operator reaches it; models go there as NAME/VERSION, loaded by name."""
     backend: Literal["onnxruntime", "python"] = "onnxruntime"
     """Runtime template: Triton's ONNX Runtime backend, or its Python backend with onnxruntime inside."""
 
@@ -199,6 +203,22 @@ class TritonPoolStatus(StatusPart):
 
 class TritonPool(Resource):
     """Equal Triton servers in one region; cluster-scoped."""
+
+    definition = Definition(
+        plural="tritonpools",
+        short="tp",
+        columns=(
+            Column("Region", ".spec.region"),
+            Column("Hardware", ".spec.hardware.name"),
+            Column("Servers", ".status.servers", "integer"),
+            Column("Answering", ".status.ready", "integer"),
+            Column("Models", ".status.models", "integer"),
+            Column("$/server-h", ".spec.opportunityCost.perServerHour"),
+            Column("Repository", ".spec.models.repository", wide=True),
+            condition_column("FieldsHonoured", wide=True),
+            AGE,
+        ),
+    )
 
     kind: Literal["TritonPool"] = "TritonPool"
     spec: TritonPoolSpec

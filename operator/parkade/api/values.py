@@ -13,7 +13,7 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from parkade.api.rules import Rule, cel_matches
+from parkade.api.rules import Rule, Rules, cel_matches
 from parkade.units import DECIMAL_PATTERN, DURATION_PATTERN, QUANTITY_PATTERN, in_bytes, seconds
 
 INSTANT_PATTERN: Final = (
@@ -42,7 +42,7 @@ class Text(str):
 
     __slots__ = ()
     longest: ClassVar[int] = 253
-    rules: ClassVar[tuple[Rule, ...]] = ()
+    rules: ClassVar[Rules] = ()
 
     @classmethod
     def read(cls, text: str) -> Self:
@@ -79,7 +79,7 @@ class Name(Text):
 
     __slots__ = ()
     longest = 63
-    rules = (
+    rules: ClassVar[Rules] = (
         matching(
             r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$",
             "must be a name of lower-case letters, digits, '-' and '.', such as us-ca",
@@ -92,7 +92,7 @@ class NameOrAny(Text):
 
     __slots__ = ()
     longest = 63
-    rules = (
+    rules: ClassVar[Rules] = (
         matching(
             r"^([*]|[a-z0-9]([-a-z0-9.]*[a-z0-9])?)$",
             "must be a hardware name such as hw4, or '*' for any hardware",
@@ -105,7 +105,7 @@ class Jurisdiction(Text):
 
     __slots__ = ()
     longest = 2
-    rules = (matching(r"^[A-Z]{2}$", "must be two capital letters such as US, DE or EU"),)
+    rules: ClassVar[Rules] = (matching(r"^[A-Z]{2}$", "must be two capital letters such as US, DE or EU"),)
 
 
 class Duration(Text):
@@ -113,7 +113,9 @@ class Duration(Text):
 
     __slots__ = ()
     longest = 32
-    rules = (matching(DURATION_PATTERN, "must be a duration with its unit such as 150ms, 30s or 1h30m"),)
+    rules: ClassVar[Rules] = (
+        matching(DURATION_PATTERN, "must be a duration with its unit such as 150ms, 30s or 1h30m"),
+    )
 
     @property
     def seconds(self) -> float:
@@ -125,7 +127,10 @@ class PositiveDuration(Duration):
     """A duration that is longer than nothing."""
 
     __slots__ = ()
-    rules = (*Duration.rules, matching(NOT_ZERO, "must be longer than nothing; write for example 12ms"))
+    rules: ClassVar[Rules] = (
+        *Duration.rules,
+        matching(NOT_ZERO, "must be longer than nothing; write for example 12ms"),
+    )
 
 
 class Quantity(Text):
@@ -133,7 +138,7 @@ class Quantity(Text):
 
     __slots__ = ()
     longest = 24
-    rules = (matching(QUANTITY_PATTERN, "must be a quantity of bytes such as 180Ki, 900Mi or 8Gi"),)
+    rules: ClassVar[Rules] = (matching(QUANTITY_PATTERN, "must be a quantity of bytes such as 180Ki, 900Mi or 8Gi"),)
 
     @property
     def bytes(self) -> int:
@@ -145,7 +150,7 @@ class PositiveQuantity(Quantity):
     """A quantity of bytes above zero."""
 
     __slots__ = ()
-    rules = (*Quantity.rules, matching(NOT_ZERO, "must be more than nothing; write for example 900Mi"))
+    rules: ClassVar[Rules] = (*Quantity.rules, matching(NOT_ZERO, "must be more than nothing; write for example 900Mi"))
 
 
 class Number(Text):
@@ -153,7 +158,7 @@ class Number(Text):
 
     __slots__ = ()
     longest = 20
-    rules = (matching(DECIMAL_PATTERN, 'must be a decimal number in quotes such as "0.11"'),)
+    rules: ClassVar[Rules] = (matching(DECIMAL_PATTERN, 'must be a decimal number in quotes such as "0.11"'),)
 
     @property
     def value(self) -> float:
@@ -170,37 +175,14 @@ class Amount(Number):
     """A decimal string that is not negative."""
 
     __slots__ = ()
-    rules = (*Number.rules, matching(r"^[^-]", 'must not be negative; write for example "0.04"'))
+    rules: ClassVar[Rules] = (*Number.rules, matching(r"^[^-]", 'must not be negative; write for example "0.04"'))
 
 
 class PositiveAmount(Amount):
     """A decimal string above zero."""
 
     __slots__ = ()
-    rules = (*Amount.rules, matching(NOT_ZERO, 'must be above zero; write for example "0.5"'))
-
-
-class Instant(Text):
-    """An RFC 3339 time with its zone such as `2026-08-18T16:00:00-07:00`."""
-
-    __slots__ = ()
-    longest = 40
-    rules = (
-        matching(
-            INSTANT_PATTERN,
-            "must be a time with seconds and a zone such as 2026-08-18T16:00:00-07:00 or 2026-12-01T06:00:00Z",
-        ),
-        Rule(
-            "must be a day that the calendar has; look at the month's length",
-            f"!{cel_matches('self', INSTANT_PATTERN)} || timestamp(self) == timestamp(self)",
-            lambda text: _on_calendar(text),
-        ),
-    )
-
-    @property
-    def time(self) -> datetime:
-        """Aware, in the zone that was written."""
-        return datetime.fromisoformat(self)
+    rules: ClassVar[Rules] = (*Amount.rules, matching(NOT_ZERO, 'must be above zero; write for example "0.5"'))
 
 
 def _on_calendar(text: str) -> bool:
@@ -212,12 +194,37 @@ def _on_calendar(text: str) -> bool:
     return True
 
 
+class Instant(Text):
+    """An RFC 3339 time with its zone such as `2026-08-18T16:00:00-07:00`."""
+
+    __slots__ = ()
+    longest = 40
+    rules: ClassVar[Rules] = (
+        matching(
+            INSTANT_PATTERN,
+            "must be a time with seconds and a zone such as 2026-08-18T16:00:00-07:00 or 2026-12-01T06:00:00Z",
+        ),
+        Rule(
+            "must be a day that the calendar has; look at the month's length",
+            f"!{cel_matches('self', INSTANT_PATTERN)} || timestamp(self) == timestamp(self)",
+            _on_calendar,
+        ),
+    )
+
+    @property
+    def time(self) -> datetime:
+        """Aware, in the zone that was written."""
+        return datetime.fromisoformat(self)
+
+
 class Sha256(Text):
     """A sha256 in hex."""
 
     __slots__ = ()
     longest = 64
-    rules = (matching(r"^[0-9a-f]{64}$", "must be the 64 lower-case hex digits that sha256sum prints"),)
+    rules: ClassVar[Rules] = (
+        matching(r"^[0-9a-f]{64}$", "must be the 64 lower-case hex digits that sha256sum prints"),
+    )
 
 
 class Url(Text):
@@ -225,7 +232,7 @@ class Url(Text):
 
     __slots__ = ()
     longest = 1024
-    rules = (
+    rules: ClassVar[Rules] = (
         matching(
             r"^[a-z][a-z0-9+.-]*://[^\s]+$",
             "must be a URL with its scheme, such as https://models.example/m.onnx, s3://bucket/key or file:///path",
@@ -238,7 +245,7 @@ class HostPort(Text):
 
     __slots__ = ()
     longest = 261
-    rules = (
+    rules: ClassVar[Rules] = (
         matching(
             r"^([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}$",
             "must be host:port without a scheme, such as triton-0.example:8000",

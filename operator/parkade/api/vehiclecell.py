@@ -1,15 +1,19 @@
 """VehicleCell: some hundreds of cars as one Kubernetes node; its assignments are the order to the cars.
 
-The operator writes metadata and spec, carlet writes the status. Pods only show the assignments: deleting one orders nothing.
+The operator writes metadata and spec, carlet writes the status. Pods only show the assignments: deleting one orders
+nothing.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from parkade.api.base import (
+    AGE,
+    Column,
     Conditions,
     Count,
+    Definition,
     Line,
     Link,
     Listed,
@@ -19,10 +23,11 @@ from parkade.api.base import (
     Resource,
     StatusPart,
     VehicleState,
+    condition_column,
 )
-from parkade.api.rules import Transition
-from parkade.api.vehiclenodepool import PoolVehicles
+from parkade.api.rules import Rules, Transition
 from parkade.api.values import Name, Sha256, Text, matching
+from parkade.api.vehiclenodepool import PoolVehicles
 
 
 class WorkloadKey(Text):
@@ -30,7 +35,7 @@ class WorkloadKey(Text):
 
     __slots__ = ()
     longest = 127
-    rules = (
+    rules: ClassVar[Rules] = (
         matching(
             r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?/[a-z]([-a-z0-9]*[a-z0-9])?$",
             "must be namespace/name of a workload, such as vision/sign-reader",
@@ -148,6 +153,24 @@ class VehicleCellStatus(StatusPart):
 
 class VehicleCell(Resource):
     """Some hundreds of cars as one Kubernetes node; made by the operator for a pool; cluster-scoped."""
+
+    definition = Definition(
+        plural="vehiclecells",
+        short="vc",
+        columns=(
+            Column("Pool", ".spec.pool"),
+            Column("Region", ".spec.region"),
+            condition_column("Ready"),
+            Column("Here", ".status.vehicles.here", "integer"),
+            Column("Eligible", ".status.vehicles.eligible", "integer"),
+            Column("Serving", ".status.vehicles.serving", "integer"),
+            Column("Room", ".spec.maxVehicles", "integer"),
+            Column("Silent", ".status.vehicles.silent", "integer", wide=True),
+            Column("Gone", ".status.vehicles.gone", "integer", wide=True),
+            Column("Term", ".spec.term", "integer", wide=True),
+            AGE,
+        ),
+    )
 
     kind: Literal["VehicleCell"] = "VehicleCell"
     spec: VehicleCellSpec

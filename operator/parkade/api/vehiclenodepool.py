@@ -1,12 +1,15 @@
 """VehicleNodePool: parked cars alike, what their owners allow, and what a computed hour in them costs."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from parkade.api.base import (
+    AGE,
+    Column,
     Conditions,
     Count,
+    Definition,
     EnergyPrice,
     Link,
     LinkPrice,
@@ -16,8 +19,9 @@ from parkade.api.base import (
     Resource,
     StatusPart,
     Watts,
+    condition_column,
 )
-from parkade.api.rules import Rule
+from parkade.api.rules import Rule, Rules
 from parkade.api.values import Amount, Duration, FrozenMap, Name, PositiveQuantity, Quantity, Text, matching
 
 LINKS = ("Ethernet", "WiFi", "Starlink", "Cellular")
@@ -30,7 +34,7 @@ class Fleet(Text):
 
     __slots__ = ()
     longest = 63
-    rules = (
+    rules: ClassVar[Rules] = (
         matching(
             r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
             "must be a fleet name of lower-case letters, digits and '-', such as owners-ca",
@@ -43,7 +47,7 @@ class DailyHours(Text):
 
     __slots__ = ()
     longest = 11
-    rules = (
+    rules: ClassVar[Rules] = (
         matching(
             r"^([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9]$",
             'must be two times of the day such as "22:00-06:00"',
@@ -235,13 +239,31 @@ class VehicleNodePoolStatus(StatusPart):
 class VehicleNodePool(Resource):
     """Parked cars alike in region, hardware and fleet; cluster-scoped."""
 
+    definition = Definition(
+        plural="vehiclenodepools",
+        short="vnp",
+        columns=(
+            Column("Region", ".spec.region"),
+            Column("Hardware", ".spec.hardware.name"),
+            Column("Vehicles", ".spec.vehicles", "integer"),
+            Column("Here", ".status.vehicles.here", "integer"),
+            Column("Eligible", ".status.vehicles.eligible", "integer"),
+            Column("Serving", ".status.vehicles.serving", "integer"),
+            Column("Cells", ".status.cells", "integer"),
+            Column("Silent", ".status.vehicles.silent", "integer", wide=True),
+            Column("Gone", ".status.vehicles.gone", "integer", wide=True),
+            condition_column("FieldsHonoured", wide=True),
+            AGE,
+        ),
+    )
+
     kind: Literal["VehicleNodePool"] = "VehicleNodePool"
     spec: VehicleNodePoolSpec
     status: VehicleNodePoolStatus = VehicleNodePoolStatus()
 
     rules = (
         Rule(
-            f"metadata.name must be at most {CELL_NAME_ROOM} characters, because its cells are named after it; shorten it",
+            f"metadata.name must be at most {CELL_NAME_ROOM} characters, as cells are named after it; shorten it",
             f"self.metadata.name.size() <= {CELL_NAME_ROOM}",
             lambda it: len(it.metadata.name) <= CELL_NAME_ROOM,
         ),

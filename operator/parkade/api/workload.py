@@ -1,12 +1,15 @@
 """InferenceWorkload: a model, who asks it how often, how fast it must answer, and where it may run."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from parkade.api.base import (
+    AGE,
+    Column,
     Conditions,
     Count,
+    Definition,
     Line,
     Listed,
     Part,
@@ -16,12 +19,11 @@ from parkade.api.base import (
     StatusPart,
     Tier,
     Url,
+    condition_column,
 )
-from parkade.api.rules import Rule, Transition, cel_is_duration, cel_is_quantity
+from parkade.api.rules import Rule, Rules, Transition, cel_is_duration, cel_is_quantity
 from parkade.api.values import (
     Amount,
-    Duration,
-    HostPort,
     Instant,
     Jurisdiction,
     Name,
@@ -52,7 +54,7 @@ class ModelName(Text):
 
     __slots__ = ()
     longest = 63
-    rules = (
+    rules: ClassVar[Rules] = (
         matching(
             r"^[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?$",
             "must be letters, digits, '_', '.' and '-', beginning and ending with a letter or digit",
@@ -255,8 +257,10 @@ class WorkloadSpec(Part):
 class Endpoint(StatusPart):
     """One Triton server that answered a probe for this model."""
 
-    http: HostPort
-    grpc: HostPort
+    http: Line
+    """host:port."""
+    grpc: Line
+    """host:port."""
     replicas: Count = 1
     """Instances of the model on the server."""
 
@@ -336,6 +340,28 @@ class WorkloadStatus(StatusPart):
 
 class InferenceWorkload(Resource):
     """A model to be served where it is cheapest to serve it well."""
+
+    definition = Definition(
+        plural="inferenceworkloads",
+        short="iw",
+        namespaced=True,
+        scale=(".spec.placement.minReplicas", ".status.replicas", ".status.selector"),
+        columns=(
+            Column("Model", ".spec.model.name"),
+            condition_column("Placed"),
+            condition_column("Ready"),
+            condition_column("SLOMet"),
+            Column("Replicas", ".status.replicas", "integer"),
+            Column("Place", ".status.placements[0].place"),
+            Column("Why", ".status.placements[0].reason"),
+            Column("p99", ".status.expected.p99"),
+            Column("$/h", ".status.expected.costPerHour"),
+            Column("URL", ".status.url", wide=True),
+            Column("gRPC", ".status.grpcUrl", wide=True),
+            condition_column("FieldsHonoured", wide=True),
+            AGE,
+        ),
+    )
 
     kind: Literal["InferenceWorkload"] = "InferenceWorkload"
     spec: WorkloadSpec
