@@ -8,7 +8,6 @@ from parkade.plan.plan import (
     CellAssignment,
     CellOrder,
     Certificate,
-    CostSplit,
     Expected,
     Placement,
     Plan,
@@ -17,6 +16,7 @@ from parkade.plan.plan import (
     Shortfall,
     WorkloadPlan,
 )
+from parkade.problem.costs import CostSplit
 
 __all__ = [
     "CellAssignment",

@@ -4,37 +4,12 @@ A workload's key is `namespace/name`. Tuples are sorted by name (placements by p
 equal and print as equal bytes.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
+from parkade.problem.costs import CostSplit
 from parkade.problem.reasons import Reason, Refusal, Tier
-
-
-@dataclass(frozen=True, slots=True)
-class CostSplit:
-    """What a plan costs, $/h by cause."""
-
-    energy: float = 0.0
-    carbon: float = 0.0
-    payout: float = 0.0
-    wear: float = 0.0
-    network: float = 0.0
-    opportunity: float = 0.0
-    move: float = 0.0
-    """Of bringing new replicas up, spread over their expected stay."""
-
-    @property
-    def total(self) -> float:
-        """$/h."""
-        return self.energy + self.carbon + self.payout + self.wear + self.network + self.opportunity + self.move
-
-    def __add__(self, other: "CostSplit") -> "CostSplit":
-        return CostSplit(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))
-
-    def times(self, factor: float) -> "CostSplit":
-        """Every part multiplied by `factor`."""
-        return CostSplit(*(getattr(self, name) * factor for name in self.__slots__))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +63,7 @@ class WorkloadPlan:
     """What clients call in `/v2/models/NAME`."""
     placements: tuple[Placement, ...] = ()
     expected: Expected = Expected()
-    cost: CostSplit = CostSplit()
+    cost: CostSplit = field(default_factory=CostSplit)
     shortfalls: tuple[Shortfall, ...] = ()
     refusals: tuple[Refusal, ...] = ()
     """Places this workload may not use, and why."""

@@ -116,9 +116,7 @@ class Problem:
                 )
             )
         except ValueError as error:
-            raise InvalidProblem(
-                f"the problem has a number that is not finite ({error}); find and mend it"
-            ) from None
+            raise InvalidProblem(f"the problem has a number that is not finite ({error}); find and mend it") from None
         return f'{{"version": {self.version},\n{sections}}}\n'
 
     @classmethod
@@ -140,10 +138,7 @@ def _lines(entries: Iterable[Demand | Supply | Arc | Limit]) -> str:
 
 def _plain(fields: dict[str, object]) -> dict[str, object]:
     """Resources in the order of their names, so that equal problems are equal bytes."""
-    return {
-        key: dict(sorted(value.items())) if isinstance(value, Mapping) else value
-        for key, value in fields.items()
-    }
+    return {key: dict(sorted(value.items())) if isinstance(value, Mapping) else value for key, value in fields.items()}
 
 
 def _sentence(error: ErrorDetails) -> str:

@@ -1,0 +1,95 @@
+"""What runs already, counted by (workload, place): these replicas are kept at plain cost."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from parkade.api import InferenceWorkload, VehicleCell, VehicleNodePool
+from parkade.problem.eligibility import artifact_for
+from parkade.problem.supply import STATES, Column, Place, cell_columns
+from parkade.snapshot import Snapshot
+from parkade.snapshot.versions import version_of
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Replicas of one workload at one place."""
+
+    replicas: int = 0
+    units: int = 0
+    """Different cars or servers that hold them."""
+
+    def __add__(self, other: "Kept") -> "Kept":
+        return Kept(self.replicas + other.replicas, self.units + other.units)
+
+
+def running(
+    snapshot: Snapshot, workloads: Sequence[InferenceWorkload], places: Sequence[Place]
+) -> Mapping[tuple[str, str], Kept]:
+    """Replicas ordered in cells, or loaded on live Triton servers, of the artifacts that the manifests name now."""
+    counts: dict[tuple[str, str], Kept] = defaultdict(Kept)
+    by_key = {workload.key: workload for workload in workloads}
+    pools = {pool.key: pool for pool in snapshot.vehicle_pools}
+    for cell in snapshot.cells:
+        pool = pools.get(cell.spec.pool)
+        if pool is not None and cell.key not in snapshot.cordoned_cells:
+            for key, place_id, kept in _in_cell(cell, pool, by_key):
+                counts[key, place_id] += kept
+    for place in places:
+        if place.tier == "Datacenter":
+            for workload in workloads:
+                counts[workload.key, place.id] += _on_servers(snapshot, workload, place)
+    return counts
+
+
+def fits(place: Place, memory: int) -> int:
+    """Replicas of one model that one car or server holds: its slots, as far as memory allows."""
+    return min(place.slots, place.memory // memory)
+
+
+def _in_cell(
+    cell: VehicleCell, pool: VehicleNodePool, by_key: Mapping[str, InferenceWorkload]
+) -> Iterator[tuple[str, str, Kept]]:
+    """Spread the cell's assignments over its columns: cars that hold something first, cheapest state first.
+
+    Cells report models and columns apart; which of alike cars holds which model does not matter to any cost.
+    """
+    columns = [c for c in cell_columns(cell, pool) if c.link in pool.spec.contract.links]
+    columns.sort(key=lambda column: (STATES.index(column.state), column.link))
+    held = {id(column): column.held for column in columns}
+    free = {id(column): column.vehicles - column.held for column in columns}
+    for assignment in sorted(cell.spec.assignments, key=lambda a: (-a.priority, a.workload)):
+        workload = by_key.get(assignment.workload)
+        artifact = artifact_for(workload, pool.spec.hardware.name) if workload else None
+        if workload is None or artifact is None or artifact.sha256 != assignment.digest:
+            continue
+        hardware = pool.spec.hardware
+        in_car = max(1, min(hardware.slots, hardware.memory.bytes // workload.spec.model.memory.bytes))
+        left = assignment.replicas
+        for room in (held, free):
+            for column in columns:
+                cars = min(room[id(column)], -(-left // in_car))
+                taken = min(left, cars * in_car)
+                if taken:
+                    room[id(column)] -= cars
+                    left -= taken
+                    yield workload.key, _place_id(pool, column), Kept(taken, cars)
+
+
+def _place_id(pool: VehicleNodePool, column: Column) -> str:
+    return f"{pool.key}/{column.link}/{column.state}"
+
+
+def _on_servers(snapshot: Snapshot, workload: InferenceWorkload, place: Place) -> Kept:
+    artifact = artifact_for(workload, place.hardware)
+    if artifact is None:
+        return Kept()
+    version = version_of(artifact.sha256)
+    instances = [
+        model.instances
+        for server in snapshot.servers
+        if server.pool == place.pool and server.live
+        for model in server.models
+        if model.name == workload.spec.model.name and model.version == version and not model.failure
+    ]
+    return Kept(sum(instances), len(instances))

@@ -1,0 +1,105 @@
+"""Power, and what a kilowatt-hour of it costs in money and carbon."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from parkade.api import Region, TritonPool, VehicleNodePool
+from parkade.api.base import Series
+from parkade.errors import InvalidManifest
+from parkade.problem.costs import CostSplit, Running
+from parkade.units import GRAMS_PER_TONNE
+
+SeriesTexts = Mapping[tuple[str, str], str]
+"""CSV text by (ConfigMap, key)."""
+
+
+@dataclass(frozen=True, slots=True)
+class EnergyRate:
+    """What one kilowatt-hour costs at a place and instant."""
+
+    dollars: float
+    """$ per kWh; may be negative."""
+    grams: float
+    """Marginal CO2 per kWh."""
+    carbon_dollars: float
+    """$ per kWh for that CO2."""
+
+    def running(self, watts: float) -> Running:
+        """Take `watts` for as long as it runs."""
+        kilowatts = watts / 1000.0
+        cost = CostSplit(energy=kilowatts * self.dollars, carbon=kilowatts * self.carbon_dollars)
+        return Running(cost, watts, kilowatts * self.grams)
+
+
+def energy_rate(region: Region, now: datetime, texts: SeriesTexts, pool: VehicleNodePool | TritonPool) -> EnergyRate:
+    """Price and carbon of a pool's region; the pool may name what is paid at its plug or meter.
+
+    Raises:
+        InvalidManifest: a series is missing or has no value for `now`.
+    """
+    owner = region if pool.spec.energy_price is None else pool
+    chosen = pool.spec.energy_price or region.spec.energy_price
+    dollars = _at(
+        None if chosen.per_kwh is None else chosen.per_kwh.value,
+        chosen.series,
+        now,
+        texts,
+        f"{owner.kind} {owner.key}: spec.energyPrice",
+    )
+    intensity = region.spec.carbon_intensity
+    grams = _at(intensity.grams_per_kwh, intensity.series, now, texts, f"Region {region.key}: spec.carbonIntensity")
+    return EnergyRate(dollars, grams, grams * region.spec.carbon_price.per_tonne.value / GRAMS_PER_TONNE)
+
+
+def plug_watts(pool: VehicleNodePool, state: str) -> float:
+    """Marginal power at the plug of one busy car, by what it would do without us.
+
+    Asleep: waking it costs awakeWatts - asleepWatts besides the compute; Awake or Charging: the compute alone. All of
+    it passes the charger (chargingPercent, plug to battery).
+    """
+    power = pool.spec.power
+    waking = power.awake_watts - power.asleep_watts if state == "Asleep" else 0
+    return (power.compute_watts + max(0, waking)) * 100.0 / power.charging_percent
+
+
+def request_watts(pool: TritonPool, joules: float, rate: float) -> float:
+    """Dynamic power at the datacenter's meter of `rate` requests/s at `joules` each, PUE included."""
+    return joules * rate * pool.spec.power.pue.value
+
+
+def series_value(text: str, now: datetime) -> float | None:
+    """The last value at or before `now` of CSV lines `time,value`; None when there is none.
+
+    Times are ISO 8601 (UTC where no zone is written); lines that do not begin with a time, such as a header, are
+    skipped. A value holds for as long as the next line has not begun.
+    """
+    latest: tuple[datetime, float] | None = None
+    for line in text.splitlines():
+        stamp, _, value = line.strip().partition(",")
+        try:
+            when = datetime.fromisoformat(stamp)
+            number = float(value.split(",")[0])
+        except ValueError:
+            continue
+        when = when if when.tzinfo else when.replace(tzinfo=UTC)
+        if when <= now and (latest is None or when >= latest[0]):
+            latest = (when, number)
+    return latest[1] if latest else None
+
+
+def _at(number: float | None, series: Series | None, now: datetime, texts: SeriesTexts, where: str) -> float:
+    if series is None:
+        return 0.0 if number is None else number
+    text = texts.get((series.config_map, series.key))
+    if text is None:
+        raise InvalidManifest(
+            f"{where}.series: ConfigMap {series.config_map} has no key {series.key}; create it or write a number"
+        )
+    value = series_value(text, now)
+    if value is None:
+        raise InvalidManifest(
+            f"{where}.series: {series.config_map}/{series.key} has no value at or before {now.isoformat()}; "
+            "add one as a line time,value"
+        )
+    return value

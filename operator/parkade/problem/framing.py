@@ -1,0 +1,298 @@
+"""A snapshot as a `Problem`, with the way back to names and the refusals found on the way."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from parkade.api import InferenceWorkload, Region, TritonPool, VehicleNodePool
+from parkade.errors import InvalidManifest
+from parkade.problem.arcs import Terms, Way, apart_resource, capacity, total_unit_cost, ways, with_late_penalties
+from parkade.problem.covers import Want, caller_groups, short_cost, wants
+from parkade.problem.current import Kept, running
+from parkade.problem.eligibility import artifact_for, refusal
+from parkade.problem.energy import SeriesTexts
+from parkade.problem.format import Arc, Cover, Demand, Problem, Step, Supply
+from parkade.problem.latency import attempt_timeout
+from parkade.problem.limits import Caps, churn_limit, packed_limits
+from parkade.problem.reach import Reach, path, rates, reaches
+from parkade.problem.reasons import Reason, Refusal
+from parkade.problem.supply import Place, triton_place, vehicle_places
+from parkade.settings import Economics
+from parkade.snapshot import Snapshot, StagedArtifact
+
+
+@dataclass(frozen=True, slots=True)
+class FramedWorkload:
+    """One demand of the problem in names."""
+
+    resource: InferenceWorkload
+    wants: tuple[Want, ...]
+    """In the order of the demand's covers."""
+    late_callers: frozenset[str]
+    """Caller regions that no place answers in time."""
+
+    @property
+    def key(self) -> str:
+        """`namespace/name`."""
+        return self.resource.key
+
+
+@dataclass(frozen=True, slots=True)
+class Framed:
+    """A problem and what its indices mean."""
+
+    problem: Problem
+    workloads: tuple[FramedWorkload, ...]
+    """By demand index."""
+    places: tuple[Place, ...]
+    """By supply index."""
+    ways: tuple[Way, ...]
+    """By arc index."""
+    left_out: tuple[Refusal, ...]
+    """Workloads that are not planned, and why."""
+    refusals: tuple[Refusal, ...]
+    """Places that a planned workload may not use, and why."""
+    regions: Mapping[str, Region]
+    economics: Economics
+
+
+@dataclass(slots=True)
+class _Draft:
+    """What framing collects, workload by workload."""
+
+    snapshot: Snapshot
+    economics: Economics
+    regions: Mapping[str, Region]
+    places: tuple[Place, ...]
+    missing_pools: tuple[tuple[str, Reason, str], ...]
+    staged: Mapping[str, StagedArtifact]
+    kept: Mapping[tuple[str, str], Kept] = field(default_factory=dict)
+    workloads: list[FramedWorkload] = field(default_factory=list)
+    demands: list[Demand] = field(default_factory=list)
+    ways: list[Way] = field(default_factory=list)
+    left_out: list[Refusal] = field(default_factory=list)
+    refusals: list[Refusal] = field(default_factory=list)
+
+
+def frame(snapshot: Snapshot, economics: Economics, caps: Caps | None = None) -> Framed:
+    """Make the problem of a snapshot; equal snapshots give byte-equal problems.
+
+    Args:
+        snapshot: what is true now; without cells and servers, what the pools expect.
+        economics: constants that no manifest gives.
+        caps: most replicas of (workload, place) that packing found room for, by the indices of an earlier framing of
+            the same snapshot.
+    """
+    texts: SeriesTexts = {(name, key): text for name, key, text in snapshot.price_series}
+    regions = {region.key: region for region in snapshot.regions}
+    places, missing = _places(snapshot, regions, economics, texts)
+    draft = _Draft(snapshot, economics, regions, places, missing, {entry.sha256: entry for entry in snapshot.artifacts})
+    workloads = sorted(snapshot.workloads, key=lambda workload: workload.key)
+    draft.kept = running(snapshot, workloads, places)
+    for workload in workloads:
+        reason = _why_left_out(workload, snapshot)
+        if reason is not None:
+            draft.left_out.append(reason)
+        else:
+            _add(draft, workload)
+    return _framed(draft, caps or {})
+
+
+def _places(
+    snapshot: Snapshot, regions: Mapping[str, Region], economics: Economics, texts: SeriesTexts
+) -> tuple[tuple[Place, ...], tuple[tuple[str, Reason, str], ...]]:
+    """Places sorted by id, and (pool, Reason, sentence) of pools that offer none."""
+    found: list[Place] = []
+    missing: list[tuple[str, Reason, str]] = []
+    pools: tuple[VehicleNodePool | TritonPool, ...] = (*snapshot.vehicle_pools, *snapshot.triton_pools)
+    for pool in pools:
+        region = regions.get(pool.spec.region)
+        if region is None:
+            missing.append((pool.key, Reason.UNKNOWN_REGION, Reason.UNKNOWN_REGION.say(region=pool.spec.region)))
+            continue
+        try:
+            if isinstance(pool, VehicleNodePool):
+                offered = list(vehicle_places(pool, region, snapshot, economics, texts))
+            else:
+                place = triton_place(pool, region, snapshot, texts)
+                offered = [place] if place else []
+        except InvalidManifest as error:
+            missing.append((pool.key, Reason.INVALID_VALUES, str(error)))
+            continue
+        none = Reason.NO_VEHICLES if isinstance(pool, VehicleNodePool) else Reason.NO_SERVERS
+        if not offered:
+            missing.append((pool.key, none, none.say(place=pool.key)))
+        found += offered
+    return tuple(sorted(found, key=lambda place: place.id)), tuple(sorted(missing))
+
+
+def _why_left_out(workload: InferenceWorkload, snapshot: Snapshot) -> Refusal | None:
+    """Why the workload is not planned whatever the places."""
+    spec = workload.spec
+    name = spec.model.name
+    owner = min(
+        (other for other in snapshot.workloads if other.spec.model.name == name),
+        key=lambda other: (other.metadata.creation_timestamp, other.key),
+    )
+    if workload.metadata.deletion_timestamp is not None:
+        return _left_out(workload, Reason.BEING_DELETED)
+    if spec.suspend:
+        return _left_out(workload, Reason.SUSPENDED)
+    if owner.key != workload.key:
+        return _left_out(workload, Reason.MODEL_NAME_TAKEN, owner=owner.key, model=name)
+    if spec.demand is None:
+        return _left_out(workload, Reason.BATCH_NOT_SUPPORTED)
+    return None
+
+
+def _left_out(workload: InferenceWorkload, reason: Reason, **facts: object) -> Refusal:
+    return Refusal(workload.key, "", reason, reason.say(**facts))
+
+
+def _add(draft: _Draft, workload: InferenceWorkload) -> None:
+    """Frame one workload, or leave it out because no place may run it."""
+    refused = [Refusal(workload.key, *entry) for entry in draft.missing_pools]
+    eligible: list[tuple[int, Place]] = []
+    for index, place in enumerate(draft.places):
+        found = refusal(workload, place) or _artifact_refusal(draft, workload, place)
+        if found is None:
+            eligible.append((index, place))
+        else:
+            refused.append(found)
+    if not eligible:
+        causes = "; ".join(dict.fromkeys(entry.message for entry in refused)) or "no pool exists; apply one"
+        failed = next((entry for entry in refused if entry.reason is Reason.ARTIFACT_FAILED), None)
+        draft.left_out.append(
+            Refusal(workload.key, "", Reason.ARTIFACT_FAILED, failed.message)
+            if failed
+            else _left_out(workload, Reason.NO_PLACE, causes=causes)
+        )
+        return
+    places = [place for _, place in eligible]
+    reached = reaches(workload, places, draft.regions, draft.economics)
+    groups = caller_groups(workload, reached)
+    wanted = wants(workload, places, groups)
+    late = frozenset[str]().union(*(callers for callers, at in groups.items() if not at))
+    index = len(draft.workloads)
+    found_ways = [
+        way
+        for (at, place), reach in zip(eligible, reached, strict=True)
+        for way in ways((index, workload), (at, place), reach, wanted, _terms(draft, workload, place, late))
+        if way.max > 0
+    ]
+    unit_costs = [total_unit_cost(way, draft.places[way.place]) for way in found_ways]
+    found_ways = with_late_penalties(found_ways, unit_costs, draft.economics)
+    draft.refusals += refused
+    if rates(workload) and not late:
+        draft.refusals += _too_slow(draft, workload, places, reached)
+    draft.workloads.append(FramedWorkload(workload, tuple(wanted), late))
+    draft.demands.append(_demand(workload, wanted, found_ways, unit_costs, draft.economics))
+    draft.ways += found_ways
+
+
+def _artifact_refusal(draft: _Draft, workload: InferenceWorkload, place: Place) -> Refusal | None:
+    """An artifact that cannot be fetched rules a place out, unless it holds the model already."""
+    staged = _staged(draft, workload, place)
+    if staged is None or staged.state != "Failed" or draft.kept[workload.key, place.id].replicas:
+        return None
+    message = Reason.ARTIFACT_FAILED.say(source=staged.source, problem=staged.message or staged.reason)
+    return Refusal(workload.key, place.id, Reason.ARTIFACT_FAILED, message)
+
+
+def _staged(draft: _Draft, workload: InferenceWorkload, place: Place) -> StagedArtifact | None:
+    artifact = artifact_for(workload, place.hardware)
+    return draft.staged.get(artifact.sha256) if artifact else None
+
+
+def _terms(draft: _Draft, workload: InferenceWorkload, place: Place, late: frozenset[str]) -> Terms:
+    staged = _staged(draft, workload, place)
+    frozen = staged is not None and staged.state == "Failed"
+    return Terms(draft.economics, draft.kept[workload.key, place.id], late, staged, frozen)
+
+
+def _too_slow(
+    draft: _Draft, workload: InferenceWorkload, places: Sequence[Place], reached: Sequence[Reach]
+) -> Iterator[Refusal]:
+    assert workload.spec.latency is not None  # noqa: S101 -- api refuses demand without latency
+    for place, reach in zip(places, reached, strict=True):
+        if not reach.regions:
+            best = min(
+                attempt_timeout(path(workload, place, caller, draft.regions, draft.economics))
+                for caller in rates(workload)
+            )
+            message = Reason.TOO_SLOW.say(
+                place=place.id, expected=f"{best * 1000:.0f}ms", target=workload.spec.latency.target
+            )
+            yield Refusal(workload.key, place.id, Reason.TOO_SLOW, message)
+
+
+def _demand(
+    workload: InferenceWorkload,
+    wanted: Sequence[Want],
+    found: Sequence[Way],
+    unit_costs: Sequence[float],
+    economics: Economics,
+) -> Demand:
+    factors = (economics.short_cost_factor, economics.structure_cost_factor)
+    covers = []
+    for index, want in enumerate(wanted):
+        full = [(way.yields[index], way.cost + unit) for way, unit in zip(found, unit_costs, strict=True)]
+        covers.append(Cover(want.id, want.quantity, short_cost(want, full, workload.spec.priority, factors)))
+    return Demand(workload.key, tuple(covers))
+
+
+def _framed(draft: _Draft, caps: Caps) -> Framed:
+    arcs = tuple(
+        Arc(
+            id=f"{draft.workloads[way.workload].key}@{draft.places[way.place].id}{_suffix(way)}",
+            demand=way.workload,
+            supply=way.place,
+            yields=way.yields,
+            cost=way.cost,
+            use=dict(way.use),
+            max=way.max,
+        )
+        for way in draft.ways
+    )
+    replicas: dict[int, int] = {}
+    missing = 0
+    for index, framed in enumerate(draft.workloads):
+        replicas[index] = sum(kept.replicas for (key, _), kept in draft.kept.items() if key == framed.key)
+        missing += max(0, _wanted_replicas(index, framed, draft.ways) - replicas[index])
+    churn = churn_limit(draft.ways, replicas, missing, draft.economics)
+    limits = [*([churn] if churn else []), *packed_limits(draft.ways, caps)]
+    return Framed(
+        Problem(tuple(draft.demands), _supplies(draft), arcs, tuple(limits)),
+        tuple(draft.workloads),
+        draft.places,
+        tuple(draft.ways),
+        tuple(draft.left_out),
+        tuple(sorted(draft.refusals)),
+        draft.regions,
+        draft.economics,
+    )
+
+
+def _suffix(way: Way) -> str:
+    words = ["kept" if way.kept else "new", *([] if way.apart else ["further"]), *(["late"] if way.late else [])]
+    return "/" + "/".join(words)
+
+
+def _wanted_replicas(index: int, framed: FramedWorkload, found: Sequence[Way]) -> int:
+    """Fewest replicas that could do: minReplicas, or the demand at the best rate."""
+    best = max((way.rate for way in found if way.workload == index), default=0.0)
+    demand = sum(rates(framed.resource).values())
+    return max(framed.resource.spec.placement.min_replicas, math.ceil(demand / best) if best > 0.0 else 0)
+
+
+def _supplies(draft: _Draft) -> tuple[Supply, ...]:
+    supplies = []
+    for index, place in enumerate(draft.places):
+        apart = {
+            apart_resource(draft.workloads[way.workload].resource)
+            for way in draft.ways
+            if way.place == index and any(name.startswith("apart/") for name, _ in way.use)
+        }
+        steps = tuple(Step(step.count, step.running.cost.total) for step in place.steps)
+        supplies.append(Supply(place.id, steps, capacity(place, sorted(apart))))
+    return tuple(supplies)
