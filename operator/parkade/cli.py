@@ -10,14 +10,15 @@ from parkade import __version__
 from parkade.errors import InvalidInput, ParkadeError
 
 COMMANDS: Final = {
-    "up": "parkade.local.command:up",
-    "down": "parkade.local.command:down",
-    "crds": "parkade.api.command:crds",
-    "solve": "parkade.solver.command:solve",
-    "plan": "parkade.plan.command:plan",
-    "operator": "parkade.handlers.command:operator",
-    "vehicle": "parkade.vehicle.command:vehicle",
+    "up": ("parkade.local.command:up", "Start a control plane and Parkade on this machine."),
+    "down": ("parkade.local.command:down", "Stop what `parkade up` started."),
+    "plan": ("parkade.plan.command:plan", "Plan a directory of manifests without a cluster."),
+    "solve": ("parkade.solver.command:solve", "Solve a placement problem kept in a file."),
+    "crds": ("parkade.api.command:crds", "Generate the custom resource definitions."),
+    "operator": ("parkade.handlers.command:operator", "Run the operator."),
+    "vehicle": ("parkade.vehicle.command:vehicle", "Run, ask or steer the agent in a car."),
 }
+"""Name: where the command is, and its line in `parkade --help`."""
 
 
 class LazyGroup(click.Group):
@@ -33,10 +34,17 @@ class LazyGroup(click.Group):
         del ctx
         if cmd_name not in COMMANDS:
             return None
-        module, _, name = COMMANDS[cmd_name].partition(":")
+        target, _summary = COMMANDS[cmd_name]
+        module, _, name = target.partition(":")
         command = getattr(importlib.import_module(module), name)
         assert isinstance(command, click.Command)  # noqa: S101 -- a wrong table entry is our own defect
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands by the table, without importing them."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_target, summary) in COMMANDS.items()])
 
 
 @click.group(cls=LazyGroup)

@@ -177,7 +177,7 @@ class Plane:
     def _run(self, program: Path, *arguments: str, stdin: str | None = None) -> str:
         done = subprocess.run([program, *arguments], input=stdin, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise LocalPlaneError(f"{program.name} {' '.join(arguments)}: {done.stderr.strip()}")
+            raise LocalPlaneError(f"{program.name} {' '.join(arguments)}: {(done.stderr or done.stdout).strip()}")
         return done.stdout
 
     def _router(self) -> LaunchSpec:

@@ -1,0 +1,139 @@
+"""A whole Parkade on one machine: control plane, two Triton servers and parked cars; for the demo and the scenarios."""
+
+import json
+import shutil
+import string
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from parkade.local import ports, triton
+from parkade.local.plane import Plane
+from parkade.local.processes import LaunchSpec
+
+TRITON_SERVERS: Final = 2
+BEAT: Final = "5s"
+"""Short, so that a person sees presence change; the default of 60 s is for fleets."""
+
+
+@dataclass(frozen=True, slots=True)
+class Car:
+    """One simulated parked car: a real agent process with its own credentials and signals."""
+
+    id: str
+    fleet: str
+    hardware: str
+    link: str
+    state_of_charge: int = 80
+    charging: bool = True
+
+
+class World:
+    """Starts the parts in order, and knows how to hurt each of them."""
+
+    def __init__(self, directory: Path, say: Callable[[str], None]) -> None:
+        self.plane = Plane(directory, say)
+        self.say = say
+        self.repository = self.plane.data / "triton-models"
+        self.triton_ports = self._kept_triton_ports()
+        self.cars: dict[str, Car] = {}
+
+    def start(self) -> None:
+        """Control plane, fleet link, Parkade and the Triton servers; returns when all are ready."""
+        self.plane.start_control_plane()
+        self.plane.install()
+        self.plane.start_link()
+        for index in range(TRITON_SERVERS):
+            self.start_triton(index)
+        self.plane.start_parkade()
+        for index in range(TRITON_SERVERS):
+            self.plane.await_url(f"triton-{index}", triton.ready_url(self.triton_ports[index]))
+
+    def start_triton(self, index: int) -> None:
+        """Start one Triton server with explicit model control on the shared repository."""
+        spec = triton.command(self.triton_ports[index], self.repository, self.say)
+        self.plane.ensure(f"triton-{index}", spec)
+
+    def start_car(self, car: Car) -> None:
+        """Enroll a car and start its agent."""
+        credentials, pair = self.plane.enroll(car.fleet, car.id)
+        state = self.state_directory(car.id)
+        state.mkdir(parents=True, exist_ok=True)
+        signals = state / "signals.jsonl"
+        counterfactual = "Charging" if car.charging else "Asleep"
+        signals.write_text(
+            json.dumps(
+                {"t": 0, "pluggedIn": True, "soc": car.state_of_charge, "state": counterfactual, "link": car.link}
+            )
+            + "\n"
+        )
+        flags = {
+            "id": car.id, "fleet": car.fleet, "hardware": car.hardware, "link": car.link,
+            "nats": self.plane.nats_url, "nats-creds": credentials, "ca": self.plane.authority.certificate,
+            "cert": pair.certificate, "key": pair.key, "state-dir": state, "signals": signals, "beat": BEAT,
+        }  # fmt: skip
+        arguments = [f"--{name}={value}" for name, value in flags.items()]
+        self.plane.ensure(car.id, LaunchSpec((sys.executable, "-m", "parkade", "vehicle", "run", *arguments)))
+        self.cars[car.id] = car
+
+    def state_directory(self, car: str) -> Path:
+        """Where an agent keeps its models and its local API's token."""
+        return self.plane.data / "vehicles" / car
+
+    def vehicle(self, car: str, command: str) -> str:
+        """Do as the owner would: `parkade vehicle unplug|plug|pause|resume|status` on one car."""
+        arguments = [sys.executable, "-m", "parkade", "vehicle", command, "--state-dir", str(self.state_directory(car))]
+        done = subprocess.run(arguments, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise RuntimeError(f"parkade vehicle {command} on {car}: {done.stderr.strip()}")
+        return done.stdout
+
+    def render(self, manifests: Path, values: Mapping[str, str]) -> Path:
+        """Fill the placeholders of a directory of manifests; the result is what kubectl applies."""
+        rendered = self.plane.data / "manifests"
+        shutil.rmtree(rendered, ignore_errors=True)
+        rendered.mkdir()
+        for source in sorted(manifests.glob("*.yaml")):
+            text = string.Template(source.read_text()).substitute(values)
+            (rendered / source.name).write_text(text)
+        return rendered
+
+    def json(self, *arguments: str) -> dict:
+        """What `kubectl get ... -o json` says."""
+        answer: dict = json.loads(self.plane.kubectl("get", *arguments, "-o", "json"))
+        return answer
+
+    def placements(self, workload: str) -> list[dict]:
+        """`status.placements` of a workload named `namespace/name`."""
+        namespace, name = workload.split("/")
+        placements: list[dict] = self.json("iw", name, "-n", namespace).get("status", {}).get("placements", [])
+        return placements
+
+    def await_that(self, what: str, holds: Callable[[], bool], seconds: float = 30.0) -> float:
+        """Wait for a condition; return how long it took, or fail with what was awaited."""
+        started = time.monotonic()
+        while not holds():
+            if time.monotonic() - started > seconds:
+                raise TimeoutError(f"not within {seconds:g} s: {what}")
+            time.sleep(0.1)
+        return time.monotonic() - started
+
+    def stop(self, *, purge: bool = True) -> None:
+        """Stop every process of this world, by its id."""
+        self.plane.stop(purge=purge)
+
+    def _kept_triton_ports(self) -> list[triton.Ports]:
+        file = self.plane.directory / "triton-ports.json"
+        if not file.exists():
+            file.write_text(json.dumps(ports.choose(TRITON_SERVERS * 3)))
+        kept: list[int] = json.loads(file.read_text())
+        return [triton.Ports(*kept[start : start + 3]) for start in range(0, len(kept), 3)]
+
+
+def cars(prefix: str, count: int, *, fleet: str, hardware: str, link: str) -> Iterable[Car]:
+    """Cars that are alike, named `<prefix>-1` and so on."""
+    return [Car(f"{prefix}-{number + 1}", fleet, hardware, link) for number in range(count)]
