@@ -1,0 +1,48 @@
+"""The smallest ordered, budgeted steps from a snapshot to a plan, and the status that each object should show.
+
+The room carries nothing out and remembers nothing: equal snapshots, plans and drain times give equal steps. It
+makes before it breaks: what a workload leaves goes only when all it moves to answers and no status sends requests there.
+"""
+
+from parkade.changes.changes import (
+    Announce,
+    ApplyCell,
+    ApplyService,
+    Change,
+    Changes,
+    CreatePod,
+    DeletePod,
+    LoadModel,
+    RemoveFiles,
+    SetFinalizers,
+    ShowStatus,
+    StageArtifact,
+    Target,
+    UnloadModel,
+)
+from parkade.changes.comparison import FINALIZER, Comparison, Fate, Unoffered, observe_offers
+from parkade.changes.diff import Budget, diff
+
+__all__ = [
+    "FINALIZER",
+    "Announce",
+    "ApplyCell",
+    "ApplyService",
+    "Budget",
+    "Change",
+    "Changes",
+    "Comparison",
+    "CreatePod",
+    "DeletePod",
+    "Fate",
+    "LoadModel",
+    "RemoveFiles",
+    "SetFinalizers",
+    "ShowStatus",
+    "StageArtifact",
+    "Target",
+    "UnloadModel",
+    "Unoffered",
+    "diff",
+    "observe_offers",
+]

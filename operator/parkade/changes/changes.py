@@ -1,0 +1,206 @@
+"""What one cycle will do, as a value: small steps in named buckets, in the order in which they are safe.
+
+A step names everything it needs, so that `cluster` and `serving` only carry it out.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
+from typing import ClassVar, Literal
+
+from parkade.api.base import StatusPart
+from parkade.plan import CellAssignment, ServedModel
+from parkade.snapshot import RouterAddress
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Target:
+    """One object of the cluster; the uid keeps a step from hitting a namesake made later."""
+
+    kind: str
+    namespace: str
+    """Empty for cluster-scoped kinds."""
+    name: str
+    uid: str
+
+    @property
+    def key(self) -> str:
+        """`namespace/name`, or `name`."""
+        return f"{self.namespace}/{self.name}" if self.namespace else self.name
+
+
+@dataclass(frozen=True, slots=True)
+class SetFinalizers:
+    """Own these finalizers on a workload; none releases it."""
+
+    kind: ClassVar = "finalizer"
+    target: Target
+    finalizers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StageArtifact:
+    """Bring one model file into the store, for cars and Triton alike."""
+
+    kind: ClassVar = "stage"
+    workload: str
+    """`namespace/name`."""
+    sha256: str
+    source: str
+    secret: str
+    """Secret of the workload's namespace with the source's credentials; empty without."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyCell:
+    """Make a cell, or give it new orders; `assignments` is the whole list."""
+
+    kind: ClassVar = "cell"
+    cell: str
+    pool: Target
+    region: str
+    shard: int
+    max_vehicles: int
+    term: int
+    assignments: tuple[CellAssignment, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CreatePod:
+    """The Kubernetes face of a workload in a cell."""
+
+    kind: ClassVar = "pod"
+    workload: Target
+    cell: str
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeletePod:
+    """Take the face of a workload in a cell away; cars take no orders from it."""
+
+    kind: ClassVar = "pod-delete"
+    namespace: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyService:
+    """The workload's name for callers; with `routers` also the addresses behind it."""
+
+    kind: ClassVar = "service"
+    workload: Target
+    exists: bool
+    """Ours already; otherwise a namesake made by somebody else is left alone."""
+    routers: tuple[RouterAddress, ...]
+    """Empty where routers listen on loopback, which no EndpointSlice may name."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadModel:
+    """Load a model on one Triton server, or change its version or instances."""
+
+    kind: ClassVar = "load"
+    pool: str
+    http: str
+    model: ServedModel
+
+
+@dataclass(frozen=True, slots=True)
+class UnloadModel:
+    """Unload a model from one Triton server."""
+
+    kind: ClassVar = "unload"
+    pool: str
+    http: str
+    workload: str
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveFiles:
+    """Delete a workload's files from a pool's model repository; no server holds them any more."""
+
+    kind: ClassVar = "files"
+    workload: str
+    pool: str
+    model: str
+    versions: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ShowStatus:
+    """Write an object's status."""
+
+    kind: ClassVar = "status"
+    target: Target
+    status: StatusPart
+
+
+@dataclass(frozen=True, slots=True)
+class Announce:
+    """Say once, as an event on the object, that a condition changed."""
+
+    kind: ClassVar = "event"
+    target: Target
+    level: Literal["Normal", "Warning"]
+    reason: str
+    message: str
+
+
+Change = (
+    SetFinalizers
+    | StageArtifact
+    | ApplyCell
+    | CreatePod
+    | DeletePod
+    | ApplyService
+    | LoadModel
+    | UnloadModel
+    | RemoveFiles
+    | ShowStatus
+    | Announce
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """The steps of one cycle; the buckets are carried out in this order."""
+
+    claims: tuple[SetFinalizers, ...] = ()
+    """Before anything outside the cluster belongs to a workload."""
+    stages: tuple[StageArtifact, ...] = ()
+    cells: tuple[ApplyCell, ...] = ()
+    services: tuple[ApplyService, ...] = ()
+    loads: tuple[LoadModel, ...] = ()
+    """At most one a server."""
+    statuses: tuple[ShowStatus, ...] = ()
+    """After what grows and before what shrinks: a place goes only when nobody is sent there any more."""
+    pods: tuple[CreatePod, ...] = ()
+    unloads: tuple[UnloadModel, ...] = ()
+    removals: tuple[RemoveFiles, ...] = ()
+    pods_gone: tuple[DeletePod, ...] = ()
+    releases: tuple[SetFinalizers, ...] = ()
+    announcements: tuple[Announce, ...] = ()
+
+    def ordered(self) -> Iterator[Change]:
+        """Every step, in order."""
+        return chain(
+            self.claims,
+            self.stages,
+            self.cells,
+            self.services,
+            self.loads,
+            self.statuses,
+            self.pods,
+            self.unloads,
+            self.removals,
+            self.pods_gone,
+            self.releases,
+            self.announcements,
+        )
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing to do."""
+        return next(self.ordered(), None) is None

@@ -1,0 +1,25 @@
+"""The only room that talks to the API server: one file a verb, JSON turned into frozen values at its edge.
+
+It decides nothing: `reading` gathers facts, `applying` carries out what `changes` decided, `recording` writes events
+and `leading` holds the Lease. Every failure leaves as `ClusterUnavailable` (try again) or `ClusterRefused` (the API
+server's own sentence); no dictionary of the wire leaves this room.
+"""
+
+from parkade.cluster.applying import Applying
+from parkade.cluster.client import ClusterClient, TokenBucket
+from parkade.cluster.leading import Leadership
+from parkade.cluster.reading import ClusterFacts, Unreadable, read, refresh, selected_pods
+from parkade.cluster.recording import Recorder
+
+__all__ = [
+    "Applying",
+    "ClusterClient",
+    "ClusterFacts",
+    "Leadership",
+    "Recorder",
+    "TokenBucket",
+    "Unreadable",
+    "read",
+    "refresh",
+    "selected_pods",
+]

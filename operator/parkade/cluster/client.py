@@ -1,0 +1,166 @@
+"""One rate-limited connection to the API server, speaking plain JSON."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import urllib3
+from kubernetes import config
+from kubernetes.client import ApiClient, Configuration
+
+from parkade.errors import ClusterRefused, ClusterUnavailable
+
+Json = dict[str, Any]
+"""A JSON object of the API server; it never leaves the room `cluster`."""
+
+FIELD_MANAGER: Final = "parkade-operator"
+_CONNECT_READ: Final = (3.0, 15.0)
+"""Seconds; the API server itself gives up on a request after 60 s, and a cycle must not wait that long."""
+_PAGE: Final = 500
+"""Objects per page of a list, as kubectl asks."""
+
+
+class TokenBucket:
+    """Client-side rate limit (the Python client has none): `rate` requests a second, `burst` at once.
+
+    A caller that finds the bucket empty sleeps until its own token is there; callers are served in order of arrival.
+    """
+
+    def __init__(
+        self,
+        rate: float,
+        burst: int,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._rate, self._burst = rate, float(burst)
+        self._clock, self._sleep = clock, sleep
+        self._lock = threading.Lock()
+        self._tokens = float(burst)
+        self._filled = clock()
+
+    def take(self) -> None:
+        """Take one token, waiting for it if there is none."""
+        with self._lock:
+            now = self._clock()
+            self._tokens = min(self._burst, self._tokens + (now - self._filled) * self._rate) - 1
+            self._filled = now
+            debt = -self._tokens / self._rate
+        if debt > 0:
+            self._sleep(debt)
+
+
+class ClusterClient:
+    """The verbs of the API server on absolute paths; safe to use from several threads."""
+
+    def __init__(self, api: ApiClient, bucket: TokenBucket) -> None:
+        self._api = api
+        self._bucket = bucket
+
+    @classmethod
+    def connect(cls, qps: float, burst: int, kubeconfig: Path | None = None) -> "ClusterClient":
+        """Log in by a kubeconfig (the argument, else `KUBECONFIG`), else by the pod's service account.
+
+        Raises:
+            ClusterUnavailable: neither is there, or it cannot be read.
+        """
+        configuration = Configuration()
+        try:
+            if kubeconfig is None:
+                config.load_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+            else:
+                config.load_kube_config(str(kubeconfig), client_configuration=configuration)  # type: ignore[no-untyped-call]
+        except (config.ConfigException, OSError) as error:
+            raise ClusterUnavailable(f"no cluster to talk to: {error}; set KUBECONFIG or run inside a pod") from None
+        configuration.retries = False  # the cycle is the retry: it runs again within seconds and sees the truth
+        return cls(ApiClient(configuration), TokenBucket(qps, burst))
+
+    def get(self, path: str, query: Mapping[str, str] | None = None) -> Json:
+        """Read one object or one page.
+
+        Raises:
+            ClusterUnavailable: no answer.
+            ClusterRefused: a status that is not a success, such as 404.
+        """
+        return self._request("GET", path, query)
+
+    def list(self, path: str, label_selector: str = "") -> list[Json]:
+        """Read all objects of a collection, page by page; raises as `get`."""
+        items: list[Json] = []
+        query = {"limit": str(_PAGE)} | ({"labelSelector": label_selector} if label_selector else {})
+        while True:
+            page = self.get(path, query)
+            items.extend(page.get("items") or ())
+            token = page.get("metadata", {}).get("continue")
+            if not token:
+                return items
+            query["continue"] = token
+
+    def create(self, path: str, body: Json) -> Json:
+        """Create an object in a collection; raises as `get`, `already_exists` when the name is taken."""
+        return self._request("POST", path, {"fieldManager": FIELD_MANAGER}, body)
+
+    def replace(self, path: str, body: Json) -> Json:
+        """Replace an object; with a resourceVersion in it, only if nobody else did meanwhile. Raises as `get`."""
+        return self._request("PUT", path, {"fieldManager": FIELD_MANAGER}, body)
+
+    def apply(self, path: str, body: Json) -> Json:
+        """Server-side apply as `parkade-operator`, taking over fields in conflict; raises as `get`."""
+        query = {"fieldManager": FIELD_MANAGER, "force": "true"}
+        return self._request("PATCH", path, query, body, "application/apply-patch+yaml")
+
+    def merge(self, path: str, body: Json) -> Json:
+        """JSON merge patch; raises as `get`."""
+        query = {"fieldManager": FIELD_MANAGER}
+        return self._request("PATCH", path, query, body, "application/merge-patch+json")
+
+    def delete(self, path: str, body: Json | None = None) -> None:
+        """Delete an object; one that is gone already is no error. Raises as `get` otherwise."""
+        try:
+            self._request("DELETE", path, None, body)
+        except ClusterRefused as refusal:
+            if not refusal.not_found:
+                raise
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._api.close()  # type: ignore[no-untyped-call]
+
+    def _request(
+        self,
+        verb: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        body: Json | None = None,
+        content_type: str = "application/json",
+    ) -> Json:
+        self._bucket.take()
+        headers = {"Accept": "application/json", "Content-Type": content_type, "User-Agent": FIELD_MANAGER}
+        request = self._api.param_serialize(
+            verb, path, None, list((query or {}).items()), headers, body=body, auth_settings=["BearerToken"]
+        )
+        try:
+            answer = self._api.call_api(*request, _request_timeout=_CONNECT_READ)
+            content = answer.read()  # type: ignore[no-untyped-call]
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise ClusterUnavailable(
+                f"{verb} {path}: the API server does not answer ({type(error).__name__}: {error}); check that it runs"
+            ) from None
+        return _checked(verb, path, answer.status, content)
+
+
+def _checked(verb: str, path: str, status: int, content: bytes) -> Json:
+    """The JSON of a success; otherwise the error that its Status object tells."""
+    try:
+        told = json.loads(content or b"{}")
+    except ValueError:
+        told = {"message": content[:200].decode(errors="replace")}
+    if 200 <= status < 300 and isinstance(told, dict):
+        return told
+    message = f"{verb} {path}: {told.get('message') or f'status {status}'}"
+    if status == 429 or status >= 500:
+        raise ClusterUnavailable(message)
+    raise ClusterRefused(message, status=status, reason=str(told.get("reason", "")))

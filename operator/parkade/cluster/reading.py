@@ -1,0 +1,224 @@
+"""Gathers all that the API server knows, parsed at once into frozen values.
+
+An object that breaks its kind's rules never blocks the others: it is left out and reported by name.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Final, TypeVar
+
+from parkade.api import GridEvent, InferenceWorkload, Region, TritonPool, VehicleCell, VehicleNodePool, parse
+from parkade.api.base import Resource as Kind
+from parkade.changes import Target
+from parkade.cluster.client import ClusterClient, Json
+from parkade.cluster.manifests import OUR_SLICES
+from parkade.cluster.resources import (
+    CELLS,
+    CONFIG_MAPS,
+    GRID_EVENTS,
+    LEASES,
+    NODES,
+    PODS,
+    REGIONS,
+    SERVICES,
+    SLICES,
+    TRITON_POOLS,
+    VEHICLE_POOLS,
+    WORKLOADS,
+    Resource,
+)
+from parkade.errors import ClusterRefused, InvalidManifest
+from parkade.snapshot import PodFace, RouterAddress, ServiceFace, Snapshot
+
+SETTINGS: Final = "parkade-settings"
+"""The ConfigMap with the live switches `mode` and `paused`."""
+_LEASE_SECONDS: Final = 15
+
+K = TypeVar("K", bound=Kind)
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """An object that exists and breaks its kind's rules."""
+
+    target: Target
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterFacts:
+    """The cluster's part of a snapshot, and what is no part of it."""
+
+    snapshot: Snapshot
+    paused: bool
+    unreadable: tuple[Unreadable, ...] = ()
+
+
+def read(client: ClusterClient, namespace: str, term: int, now: datetime) -> ClusterFacts:
+    """Read everything that a cycle decides on, except Triton and the model store.
+
+    Raises:
+        ClusterUnavailable: the API server does not answer.
+        ClusterRefused: it refuses a list, such as for missing rights or a CRD that is not installed.
+    """
+    unreadable: list[Unreadable] = []
+    mode, paused = read_switches(client, namespace)
+    regions = _parsed(client, REGIONS, Region, unreadable)
+    workloads = _parsed(client, WORKLOADS, InferenceWorkload, unreadable)
+    snapshot = Snapshot(
+        now=now,
+        term=term,
+        mode="Observe" if mode == "Observe" else "Apply",
+        workloads=workloads,
+        regions=regions,
+        triton_pools=_parsed(client, TRITON_POOLS, TritonPool, unreadable),
+        vehicle_pools=_parsed(client, VEHICLE_POOLS, VehicleNodePool, unreadable),
+        cells=_parsed(client, CELLS, VehicleCell, unreadable),
+        grid_events=_parsed(client, GRID_EVENTS, GridEvent, unreadable),
+        pods=tuple(sorted(_pods(client.list(PODS.path(), "parkade.dev/workload,parkade.dev/cell")))),
+        routers=tuple(sorted(_routers(client, namespace, now))),
+        cordoned_cells=frozenset(_cordoned(client.list(NODES.path(), "parkade.dev/cell"))),
+        price_series=_series(client, namespace, regions),
+        services=_services(client),
+        unreadable=frozenset(row.target.key for row in unreadable if row.target.kind == WORKLOADS.kind),
+    )
+    return ClusterFacts(snapshot, paused, tuple(unreadable))
+
+
+def read_switches(client: ClusterClient, namespace: str) -> tuple[str, bool]:
+    """The mode and the global pause; `Apply` and not paused without the ConfigMap."""
+    try:
+        content = client.get(CONFIG_MAPS.path(namespace, SETTINGS)).get("data") or {}
+    except ClusterRefused as refusal:
+        if not refusal.not_found:
+            raise
+        content = {}
+    return str(content.get("mode", "Apply")).strip(), str(content.get("paused", "")).strip().lower() == "true"
+
+
+def selected_pods(client: ClusterClient, namespace: str, labels: Mapping[str, str]) -> tuple[str, ...]:
+    """Addresses of running pods by labels, sorted."""
+    selector = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
+    found = client.list(PODS.path(namespace), selector)
+    addresses = [pod["status"]["podIP"] for pod in found if (pod.get("status") or {}).get("podIP") and _alive(pod)]
+    return tuple(sorted(f"[{address}]" if ":" in address else address for address in addresses))
+
+
+def _alive(pod: Json) -> bool:
+    return "deletionTimestamp" not in pod["metadata"] and pod["status"].get("phase") == "Running"
+
+
+def _parsed(client: ClusterClient, resource: Resource, kind: type[K], unreadable: list[Unreadable]) -> tuple[K, ...]:
+    """All objects of a kind, by key; what cannot be read goes into `unreadable`."""
+    parsed: list[K] = []
+    for item in client.list(resource.path()):
+        manifest = item | {"apiVersion": resource.api, "kind": resource.kind}  # lists leave both out of their items
+        try:
+            found = parse(manifest)
+        except InvalidManifest as error:
+            meta = item.get("metadata") or {}
+            name, namespace = str(meta.get("name", "")), str(meta.get("namespace", ""))
+            target = Target(resource.kind, namespace, name, str(meta.get("uid", "")))
+            unreadable.append(Unreadable(target, str(error)))
+            continue
+        if isinstance(found, kind):
+            parsed.append(found)
+    return tuple(sorted(parsed, key=lambda item: item.key))
+
+
+def _pods(pods: Iterable[Json]) -> Iterable[PodFace]:
+    for pod in pods:
+        meta = pod["metadata"]
+        labels = meta["labels"]
+        yield PodFace(
+            namespace=meta["namespace"],
+            name=meta["name"],
+            workload=f"{meta['namespace']}/{labels['parkade.dev/workload']}",
+            cell=labels["parkade.dev/cell"],
+            terminating="deletionTimestamp" in meta,
+        )
+
+
+def _routers(client: ClusterClient, namespace: str, now: datetime) -> Iterable[RouterAddress]:
+    """Routers whose Lease has not run out."""
+    for lease in client.list(LEASES.path(namespace), "parkade.dev/component=router"):
+        meta, spec = lease["metadata"], lease.get("spec") or {}
+        renewed, says = spec.get("renewTime"), meta.get("annotations") or {}
+        lasts = float(spec.get("leaseDurationSeconds") or _LEASE_SECONDS)
+        if renewed is None or not says.get("parkade.dev/http"):
+            continue
+        if (now - datetime.fromisoformat(renewed).astimezone(UTC)).total_seconds() <= lasts:
+            yield RouterAddress(
+                id=meta["name"].removeprefix("parkade-router-"),
+                http=says["parkade.dev/http"],
+                grpc=says.get("parkade.dev/grpc", ""),
+                cars=says.get("parkade.dev/cars", ""),
+            )
+
+
+def _cordoned(nodes: Iterable[Json]) -> Iterable[str]:
+    for node in nodes:
+        if (node.get("spec") or {}).get("unschedulable"):
+            yield node["metadata"]["labels"]["parkade.dev/cell"]
+
+
+def _series(client: ClusterClient, namespace: str, regions: Iterable[Region]) -> tuple[tuple[str, str, str], ...]:
+    """The CSV text of every series that a region names and that exists."""
+    named = {
+        (str(source.series.config_map), source.series.key)
+        for region in regions
+        for source in (region.spec.energy_price, region.spec.carbon_intensity)
+        if source.series is not None
+    }
+    found: list[tuple[str, str, str]] = []
+    for name, key in sorted(named):
+        text = _config_map(client, namespace, name).get(key)
+        if text is not None:
+            found.append((name, key, text))
+    return tuple(found)
+
+
+def _config_map(client: ClusterClient, namespace: str, name: str) -> dict[str, Any]:
+    try:
+        return client.get(CONFIG_MAPS.path(namespace, name)).get("data") or {}
+    except ClusterRefused as refusal:
+        if refusal.not_found:
+            return {}
+        raise
+
+
+def _services(client: ClusterClient) -> tuple[ServiceFace, ...]:
+    """Our Services with the router addresses that our EndpointSlices put behind them."""
+    behind: dict[str, list[str]] = {}
+    for piece in client.list(SLICES.path(), OUR_SLICES):
+        meta = piece["metadata"]
+        key = f"{meta['namespace']}/{meta['labels']['kubernetes.io/service-name']}"
+        port = next((p["port"] for p in piece.get("ports") or () if p.get("name") == "http"), 0)
+        host = piece["endpoints"][0]["addresses"][0]
+        behind.setdefault(key, []).append(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+    found = client.list(SERVICES.path(), "parkade.dev/workload")
+    keys = sorted(f"{item['metadata']['namespace']}/{item['metadata']['name']}" for item in found)
+    return tuple(ServiceFace(key, tuple(sorted(behind.get(key, ())))) for key in keys)
+
+
+def refresh(client: ClusterClient, namespace: str, facts: ClusterFacts) -> ClusterFacts:
+    """Read again, just before acting, what people and cars change most: the switches, workloads and cells.
+
+    Raises:
+        ClusterUnavailable: the API server does not answer.
+        ClusterRefused: it refuses a list.
+    """
+    unreadable: list[Unreadable] = []
+    mode, paused = read_switches(client, namespace)
+    workloads = _parsed(client, WORKLOADS, InferenceWorkload, unreadable)
+    cells = _parsed(client, CELLS, VehicleCell, unreadable)
+    others = [row for row in facts.unreadable if row.target.kind not in (WORKLOADS.kind, CELLS.kind)]
+    snapshot = replace(
+        facts.snapshot,
+        mode="Observe" if mode == "Observe" else "Apply",
+        workloads=workloads,
+        cells=cells,
+        unreadable=frozenset(row.target.key for row in unreadable if row.target.kind == WORKLOADS.kind),
+    )
+    return ClusterFacts(snapshot, paused, tuple(others + unreadable))
