@@ -202,7 +202,8 @@ def _open_source(source: str, options: dict[str, Any]) -> BinaryIO:
     if source.startswith(("http://", "https://")):
         client = {"timeout": HTTP_TIMEOUT, **options.pop("client_kwargs", {})}
         options = {"client_kwargs": client, "encoded": True, **options}
-        how = {"block_size": 0}  # one request, read as it comes
+        # one request, read as it comes; a size given spares a HEAD request that would hide the status of a refusal
+        how = {"block_size": 0, "size": 1}
     system, path = fsspec.core.url_to_fs(source, skip_instance_cache=True, **options)
     return cast("BinaryIO", system.open(path, "rb", **how))
 
