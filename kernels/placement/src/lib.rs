@@ -1,1 +1,40 @@
 //! The placement problem, its solver and its certificate.
+//!
+//! A demand is served by whole replicas on arcs to supplies; supplies are bought by the unit along merit-order
+//! curves; limits tie arcs together. [`solve`] returns a feasible plan and a lower bound that anyone can recompute
+//! from the published prices. The crate is pure: no clock, no I/O, no randomness; equal input gives equal bytes.
+//!
+//! The pipeline: [`json::read`] checks a file into a [`Problem`]; `greedy` makes a first plan; `prices` climbs to
+//! good prices; `search` improves the plan; [`bound`](mod@bound) certifies; [`json::write`] publishes.
+
+mod assignment;
+mod budget;
+mod check;
+mod error;
+mod greedy;
+mod integer_part;
+mod linear_part;
+mod prices;
+mod problem;
+mod search;
+mod solution;
+mod solve;
+mod status;
+
+pub mod bound;
+pub mod json;
+
+pub use budget::Budget;
+pub use error::InvalidProblem;
+pub use problem::{Arc, Cover, Problem, Rows, Step, Term, Use};
+pub use solution::{ExactPart, Prices, Solution};
+pub use solve::{improve, solve};
+pub use status::Status;
+
+/// A row holds when it holds within this share of its right-hand side; the bound already pays for it.
+///
+/// Decimal fractions such as a use of 0.2 are not exact in binary: without it five of them would not fit into 1.0.
+pub const ROW_TOLERANCE: f64 = 1e-9;
+
+/// A plan whose certified gap is at most this is called optimal.
+pub const OPTIMAL_GAP: f64 = 1e-6;

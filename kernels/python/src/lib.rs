@@ -1,8 +1,78 @@
 //! The kernels as a Python module.
+use std::time::{Duration, Instant};
+
+use parkade_placement as placement;
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+
+/// The kernel's one error as a `ValueError`; `parkade.solver` turns it into `InvalidProblem`.
+#[allow(clippy::needless_pass_by_value)] // the signature that `map_err` wants
+fn refusal(error: placement::InvalidProblem) -> PyErr {
+    PyValueError::new_err(error.to_string())
+}
+
+/// Run with a budget whose backstop is the clock.
+fn within<T>(
+    work: u64,
+    seconds: Option<f64>,
+    run: impl FnOnce(&mut placement::Budget<'_>) -> T,
+) -> T {
+    let limit = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).ok());
+    let start = Instant::now();
+    let mut interrupt = || limit.is_some_and(|limit| start.elapsed() >= limit);
+    run(&mut placement::Budget::new(work, &mut interrupt))
+}
+
+/// A checked problem, laid out for the kernel.
+#[pyclass(frozen, module = "parkade.solver._kernel")]
+struct Problem {
+    inner: placement::Problem,
+}
+
+#[pymethods]
+impl Problem {
+    #[new]
+    fn new(py: Python<'_>, text: &str) -> PyResult<Self> {
+        let inner = py.detach(|| placement::json::read(text)).map_err(refusal)?;
+        Ok(Self { inner })
+    }
+
+    /// Solve; the solution file's text.
+    #[pyo3(signature = (work_limit, time_limit=None))]
+    fn solve(&self, py: Python<'_>, work_limit: u64, time_limit: Option<f64>) -> String {
+        py.detach(|| {
+            let solution = within(work_limit, time_limit, |budget| {
+                placement::solve(&self.inner, budget)
+            });
+            placement::json::write(&solution)
+        })
+    }
+
+    /// The better of a solution and of given replicas and prices; the solution file's text.
+    #[pyo3(signature = (solution, replicas, prices, work_limit, time_limit=None))]
+    fn improve(
+        &self,
+        py: Python<'_>,
+        solution: &str,
+        replicas: Vec<i64>,
+        prices: &str,
+        work_limit: u64,
+        time_limit: Option<f64>,
+    ) -> PyResult<String> {
+        py.detach(|| {
+            let solution = placement::json::read_solution(solution)?;
+            let prices = placement::json::read_prices(prices)?;
+            let improved = within(work_limit, time_limit, |budget| {
+                placement::improve(&self.inner, &solution, &replicas, &prices, budget)
+            })?;
+            Ok(placement::json::write(&improved))
+        })
+        .map_err(refusal)
+    }
+}
 
 /// The extension module `parkade.solver._kernel`.
 #[pymodule]
-fn _kernel(_module: &Bound<'_, PyModule>) -> PyResult<()> {
-    Ok(())
+fn _kernel(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<Problem>()
 }

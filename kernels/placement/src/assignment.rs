@@ -1,0 +1,375 @@
+//! Replicas on arcs, and what changing them costs: the incumbent of greedy and search.
+
+use crate::ROW_TOLERANCE;
+use crate::bound::RowPrices;
+use crate::problem::{Problem, number};
+
+/// Half of the tolerance; the other half pays for sums that are kept incrementally.
+const FITS: f64 = 0.5 * ROW_TOLERANCE;
+
+/// Always feasible: every change that would break a row is refused.
+pub struct Assignment<'p> {
+    problem: &'p Problem,
+    replicas: Vec<i64>,
+    /// Per position of `Problem::covers`.
+    covered: Vec<f64>,
+    /// Per position of `Problem::capacity`.
+    used: Vec<f64>,
+    /// Per limit.
+    limited: Vec<f64>,
+    /// Replicas that use anything, per supply: 0 means that its sums are exactly 0.
+    busy: Vec<i64>,
+    cost: f64,
+    /// Units paid for even if nothing needs them, per supply.
+    held: Vec<i64>,
+    /// Most units that may be used, per supply.
+    allowed: Vec<i64>,
+    /// Instead of true unit costs, and with limits charged too.
+    prices: Option<&'p RowPrices>,
+    journal: Vec<(usize, i64)>,
+}
+
+impl<'p> Assignment<'p> {
+    /// Nothing runs: feasible for every problem.
+    pub fn empty(problem: &'p Problem) -> Self {
+        let supplies = problem.steps.count();
+        let mut assignment = Self {
+            problem,
+            replicas: vec![0; problem.arcs.len()],
+            covered: vec![0.0; problem.covers.values().len()],
+            used: vec![0.0; problem.capacity.values().len()],
+            limited: vec![0.0; problem.bounds.len()],
+            busy: vec![0; supplies],
+            cost: 0.0,
+            held: vec![0; supplies],
+            allowed: (0..supplies)
+                .map(|supply| problem.total_units(supply))
+                .collect(),
+            prices: None,
+            journal: Vec::new(),
+        };
+        assignment.settle();
+        assignment
+    }
+
+    /// As many of the wished replicas as fit, arcs in order.
+    pub fn of_replicas(problem: &'p Problem, wished: &[i64]) -> Self {
+        let mut assignment = Self::empty(problem);
+        for (arc, &replicas) in wished.iter().enumerate() {
+            let fitting = replicas.min(assignment.room(arc));
+            if fitting > 0 {
+                assignment.change(arc, fitting);
+            }
+        }
+        assignment.settle();
+        assignment
+    }
+
+    /// The problem it is for.
+    pub fn problem(&self) -> &'p Problem {
+        self.problem
+    }
+
+    /// Replicas per arc.
+    pub fn replicas(&self) -> &[i64] {
+        &self.replicas
+    }
+
+    /// $/h, shortfall included.
+    pub fn cost(&self) -> f64 {
+        self.cost
+    }
+
+    /// Nothing runs, and from now on units and limits cost their prices instead of what they truly cost.
+    pub fn charged(problem: &'p Problem, prices: &'p RowPrices) -> Self {
+        let mut assignment = Self {
+            prices: Some(prices),
+            ..Self::empty(problem)
+        };
+        assignment.settle();
+        assignment
+    }
+
+    /// Pay for at least so many units of a supply.
+    pub fn hold(&mut self, supply: usize, units: i64) {
+        self.cost -= self.unit_cost(supply, self.units_needed(supply));
+        self.held[supply] = units;
+        self.cost += self.unit_cost(supply, self.units_needed(supply));
+    }
+
+    /// Let a supply give at most so many units to further replicas; `None` for all it has.
+    pub fn allow(&mut self, supply: usize, units: Option<i64>) {
+        self.allowed[supply] = units.unwrap_or_else(|| self.problem.total_units(supply));
+    }
+
+    /// Shortfall of the cover at a position of `Problem::covers`.
+    pub fn short(&self, position: usize) -> f64 {
+        self.short_if(position, self.covered[position])
+    }
+
+    fn short_if(&self, position: usize, covered: f64) -> f64 {
+        let quantity = self.problem.covers.values()[position].quantity;
+        if covered >= quantity * (1.0 - FITS) {
+            0.0
+        } else {
+            quantity - covered
+        }
+    }
+
+    /// How far above its quantity a cover is.
+    fn surplus(&self, position: usize) -> f64 {
+        self.covered[position] - self.problem.covers.values()[position].quantity * (1.0 - FITS)
+    }
+
+    /// Units that the replicas on a supply need.
+    pub fn units_needed(&self, supply: usize) -> i64 {
+        if self.busy[supply] == 0 {
+            0
+        } else {
+            self.units_for(supply, |_| 0.0).unwrap_or(i64::MAX)
+        }
+    }
+
+    /// Units to publish: needed, or taken because they cost less than nothing.
+    pub fn units(&self, supply: usize) -> i64 {
+        self.units_needed(supply)
+            .max(self.problem.paid_units(supply))
+    }
+
+    /// Fewest units for the present use plus `extra` per resource; at least 1, `None` when no number is enough.
+    fn units_for(&self, supply: usize, extra: impl Fn(usize) -> f64) -> Option<i64> {
+        let mut most = 1;
+        for (resource, position) in self.problem.capacity.range(supply).enumerate() {
+            let used = self.used[position] + extra(resource);
+            let capacity = self.problem.capacity.values()[position] * (1.0 + FITS);
+            if used > number(most) * capacity {
+                let units = (used / capacity).ceil();
+                if !(units < 1e12) {
+                    return None;
+                }
+                most = whole(units);
+            }
+        }
+        Some(most)
+    }
+
+    fn unit_cost(&self, supply: usize, needed: i64) -> f64 {
+        if self.prices.is_some() {
+            return 0.0;
+        }
+        let units = needed
+            .max(self.held[supply])
+            .max(self.problem.paid_units(supply));
+        self.problem.units_cost(supply, units)
+    }
+
+    /// Units needed after `change` replicas more on the arc, or `None` when that is too many.
+    fn units_after(&self, arc: usize, change: i64) -> Option<i64> {
+        let supply = self.problem.arcs[arc].supply;
+        let uses = self.problem.uses.row(arc);
+        if uses.is_empty() {
+            return Some(self.units_needed(supply));
+        }
+        if self.busy[supply] + change == 0 {
+            return Some(0);
+        }
+        let extra = |resource| {
+            let used = uses.iter().find(|used| used.resource == resource);
+            used.map_or(0.0, |used| used.amount * number(change))
+        };
+        let units = self.units_for(supply, extra)?;
+        (change < 0 || units <= self.allowed[supply]).then_some(units)
+    }
+
+    /// What `change` replicas more (or fewer) on the arc would cost, or `None` when a row forbids it.
+    pub fn delta(&self, arc: usize, change: i64) -> Option<f64> {
+        let entry = &self.problem.arcs[arc];
+        if !(0..=entry.max).contains(&(self.replicas[arc] + change)) {
+            return None;
+        }
+        let mut cost = entry.cost * number(change);
+        for term in self.problem.terms.row(arc) {
+            let limited = self.limited[term.limit] + term.coefficient * number(change);
+            if change > 0 && limited > self.problem.bounds[term.limit] * (1.0 + FITS) {
+                return None;
+            }
+            cost += self.prices.map_or(0.0, |prices| {
+                prices.limits[term.limit] * term.coefficient * number(change)
+            });
+        }
+        let units = self.units_after(arc, change)?;
+        cost += self.supply_delta(arc, change, units);
+        let first = self.problem.covers.range(entry.demand).start;
+        for (cover, yielded) in self.problem.yields.row(arc).iter().enumerate() {
+            let position = first + cover;
+            let short = self.short_if(position, self.covered[position] + yielded * number(change));
+            cost +=
+                self.problem.covers.values()[position].short_cost * (short - self.short(position));
+        }
+        Some(cost)
+    }
+
+    fn supply_delta(&self, arc: usize, change: i64, units: i64) -> f64 {
+        let supply = self.problem.arcs[arc].supply;
+        let Some(prices) = self.prices else {
+            let before = self.units_needed(supply);
+            return if before == units {
+                0.0
+            } else {
+                self.unit_cost(supply, units) - self.unit_cost(supply, before)
+            };
+        };
+        let first = self.problem.capacity.range(supply).start;
+        let uses = self.problem.uses.row(arc).iter();
+        uses.map(|used| prices.supplies[first + used.resource] * used.amount * number(change))
+            .sum()
+    }
+
+    /// Change an arc's replicas; the change must be one that [`Self::delta`] accepts.
+    pub fn change(&mut self, arc: usize, change: i64) {
+        self.cost += self.delta(arc, change).unwrap_or(0.0);
+        self.journal.push((arc, change));
+        self.put(arc, change);
+    }
+
+    fn put(&mut self, arc: usize, change: i64) {
+        let entry = &self.problem.arcs[arc];
+        self.replicas[arc] += change;
+        let first = self.problem.covers.range(entry.demand).start;
+        for (cover, yielded) in self.problem.yields.row(arc).iter().enumerate() {
+            self.covered[first + cover] += yielded * number(change);
+        }
+        for term in self.problem.terms.row(arc) {
+            self.limited[term.limit] += term.coefficient * number(change);
+        }
+        let resources = self.problem.capacity.range(entry.supply);
+        if self.problem.uses.row(arc).is_empty() {
+            return;
+        }
+        self.busy[entry.supply] += change;
+        for used in self.problem.uses.row(arc) {
+            self.used[resources.start + used.resource] += used.amount * number(change);
+        }
+        if self.busy[entry.supply] == 0 {
+            self.used[resources].fill(0.0);
+        }
+    }
+
+    /// A point to which [`Self::roll_back`] can return.
+    pub fn mark(&self) -> (usize, f64) {
+        (self.journal.len(), self.cost)
+    }
+
+    /// Undo every change since the mark.
+    pub fn roll_back(&mut self, (length, cost): (usize, f64)) {
+        while self.journal.len() > length {
+            if let Some((arc, change)) = self.journal.pop() {
+                self.put(arc, -change);
+            }
+        }
+        self.cost = cost;
+    }
+
+    /// Compute every sum afresh, so that rounding errors do not pile up; forgets the journal.
+    pub fn settle(&mut self) {
+        let replicas = std::mem::take(&mut self.replicas);
+        self.replicas = vec![0; replicas.len()];
+        for sums in [&mut self.covered, &mut self.used, &mut self.limited] {
+            sums.fill(0.0);
+        }
+        self.busy.fill(0);
+        for (arc, &count) in replicas.iter().enumerate().filter(|entry| *entry.1 > 0) {
+            self.put(arc, count);
+        }
+        self.journal.clear();
+        self.cost = self.total();
+    }
+
+    fn total(&self) -> f64 {
+        let mut cost: f64 = self
+            .problem
+            .arcs
+            .iter()
+            .zip(&self.replicas)
+            .map(|(arc, &n)| arc.cost * number(n))
+            .sum();
+        for supply in 0..self.problem.steps.count() {
+            cost += self.unit_cost(supply, self.units_needed(supply));
+        }
+        cost + self.short_total()
+    }
+
+    /// $/h of the shortfall.
+    pub fn short_total(&self) -> f64 {
+        let covers = self.problem.covers.values().iter().enumerate();
+        covers
+            .map(|(position, cover)| cover.short_cost * self.short(position))
+            .sum()
+    }
+
+    /// Most replicas that can still be added to an arc.
+    pub fn room(&self, arc: usize) -> i64 {
+        let entry = &self.problem.arcs[arc];
+        let mut room = number(entry.max - self.replicas[arc]);
+        for term in self.problem.terms.row(arc) {
+            let left = self.problem.bounds[term.limit] * (1.0 + FITS) - self.limited[term.limit];
+            room = room.min(left / term.coefficient);
+        }
+        room = room.min(self.room_in_units(arc, self.allowed[entry.supply]));
+        whole(room.floor())
+    }
+
+    /// Most replicas that can be added to an arc without another unit.
+    pub fn spare(&self, arc: usize) -> i64 {
+        let supply = self.problem.arcs[arc].supply;
+        let units = self
+            .units(supply)
+            .max(self.held[supply])
+            .min(self.allowed[supply]);
+        whole(self.room_in_units(arc, units).floor()).min(self.room(arc))
+    }
+
+    fn room_in_units(&self, arc: usize, units: i64) -> f64 {
+        let positions = self.problem.capacity.range(self.problem.arcs[arc].supply);
+        let mut room = f64::from(u32::MAX);
+        for used in self.problem.uses.row(arc) {
+            let position = positions.start + used.resource;
+            let capacity = self.problem.capacity.values()[position] * (1.0 + FITS);
+            room = room.min((capacity * number(units) - self.used[position]) / used.amount);
+        }
+        room
+    }
+
+    /// Replicas on the arc that would end the shortfall of its demand's most and of its least demanding cover.
+    pub fn wanted(&self, arc: usize) -> (i64, i64) {
+        let positions = self.problem.covers.range(self.problem.arcs[arc].demand);
+        let (mut most, mut least) = (0, i64::MAX);
+        for (position, &yielded) in positions.zip(self.problem.yields.row(arc)) {
+            let short = -self.surplus(position);
+            if yielded > 0.0 && self.short(position) > 0.0 {
+                let replicas = whole((short / yielded).ceil());
+                most = most.max(replicas);
+                least = least.min(replicas);
+            }
+        }
+        (most, least)
+    }
+
+    /// Replicas of the arc that can go without any new shortfall.
+    pub fn superfluous(&self, arc: usize) -> i64 {
+        let positions = self.problem.covers.range(self.problem.arcs[arc].demand);
+        let mut most = self.replicas[arc];
+        for (position, &yielded) in positions.zip(self.problem.yields.row(arc)) {
+            if yielded > 0.0 {
+                most = most.min(whole((self.surplus(position) / yielded).floor()));
+            }
+        }
+        most
+    }
+}
+
+/// A float without fraction as a count; huge ones and negative ones are cut.
+#[allow(clippy::cast_possible_truncation)] // cut into range first
+fn whole(value: f64) -> i64 {
+    value.clamp(0.0, 1e12) as i64
+}

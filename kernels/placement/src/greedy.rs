@@ -1,0 +1,166 @@
+//! One demand at a time: the best single change, until none helps.
+
+use crate::assignment::Assignment;
+use crate::budget::Budget;
+use crate::problem::Problem;
+
+/// Gains below this share of the scale are rounding noise.
+pub const NOISE: f64 = 1e-13;
+/// Changes of one demand in one visit; each strictly lowers the cost, so this only guards against rounding.
+const MOST_CHANGES: usize = 200;
+
+/// One change of a demand: some replicas of one arc go, some of another come.
+#[derive(Clone, Copy)]
+struct Change {
+    gain: f64,
+    out: Option<(usize, i64)>,
+    into: Option<(usize, i64)>,
+}
+
+/// Serve the demands one after another, those with most to lose first.
+pub fn serve_all(assignment: &mut Assignment<'_>, budget: &mut Budget<'_>) {
+    for demand in by_value(assignment.problem()) {
+        serve(assignment, demand, budget);
+    }
+    assignment.settle();
+}
+
+/// Demands by what leaving them unserved would cost, dearest first.
+pub fn by_value(problem: &Problem) -> Vec<usize> {
+    let value = |demand: usize| -> f64 {
+        problem
+            .covers
+            .row(demand)
+            .iter()
+            .map(|cover| cover.quantity * cover.short_cost)
+            .sum()
+    };
+    let mut order: Vec<usize> = (0..problem.covers.count()).collect();
+    order.sort_by(|&left, &right| value(right).total_cmp(&value(left)).then(left.cmp(&right)));
+    order
+}
+
+/// Take the demand's best change again and again; true when anything changed.
+pub fn serve(assignment: &mut Assignment<'_>, demand: usize, budget: &mut Budget<'_>) -> bool {
+    let mut changed = false;
+    for _ in 0..MOST_CHANGES {
+        let Some(best) = best_change(assignment, demand, budget) else {
+            break;
+        };
+        if let Some((arc, count)) = best.out {
+            assignment.change(arc, -count);
+        }
+        if let Some((arc, count)) = best.into {
+            assignment.change(arc, count);
+        }
+        changed = true;
+    }
+    changed
+}
+
+fn best_change(
+    assignment: &mut Assignment<'_>,
+    demand: usize,
+    budget: &mut Budget<'_>,
+) -> Option<Change> {
+    let problem = assignment.problem();
+    let arcs = problem.arcs_of_demand.row(demand);
+    let mut best = Change {
+        gain: 0.0,
+        out: None,
+        into: None,
+    };
+    if !budget.spend(arcs.len()) {
+        return None;
+    }
+    best_addition(assignment, arcs, (None, 0.0), &mut best);
+    for &arc in arcs {
+        let running = assignment.replicas()[arc];
+        if running == 0 {
+            continue;
+        }
+        for count in distinct(
+            [1, assignment.superfluous(arc), running / 2, running],
+            running,
+        ) {
+            let Some(delta) = assignment.delta(arc, -count) else {
+                continue;
+            };
+            if !budget.spend(arcs.len()) {
+                return None;
+            }
+            consider(
+                &mut best,
+                Change {
+                    gain: -delta,
+                    out: Some((arc, count)),
+                    into: None,
+                },
+                assignment,
+            );
+            let mark = assignment.mark();
+            assignment.change(arc, -count);
+            best_addition(assignment, arcs, (Some((arc, count)), delta), &mut best);
+            assignment.roll_back(mark);
+        }
+    }
+    (best.gain > 0.0).then_some(best)
+}
+
+/// Try every arc for what left room or is missing; `gone` has already left and changed the cost by `delta`.
+fn best_addition(
+    assignment: &Assignment<'_>,
+    arcs: &[usize],
+    (gone, delta): (Option<(usize, i64)>, f64),
+    best: &mut Change,
+) {
+    for &arc in arcs {
+        if gone.is_some_and(|gone| gone.0 == arc) {
+            continue;
+        }
+        let room = assignment.room(arc);
+        let (most, least) = assignment.wanted(arc);
+        // A replica that is paid for running is worth having as often as it fits.
+        let all = if assignment.problem().arcs[arc].cost < 0.0 {
+            room
+        } else {
+            0
+        };
+        for count in distinct(
+            [
+                least.min(room),
+                most.min(room),
+                assignment.spare(arc).min(most),
+                all.max(1),
+            ],
+            room,
+        ) {
+            if let Some(added) = assignment.delta(arc, count) {
+                consider(
+                    best,
+                    Change {
+                        gain: -delta - added,
+                        out: gone,
+                        into: Some((arc, count)),
+                    },
+                    assignment,
+                );
+            }
+        }
+    }
+}
+
+fn consider(best: &mut Change, change: Change, assignment: &Assignment<'_>) {
+    if change.gain > best.gain + NOISE * assignment.cost().abs() {
+        *best = change;
+    }
+}
+
+/// The counts from 1 to `most`, each once.
+fn distinct<const N: usize>(mut counts: [i64; N], most: i64) -> impl Iterator<Item = i64> {
+    counts.sort_unstable();
+    let mut last = 0;
+    counts.into_iter().filter(move |&count| {
+        count <= most && std::mem::replace(&mut last, count) != count && count > 0
+    })
+}

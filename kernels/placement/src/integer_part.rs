@@ -1,0 +1,206 @@
+//! One demand's part of the dual as its exact integer minimum: dearer than the linear one, so a better bound.
+//!
+//! Depth first over the arcs, cheapest relative to the cover prices first. A branch is cut when the linear bound at
+//! those prices says that nothing below it can win; any prices in range make that bound valid.
+
+use crate::bound::{RowPrices, loosened_quantity, reduced_cost};
+use crate::problem::{Problem, number};
+use crate::solution::ExactPart;
+
+/// Branches after which a part is given up and its linear bound stays.
+const MOST_NODES: usize = 5_000;
+/// Pays for the rounding errors along a branch, as a share of the magnitudes that enter it.
+const ROUNDING: f64 = 1e-12;
+
+struct Item<'p> {
+    arc: usize,
+    cost: f64,
+    yields: &'p [f64],
+    max: i64,
+    /// $/h by which a replica beats the cover prices; negative when it does not.
+    gain: f64,
+}
+
+struct Search<'p> {
+    items: Vec<Item<'p>>,
+    /// Sum of `max * gain^+` over the items from each position on.
+    gains: Vec<f64>,
+    theta: &'p [f64],
+    short_costs: Vec<f64>,
+    best: f64,
+    best_replicas: Vec<i64>,
+    replicas: Vec<i64>,
+    nodes: usize,
+}
+
+/// The demand's integer minimum at the prices, rounded downwards, or `None` when it takes too many branches.
+pub fn integer_part(
+    problem: &Problem,
+    prices: &RowPrices,
+    demand: usize,
+) -> (Option<ExactPart>, usize) {
+    let covers = problem.covers.range(demand);
+    let theta = &prices.covers[covers.clone()];
+    let mut left: Vec<f64> = problem
+        .covers
+        .row(demand)
+        .iter()
+        .map(|cover| loosened_quantity(cover.quantity))
+        .collect();
+    let short_costs: Vec<f64> = problem
+        .covers
+        .row(demand)
+        .iter()
+        .map(|cover| cover.short_cost)
+        .collect();
+    let mut magnitude: f64 = left
+        .iter()
+        .zip(&short_costs)
+        .map(|(quantity, cost)| quantity * cost)
+        .sum();
+    let mut paid = Vec::new();
+    let mut items = Vec::new();
+    let mut base = 0.0;
+    for &arc in problem.arcs_of_demand.row(demand) {
+        let item = item_of(problem, prices, theta, arc);
+        if item.cost < 0.0 && item.max > 0 {
+            // Running it earns money and covers never mind more: all of it is best.
+            base += item.cost * number(item.max);
+            for (left, yielded) in left.iter_mut().zip(item.yields) {
+                *left -= yielded * number(item.max);
+            }
+            paid.push((arc, item.max));
+        } else if item.max > 0 && item.yields.iter().any(|&yielded| yielded > 0.0) {
+            magnitude += number(item.max) * item.gain.max(0.0);
+            items.push(item);
+        }
+    }
+    magnitude += f64::abs(base);
+    items.sort_by(|left, right| {
+        right
+            .gain
+            .total_cmp(&left.gain)
+            .then(left.arc.cmp(&right.arc))
+    });
+    let mut search = Search::new(items, theta, short_costs);
+    search.branch(0, 0.0, &left);
+    if search.nodes > MOST_NODES {
+        return (None, search.nodes);
+    }
+    let value = base + search.best - ROUNDING * (magnitude + search.best.abs());
+    let chosen = search
+        .items
+        .iter()
+        .zip(&search.best_replicas)
+        .map(|(item, &count)| (item.arc, count));
+    let mut replicas: Vec<(usize, i64)> = paid
+        .into_iter()
+        .chain(chosen.filter(|entry| entry.1 > 0))
+        .collect();
+    replicas.sort_unstable();
+    (
+        Some(ExactPart {
+            demand,
+            value,
+            replicas,
+        }),
+        search.nodes,
+    )
+}
+
+fn item_of<'p>(problem: &'p Problem, prices: &RowPrices, theta: &[f64], arc: usize) -> Item<'p> {
+    let cost = reduced_cost(problem, prices, arc).estimate().low();
+    let yields = problem.yields.row(arc);
+    let worth: f64 = theta
+        .iter()
+        .zip(yields)
+        .map(|(price, yielded)| price * yielded)
+        .sum();
+    Item {
+        arc,
+        cost,
+        yields,
+        max: problem.arcs[arc].max,
+        gain: worth - cost,
+    }
+}
+
+impl<'p> Search<'p> {
+    fn new(items: Vec<Item<'p>>, theta: &'p [f64], short_costs: Vec<f64>) -> Self {
+        let mut gains = vec![0.0; items.len() + 1];
+        for position in (0..items.len()).rev() {
+            gains[position] =
+                gains[position + 1] + number(items[position].max) * items[position].gain.max(0.0);
+        }
+        let replicas = vec![0; items.len()];
+        Self {
+            best_replicas: replicas.clone(),
+            replicas,
+            items,
+            gains,
+            theta,
+            short_costs,
+            best: f64::INFINITY,
+            nodes: 0,
+        }
+    }
+
+    fn branch(&mut self, position: usize, cost: f64, left: &[f64]) {
+        self.nodes += 1;
+        if self.nodes > MOST_NODES {
+            return;
+        }
+        let stopping = cost + worth(&self.short_costs, left);
+        if stopping < self.best {
+            self.best = stopping;
+            self.best_replicas.clone_from(&self.replicas);
+        }
+        if position == self.items.len()
+            || cost + worth(self.theta, left) - self.gains[position] >= self.best
+        {
+            return;
+        }
+        let (item_cost, yields) = (self.items[position].cost, self.items[position].yields);
+        for count in (0..=self.useful(position, left)).rev() {
+            let remaining: Vec<f64> = left
+                .iter()
+                .zip(yields)
+                .map(|(left, yielded)| left - yielded * number(count))
+                .collect();
+            self.replicas[position] = count;
+            self.branch(position + 1, cost + item_cost * number(count), &remaining);
+            if self.nodes > MOST_NODES {
+                break;
+            }
+        }
+        self.replicas[position] = 0;
+    }
+
+    /// Replicas beyond which every cover is met.
+    #[allow(clippy::cast_possible_truncation)] // cut into the range of counts first
+    fn useful(&self, position: usize, left: &[f64]) -> i64 {
+        let item = &self.items[position];
+        let needed = left
+            .iter()
+            .zip(item.yields)
+            .filter(|entry| *entry.0 > 0.0 && *entry.1 > 0.0);
+        let most = needed
+            .map(|(left, yielded)| (left / yielded).ceil())
+            .fold(0.0, f64::max);
+        // One more than the quotient says, in case it was rounded down to a whole number.
+        item.max.min(if most > 0.0 {
+            most.min(1e12) as i64 + 1
+        } else {
+            0
+        })
+    }
+}
+
+/// $/h of what is left of the covers at a price each.
+fn worth(prices: &[f64], left: &[f64]) -> f64 {
+    prices
+        .iter()
+        .zip(left)
+        .map(|(price, left)| price * left.max(0.0))
+        .sum()
+}

@@ -1,0 +1,193 @@
+//! Local search over all demands: visits, then supplies closed or opened by a unit, then rivals swapped.
+
+use crate::assignment::Assignment;
+use crate::budget::Budget;
+use crate::greedy::{NOISE, by_value, serve};
+use crate::problem::Problem;
+
+/// Rounds of the whole search; each must lower the cost.
+const MOST_ROUNDS: usize = 50;
+
+/// Improve the assignment until nothing helps or the budget is spent.
+pub fn improve(assignment: &mut Assignment<'_>, budget: &mut Budget<'_>) {
+    let order = by_value(assignment.problem());
+    for _ in 0..MOST_ROUNDS {
+        let before = assignment.cost();
+        visit(assignment, &order, budget);
+        for supply in 0..assignment.problem().steps.count() {
+            close(assignment, supply, budget);
+            open(assignment, supply, budget);
+        }
+        swap_rivals(assignment, budget);
+        assignment.settle();
+        if !budget.is_open() || assignment.cost() >= before - NOISE * before.abs() {
+            break;
+        }
+    }
+}
+
+fn visit(assignment: &mut Assignment<'_>, order: &[usize], budget: &mut Budget<'_>) {
+    for _ in 0..MOST_ROUNDS {
+        let mut changed = false;
+        for &demand in order {
+            changed |= serve(assignment, demand, budget);
+        }
+        assignment.settle();
+        if !changed || !budget.is_open() {
+            break;
+        }
+    }
+}
+
+/// Keep what was tried since the mark if it lowered the cost, else undo it.
+fn keep_if_better(assignment: &mut Assignment<'_>, mark: (usize, f64)) -> bool {
+    let better = assignment.cost() < mark.1 - NOISE * mark.1.abs();
+    if !better {
+        assignment.roll_back(mark);
+    }
+    better
+}
+
+fn demands_of(problem: &Problem, supply: usize) -> Vec<usize> {
+    let mut demands: Vec<usize> = problem
+        .arcs_of_supply
+        .row(supply)
+        .iter()
+        .map(|&arc| problem.arcs[arc].demand)
+        .collect();
+    demands.sort_unstable();
+    demands.dedup();
+    demands
+}
+
+/// Do with one unit less, or with none.
+fn close(assignment: &mut Assignment<'_>, supply: usize, budget: &mut Budget<'_>) {
+    for target in [assignment.units_needed(supply) - 1, 0] {
+        let needed = assignment.units_needed(supply);
+        if target < 0 || target >= needed || !budget.is_open() {
+            continue;
+        }
+        let mark = assignment.mark();
+        assignment.allow(supply, Some(target));
+        let evicted = evict(assignment, supply, target, budget);
+        for demand in evicted {
+            serve(assignment, demand, budget);
+        }
+        assignment.allow(supply, None);
+        keep_if_better(assignment, mark);
+    }
+}
+
+/// Remove replicas, those that are missed least first, until the units are enough; returns whose they were.
+fn evict(
+    assignment: &mut Assignment<'_>,
+    supply: usize,
+    units: i64,
+    budget: &mut Budget<'_>,
+) -> Vec<usize> {
+    let problem = assignment.problem();
+    let arcs = problem.arcs_of_supply.row(supply);
+    let mut evicted = Vec::new();
+    while assignment.units_needed(supply) > units {
+        let running = arcs.iter().copied().filter(|&arc| {
+            assignment.replicas()[arc] > 0 && (units > 0 || !problem.uses.row(arc).is_empty())
+        });
+        let missed = running
+            .filter_map(|arc| Some((assignment.delta(arc, -1)? / pressure(problem, arc), arc)));
+        let least =
+            missed.min_by(|left, right| left.0.total_cmp(&right.0).then(left.1.cmp(&right.1)));
+        let (Some((_, arc)), true) = (least, budget.spend(arcs.len())) else {
+            break;
+        };
+        let count = if units == 0 {
+            assignment.replicas()[arc]
+        } else {
+            1
+        };
+        assignment.change(arc, -count);
+        evicted.push(problem.arcs[arc].demand);
+    }
+    evicted.sort_unstable();
+    evicted.dedup();
+    evicted
+}
+
+/// Units of its supply that one replica takes.
+fn pressure(problem: &Problem, arc: usize) -> f64 {
+    let capacity = problem.capacity.row(problem.arcs[arc].supply);
+    let shares = problem
+        .uses
+        .row(arc)
+        .iter()
+        .map(|used| used.amount / capacity[used.resource]);
+    shares.fold(1e-9, f64::max)
+}
+
+/// Pay for one more unit first, so that several demands can move to it together.
+fn open(assignment: &mut Assignment<'_>, supply: usize, budget: &mut Budget<'_>) {
+    let problem = assignment.problem();
+    let needed = assignment.units_needed(supply);
+    if needed >= problem.total_units(supply) || !budget.is_open() {
+        return;
+    }
+    let mark = assignment.mark();
+    assignment.hold(supply, needed + 1);
+    for demand in demands_of(problem, supply) {
+        serve(assignment, demand, budget);
+    }
+    assignment.hold(supply, 0);
+    keep_if_better(assignment, mark);
+}
+
+/// Where a supply or a limit is full, let one demand take another's place.
+fn swap_rivals(assignment: &mut Assignment<'_>, budget: &mut Budget<'_>) {
+    let problem = assignment.problem();
+    for supply in 0..problem.steps.count() {
+        swap_among(assignment, problem.arcs_of_supply.row(supply), budget);
+    }
+    let mut arcs_of_limit = vec![Vec::new(); problem.bounds.len()];
+    for arc in 0..problem.arcs.len() {
+        for term in problem.terms.row(arc) {
+            arcs_of_limit[term.limit].push(arc);
+        }
+    }
+    for arcs in arcs_of_limit {
+        swap_among(assignment, &arcs, budget);
+    }
+}
+
+fn swap_among(assignment: &mut Assignment<'_>, arcs: &[usize], budget: &mut Budget<'_>) {
+    let problem = assignment.problem();
+    for &into in arcs {
+        for &out in arcs {
+            let rival = problem.arcs[out].demand;
+            let full =
+                assignment.room(into) == 0 && assignment.replicas()[into] < problem.arcs[into].max;
+            if !full || !budget.is_open() {
+                break;
+            }
+            if rival != problem.arcs[into].demand && assignment.replicas()[out] > 0 {
+                swap(assignment, into, out, budget);
+            }
+        }
+    }
+}
+
+fn swap(assignment: &mut Assignment<'_>, into: usize, out: usize, budget: &mut Budget<'_>) {
+    let problem = assignment.problem();
+    let mark = assignment.mark();
+    let running = assignment.replicas()[out];
+    let mut gone = 0;
+    while gone < running && assignment.room(into) == 0 && budget.spend(1) {
+        let count = gone.max(1).min(running - gone);
+        assignment.change(out, -count);
+        gone += count;
+    }
+    let wanted = assignment.wanted(into).0.max(1).min(assignment.room(into));
+    if wanted > 0 {
+        assignment.change(into, wanted);
+        serve(assignment, problem.arcs[out].demand, budget);
+        serve(assignment, problem.arcs[into].demand, budget);
+    }
+    keep_if_better(assignment, mark);
+}

@@ -1,0 +1,173 @@
+//! From a problem to a plan with its certificate.
+
+use crate::OPTIMAL_GAP;
+use crate::assignment::Assignment;
+use crate::bound::RowPrices;
+use crate::budget::Budget;
+use crate::error::InvalidProblem;
+use crate::greedy::serve_all;
+use crate::prices::{Parts, Point, climb, evaluate, starting_prices};
+use crate::problem::{Problem, Rows};
+use crate::search;
+use crate::solution::{Prices, Solution};
+use crate::status::Status;
+
+/// Steps of the linear and of the integer ascent.
+const LINEAR_ROUNDS: usize = 300;
+const INTEGER_ROUNDS: usize = 100;
+
+/// Find a feasible plan and a bound within the budget.
+#[must_use]
+pub fn solve(problem: &Problem, budget: &mut Budget<'_>) -> Solution {
+    // 1. A first plan at true costs: every later step has something to beat.
+    let mut best = Assignment::empty(problem);
+    serve_all(&mut best, budget);
+
+    // 2. Prices from its marginal units upwards.
+    let units: Vec<i64> = (0..problem.steps.count())
+        .map(|supply| best.units_needed(supply))
+        .collect();
+    let start = evaluate(
+        problem,
+        starting_prices(problem, &units),
+        Parts::Linear,
+        budget,
+    );
+    let point = climb(
+        problem,
+        start,
+        best.cost(),
+        LINEAR_ROUNDS,
+        Parts::Linear,
+        budget,
+    );
+
+    // 3. Plans from three starts, each improved; the cheapest stays.
+    search::improve(&mut best, budget);
+    for mut other in [rounded(problem, &point), guided(problem, &point, budget)] {
+        search::improve(&mut other, budget);
+        if other.cost() < best.cost() {
+            best = other;
+        }
+    }
+
+    // 4. The certificate: the ascent again, now with integer parts.
+    let point = climb_integers(problem, point, best.cost(), budget);
+    publish(problem, &best, &point, budget)
+}
+
+/// Take the better of a solution's plan and the given replicas, and of its prices and the given ones.
+///
+/// # Errors
+/// [`InvalidProblem`] when replicas or prices do not fit the problem.
+pub fn improve(
+    problem: &Problem,
+    solution: &Solution,
+    replicas: &[i64],
+    prices: &Prices,
+    budget: &mut Budget<'_>,
+) -> Result<Solution, InvalidProblem> {
+    if solution.replicas.len() != problem.arcs.len() || replicas.len() != problem.arcs.len() {
+        return Err(InvalidProblem::new(
+            "the replicas do not fit the problem; give one number for each of its arcs",
+        ));
+    }
+    let mut best = Assignment::of_replicas(problem, &solution.replicas);
+    let mut other = Assignment::of_replicas(problem, replicas);
+    search::improve(&mut other, budget);
+    if other.cost() < best.cost() {
+        best = other;
+    }
+    let mut point = evaluate(
+        problem,
+        RowPrices::from_published(problem, &solution.prices)?,
+        Parts::Integer,
+        budget,
+    );
+    let given = evaluate(
+        problem,
+        RowPrices::from_published(problem, prices)?,
+        Parts::Integer,
+        budget,
+    );
+    if given.bound > point.bound {
+        point = given;
+    }
+    let point = climb_integers(problem, point, best.cost(), budget);
+    let mut improved = publish(problem, &best, &point, budget);
+    if improved.status == Status::Feasible && solution.status != Status::Optimal {
+        improved.status = solution.status; // what stopped the first search may still have cost something
+    }
+    Ok(improved)
+}
+
+/// The whole replicas of the average flow, filled up.
+fn rounded<'p>(problem: &'p Problem, point: &Point) -> Assignment<'p> {
+    #[allow(clippy::cast_possible_truncation)] // flows lie between 0 and max
+    let whole: Vec<i64> = point
+        .flow
+        .iter()
+        .map(|flow| (flow + 1e-6).floor() as i64)
+        .collect();
+    Assignment::of_replicas(problem, &whole)
+}
+
+/// Served one after another at the prices instead of at true costs.
+fn guided<'p>(problem: &'p Problem, point: &Point, budget: &mut Budget<'_>) -> Assignment<'p> {
+    let mut priced = Assignment::charged(problem, &point.prices);
+    serve_all(&mut priced, budget);
+    Assignment::of_replicas(problem, priced.replicas())
+}
+
+fn climb_integers(problem: &Problem, linear: Point, target: f64, budget: &mut Budget<'_>) -> Point {
+    let start = evaluate(problem, linear.prices.clone(), Parts::Integer, budget);
+    let start = if start.bound > linear.bound {
+        start
+    } else {
+        linear
+    };
+    climb(
+        problem,
+        start,
+        target,
+        INTEGER_ROUNDS,
+        Parts::Integer,
+        budget,
+    )
+}
+
+fn publish(
+    problem: &Problem,
+    plan: &Assignment<'_>,
+    point: &Point,
+    budget: &Budget<'_>,
+) -> Solution {
+    let objective = plan.cost();
+    let short: Vec<f64> = (0..problem.covers.values().len())
+        .map(|position| plan.short(position))
+        .collect();
+    let gap = (objective - point.bound) / (objective - plan.short_total()).abs().max(1e-9);
+    let status = if gap <= OPTIMAL_GAP {
+        Status::Optimal
+    } else if budget.was_interrupted() {
+        Status::TimeLimit
+    } else if budget.is_open() {
+        Status::Feasible
+    } else {
+        Status::WorkLimit
+    };
+    Solution {
+        version: 1,
+        status,
+        objective,
+        bound: point.bound,
+        gap,
+        replicas: plan.replicas().to_vec(),
+        units: (0..problem.steps.count())
+            .map(|supply| plan.units(supply))
+            .collect(),
+        short: Rows::shape_of(&problem.covers, &short),
+        prices: point.prices.publish(problem),
+        exact: point.exact.clone(),
+    }
+}

@@ -1,0 +1,11 @@
+"""From a problem's numbers to a plan's numbers, with a bound on how much better any plan could be.
+
+The Rust kernel does the work; small problems are finished by HiGHS, whose answer is taken only when our own
+arithmetic finds it feasible and cheaper. No bound of a third party is ever published. This room knows nothing of
+Kubernetes, names or reasons, and reads no clock: a time limit is the kernel's backstop.
+"""
+
+from parkade.solver.solution import ExactPart, Prices, Solution, Status
+from parkade.solver.solve import DEFAULT_WORK_LIMIT, solve
+
+__all__ = ["DEFAULT_WORK_LIMIT", "ExactPart", "Prices", "Solution", "Status", "solve"]
