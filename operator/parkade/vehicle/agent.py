@@ -1,0 +1,267 @@
+"""The car's last word: every change of plan, signal or owner's wish ends in `apply`, which acts in the same instant.
+
+`apply` is level-triggered and synchronous. It compares what should run with what runs, withdraws first, then starts;
+nothing it calls waits. Slow work lives in the replicas' own tasks.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from parkade.vehicle import contract as contracts
+from parkade.vehicle import intent, signals, wire
+from parkade.vehicle.contract import Contract
+from parkade.vehicle.notebook import Notebook
+from parkade.vehicle.reasons import Refusal
+from parkade.vehicle.replica import Memory, Phase, Replica, Workshop
+from parkade.vehicle.runtime import Runtime
+from parkade.vehicle.signals import Signals
+from parkade.vehicle.store import Store
+from parkade.vehicle.tls import Certificates
+from parkade.vehicle.usage import Usage
+from parkade.vehicle.wire import Desired, Garbage, Identity
+
+log = logging.getLogger(__name__)
+
+TICK: Final = 5.0
+"""Seconds between looks at the clock: quiet hours and departures begin without any message."""
+SAVE: Final = 30.0
+"""Seconds between saves of the usage totals; a crash forgets at most these."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outfit:
+    """What an agent is made of, chosen once at the start."""
+
+    identity: Identity
+    state_dir: Path
+    certificates: Certificates
+    runtime: Runtime
+    floor: Contract
+    signals: Signals
+    disk: int
+    """Bytes that artifacts may take on disk."""
+
+
+class Agent:
+    """Holds the desired set, the signals and the owner's terms; must be made inside a running event loop."""
+
+    def __init__(self, outfit: Outfit, now: Callable[[], datetime] = lambda: datetime.now().astimezone()) -> None:
+        self.identity = outfit.identity
+        self.signals = outfit.signals
+        self.garbage = 0
+        """Messages ignored because they could not be meant."""
+        self.on_news: Callable[[], None] = lambda: None
+        self.on_ask: Callable[[], None] = lambda: None
+        self.usage = Usage()
+        self.notebook = Notebook(outfit.state_dir)
+        self.replicas: dict[intent.Key, Replica] = {}
+        self.desired = Desired("", "", ())
+        self._floor = outfit.floor
+        self._now = now
+        self._scheduled = False
+        self._stopping = False
+        self._executor = ThreadPoolExecutor(outfit.identity.slots, thread_name_prefix="infer")
+        self._store = Store(
+            self.notebook.path("models"), outfit.disk, outfit.certificates.context, self.usage.add_download
+        )
+        self._workshop = Workshop(
+            outfit.identity, self._store, outfit.runtime, self._executor, outfit.certificates, self.usage,
+            Memory(outfit.identity.memory), self._schedule, self._ask, self._referenced,
+        )  # fmt: skip
+        self._remember()
+
+    def _ask(self) -> None:
+        self.on_ask()
+
+    def _remember(self) -> None:
+        """Go on where the last process ended: owner's terms, totals, last desired set; all without the network."""
+        owner = self.notebook.read_json("owner.json")
+        self.paused = owner.get("paused") is True
+        self.own = contracts.read(owner.get("terms", {}), contracts.LOOSEST)
+        self.usage.restore(self.notebook.read_json("usage.json"))
+        payload = self.notebook.read("desired.json")
+        if payload is not None:
+            try:
+                self.desired = wire.read_desired(payload)
+            except Garbage as error:
+                log.warning("the remembered desired set is ignored: %s", error)
+
+    # what others tell the agent
+
+    def receive(self, payload: bytes) -> None:
+        """Take a `desired` message; the newest supersedes, garbage changes nothing."""
+        try:
+            desired = wire.read_desired(payload)
+        except Garbage as error:
+            self.garbage += 1
+            log.warning("a desired set is ignored, the last one stays: %s", error)
+            return
+        if desired != self.desired:
+            self.desired = desired
+            self.notebook.write("desired.json", payload)
+        self.apply()
+
+    def change_signals(self, fields: Mapping[str, Any]) -> None:
+        """Take a change in the words of a replay file.
+
+        Raises:
+            InvalidInput: a value cannot be meant.
+        """
+        self.signals = signals.change(self.signals, fields, self._now())
+        self.apply()
+
+    def pause(self, paused: bool) -> None:  # noqa: FBT001 -- the owner's switch
+        """Start or end the owner's pause; it outlives a restart."""
+        self.paused = paused
+        self._save_owner()
+        self.apply()
+
+    def unplug(self) -> None:
+        """Announce departure and drain: the cable is out."""
+        self.change_signals({"pluggedIn": False, "charging": False, "leaving": True})
+
+    def plug(self) -> None:
+        """Take the departure back: the cable is in."""
+        self.change_signals({"pluggedIn": True, "leaving": False})
+
+    def tighten(self, terms: Mapping[str, Any]) -> Refusal | None:
+        """Take the owner's own terms, or return why they would loosen the contract.
+
+        Raises:
+            InvalidInput: a term is unknown or its value cannot be meant.
+        """
+        own = contracts.tighten(self._floor, self.own, terms)
+        if isinstance(own, Refusal):
+            return own
+        self.own = own
+        self._save_owner()
+        self.apply()
+        return None
+
+    def _save_owner(self) -> None:
+        self.notebook.write_json("owner.json", {"paused": self.paused, "terms": contracts.shown(self.own)})
+
+    # the decision
+
+    @property
+    def contract(self) -> Contract:
+        """The terms that hold: the pool's and the owner's, each at its tighter value."""
+        return contracts.strictest(self._floor, self.own)
+
+    def refusal(self) -> Refusal | None:
+        """Return why the car as a whole may not work now."""
+        return contracts.evaluate(self.contract, self.signals, self.paused, self._now())
+
+    def apply(self) -> None:
+        """Make what runs be what should run; returns without waiting."""
+        if self._stopping:
+            return
+        memory = self.identity.memory
+        verdicts = intent.admit(self.desired.assignments, self.refusal(), memory)
+        wanted = {a.key: a for a in self.desired.assignments if verdicts[a.key] is None}
+        ready = [key for key, replica in self.replicas.items() if replica.accepting]
+        for key, held in list(self.replicas.items()):
+            if key in wanted and not held.withdrawn:
+                held.update(wanted[key], self.desired.cell)
+            elif held.accepting and intent.keeps_last_good(held.assignment, wanted, ready, memory):
+                held.update(replace(held.assignment, router=self._router(held)), self.desired.cell)
+            else:
+                held.withdraw()
+            if held.gone:
+                del self.replicas[key]
+        for key, assignment in wanted.items():
+            if key not in self.replicas:
+                self.replicas[key] = Replica(assignment, self.desired.cell, self._workshop)
+        self.on_news()
+
+    def _router(self, held: Replica) -> str:
+        wanted = [a.router for a in self.desired.assignments if a.workload == held.assignment.workload]
+        return wanted[0] if wanted else held.assignment.router
+
+    def _schedule(self) -> None:
+        """Apply once after whatever is happening now: phases change in the middle of other work."""
+        if not self._scheduled and not self._stopping:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._apply_scheduled)
+
+    def _apply_scheduled(self) -> None:
+        self._scheduled = False
+        self.apply()
+
+    def _referenced(self) -> frozenset[str]:
+        return frozenset(
+            [a.digest for a in self.desired.assignments] + [digest for _, digest in self.replicas if digest]
+        )
+
+    # what the agent tells others
+
+    def hello(self) -> dict[str, Any]:
+        """Return who is here and what it holds."""
+        return wire.write_hello(self.identity, self.desired.cell, self._store.held(), self.desired.revision)
+
+    def state(self, rtt: float) -> dict[str, Any]:
+        """Return the state message; `rtt` is the measured round trip of the fleet link in seconds."""
+        refusal = self.refusal()
+        return {
+            "v": wire.VERSION,
+            "present": True,
+            "leaving": self.signals.leaving,
+            "link": str(self.signals.link),
+            "state": str(self.signals.state),
+            "eligible": refusal is None,
+            "reason": str(refusal.reason) if refusal else "",
+            "message": refusal.message if refusal else "",
+            "rttMillis": round(rtt * 1000),
+            "desired": self.desired.revision,
+            "assignments": self.assignments(),
+        }
+
+    def assignments(self) -> list[dict[str, Any]]:
+        """Return a row for each desired assignment, then one for each replica that is leaving or stands in."""
+        verdicts = intent.admit(self.desired.assignments, self.refusal(), self.identity.memory)
+        rows = []
+        for assignment in self.desired.assignments:
+            refusal, replica = verdicts[assignment.key], self.replicas.get(assignment.key)
+            row = {"workload": assignment.workload, "digest": assignment.digest, "phase": str(Phase.Fetching)}
+            if refusal is not None:
+                row |= {"phase": str(Phase.Refused), "reason": str(refusal.reason), "message": refusal.message}
+            elif replica is not None:
+                row |= replica.shown()
+            rows.append({"reason": "", "message": ""} | row)
+        others = [replica for key, replica in self.replicas.items() if key not in verdicts]
+        return rows + [replica.shown() for replica in others]
+
+    # the agent's life
+
+    async def run(self) -> None:
+        """Look at the clock and save totals until cancelled."""
+        self.apply()
+        loop = asyncio.get_running_loop()
+        saved = loop.time()
+        while True:
+            await asyncio.sleep(TICK)
+            self.apply()
+            if loop.time() - saved >= SAVE:
+                saved = loop.time()
+                self.save_usage()
+
+    def save_usage(self) -> None:
+        """Write the totals down."""
+        self.notebook.write_json("usage.json", self.usage.shown())
+
+    async def close(self) -> None:
+        """Withdraw every credit, finish what is in flight, and let go. A stop is no departure: no goodbye is said."""
+        self._stopping = True
+        replicas = list(self.replicas.values())
+        for replica in replicas:
+            replica.withdraw()
+        for replica in replicas:
+            await replica.closed()
+        self._executor.shutdown(cancel_futures=True)
+        self.save_usage()

@@ -1,0 +1,299 @@
+"""`parkade vehicle`: the agent in the car, and what its owner asks of it."""
+
+import asyncio
+import json
+import logging
+import signal
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+import yaml
+
+from parkade import units
+from parkade.errors import InvalidInput, Unavailable
+from parkade.vehicle import contract as contracts
+from parkade.vehicle.signals import Link as Uplink
+from parkade.vehicle.signals import Signals, change, read_replay, replay
+
+if TYPE_CHECKING:
+    from parkade.vehicle.agent import Agent
+    from parkade.vehicle.link import Link
+
+log = logging.getLogger("parkade.vehicle")
+
+ANSWER_TIMEOUT: Final = 5.0
+"""Seconds for the agent on this machine to answer."""
+
+ENVIRONMENT: Final = {"auto_envvar_prefix": "PARKADE_VEHICLE"}
+_FILE: Final = click.Path(path_type=Path, dir_okay=False)
+_DIRECTORY: Final = click.Path(path_type=Path, file_okay=False)
+
+
+class AgentUnavailable(Unavailable):
+    """No agent answers for this state directory."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """The flags of `parkade vehicle run`, as click read them."""
+
+    id: str
+    fleet: str
+    hardware: str
+    memory: str
+    slots: int
+    link: str
+    nats: str
+    nats_creds: Path | None
+    ca: Path
+    cert: Path
+    key: Path
+    state_dir: Path
+    api: str
+    signals: Path | None
+    beat: str
+    contract: Path | None
+    disk: str
+    runtime: str
+    triton_url: str
+
+
+@click.group()
+def vehicle() -> None:
+    """Run the agent in the car, or ask it."""
+
+
+@vehicle.command(context_settings=ENVIRONMENT)
+@click.option("--id", required=True, help="Pseudonym of the car; never a VIN.")
+@click.option("--fleet", required=True, help="Fleet that enrolled the car.")
+@click.option("--hardware", required=True, help="Name of the inference computer, as pools declare it.")
+@click.option("--memory", default="8Gi", show_default=True, help="Bytes that models may take.")
+@click.option("--slots", default=1, show_default=True, type=click.IntRange(1, 16), help="Requests at a time.")
+@click.option("--link", type=click.Choice(list(Uplink)), default="WiFi", show_default=True)
+@click.option("--nats", required=True, help="URL of the fleet link.")
+@click.option("--nats-creds", type=_FILE, help="Credentials that `carlet fleet enroll` signed.")
+@click.option("--ca", required=True, type=_FILE, help="Authority of NATS, routers and the model store (PEM).")
+@click.option("--cert", required=True, type=_FILE, help="The car's certificate (PEM).")
+@click.option("--key", required=True, type=_FILE, help="Its key (PEM).")
+@click.option("--state-dir", required=True, type=_DIRECTORY, help="What the agent remembers over a restart.")
+@click.option("--api", default="127.0.0.1:0", show_default=True, help="Local API: 127.0.0.1:PORT or unix:PATH.")
+@click.option("--signals", type=_FILE, help="Replay file of the car's signals (JSON lines).")
+@click.option("--beat", default="60s", show_default=True, help="Time between signs of life.")
+@click.option("--contract", type=_FILE, help="The pool's contract (YAML or JSON, as in spec.contract).")
+@click.option("--disk", default="4Gi", show_default=True, help="Bytes of disk that models may take.")
+@click.option("--runtime", type=click.Choice(["onnxruntime", "triton"]), default="onnxruntime", show_default=True)
+@click.option("--triton-url", default="127.0.0.1:8000", show_default=True, help="HTTP address of the car's own Triton.")
+def run(**flags: Any) -> None:  # noqa: ANN401 -- click's types are those of RunOptions
+    """Be the agent of one car until stopped; every flag is also an environment variable PARKADE_VEHICLE_<FLAG>."""
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    for name in ("httpx", "httpcore"):
+        logging.getLogger(name).setLevel(logging.WARNING)  # they log URLs, and ours carry signatures
+    asyncio.run(_run(RunOptions(**flags)))
+
+
+async def _run(options: RunOptions) -> None:
+    from parkade.vehicle.link import Endpoint, Link  # noqa: PLC0415 -- only the agent needs NATS
+    from parkade.vehicle.localapi import LocalApi, listen  # noqa: PLC0415
+
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    now = datetime.now().astimezone()
+    moments = read_replay(options.signals, now) if options.signals else ()
+    agent = _agent(options)
+    for moment in moments:
+        if moment.at == 0:
+            agent.change_signals(moment.fields)
+    endpoint = Endpoint(options.nats, options.nats_creds, _certificates(options).context)
+    link = Link(agent.identity, endpoint, agent.receive)
+    link.hello, link.state = agent.hello, agent.state
+    agent.on_news, agent.on_ask = link.news, link.ask
+    listener = await listen(LocalApi(agent, link, agent.notebook.token()), options.api)
+    agent.notebook.write_json("api.json", {"api": listener.place})
+    log.info("%s of %s is up; local API at %s", options.id, options.fleet, listener.place)
+    try:
+        await _live(agent, link, replay(moments, agent.change_signals), stop)
+    finally:
+        await listener.close()
+        await agent.close()
+        log.info("%s stopped", options.id)
+
+
+async def _live(agent: "Agent", link: "Link", replaying: Any, stop: asyncio.Event) -> None:  # noqa: ANN401 -- a coroutine
+    """Run until asked to stop; a task that fails takes the agent down, so that its supervisor starts it anew."""
+    tasks = [asyncio.create_task(work) for work in (agent.run(), link.run(), stop.wait())]
+    player = asyncio.create_task(replaying)
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in (*tasks, player):
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+
+def _agent(options: RunOptions) -> "Agent":
+    from parkade.vehicle.agent import Agent, Outfit  # noqa: PLC0415 -- only the agent needs the machinery
+    from parkade.vehicle.wire import Identity  # noqa: PLC0415
+
+    try:
+        identity = Identity(
+            options.id, options.fleet, options.hardware, units.in_bytes(options.memory), options.slots,
+            units.seconds(options.beat),
+        )  # fmt: skip
+        disk = units.in_bytes(options.disk)
+    except ValueError as error:
+        raise InvalidInput(str(error)) from error
+    certificates = _certificates(options)
+    certificates.context()
+    signals = change(Signals(), {"link": options.link}, datetime.now().astimezone())
+    floor = _floor(options.contract)
+    return Agent(Outfit(identity, options.state_dir, certificates, _runtime(options), floor, signals, disk))
+
+
+def _runtime(options: RunOptions) -> Any:  # noqa: ANN401 -- a `Runtime`, whose module is heavy
+    if options.runtime == "triton":
+        from parkade.vehicle.triton import TritonRuntime  # noqa: PLC0415
+
+        return TritonRuntime(options.triton_url)
+    from parkade.vehicle.runtime import OnnxRuntime  # noqa: PLC0415
+
+    return OnnxRuntime()
+
+
+def _certificates(options: RunOptions) -> Any:  # noqa: ANN401 -- `Certificates`
+    from parkade.vehicle.tls import Certificates  # noqa: PLC0415
+
+    return Certificates(options.ca, options.cert, options.key)
+
+
+def _floor(path: Path | None) -> contracts.Contract:
+    if path is None:
+        return contracts.Contract()
+    try:
+        terms = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InvalidInput(f"the contract {path} cannot be read: {error}") from error
+    if not isinstance(terms, dict):
+        raise InvalidInput(f"the contract {path} is not a mapping of terms")
+    contract = contracts.read(terms)
+    if contract.not_enforced:
+        log.warning("not enforced by this agent yet: %s", ", ".join(contract.not_enforced))
+    return contract
+
+
+_state_dir = click.option(
+    "--state-dir",
+    required=True,
+    type=_DIRECTORY,
+    envvar="PARKADE_VEHICLE_STATE_DIR",
+    help="The agent's state directory.",
+)
+_output = click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+
+
+@vehicle.command()
+@_state_dir
+@_output
+def status(state_dir: Path, output: str) -> None:
+    """Show what runs, what it used, and why nothing runs."""
+    _show(_ask(state_dir, "GET", "status"), output)
+
+
+def _verb(name: str, sentence: str) -> None:
+    @vehicle.command(name, help=sentence)
+    @_state_dir
+    @_output
+    def verb(state_dir: Path, output: str) -> None:
+        _show(_ask(state_dir, "POST", name), output)
+
+    del verb  # click holds it
+
+
+_verb("pause", "Let the car rest until `resume`; what runs is drained at once.")
+_verb("resume", "End the pause.")
+_verb("unplug", "Pull the cable: announce departure and drain at once.")
+_verb("plug", "Put the cable in and offer the car again.")
+
+
+@vehicle.command()
+@_state_dir
+@_output
+@click.option("--plugged-in-only", is_flag=True, help="Work only while plugged in.")
+@click.option("--min-soc", type=click.FloatRange(0, 100), help="Least state of charge in percent.")
+@click.option("--links", help="Links allowed, by commas.")
+@click.option("--quiet-hours", help="Nothing wakes the car in this span, for example 22:00-06:00.")
+@click.option("--ready-before", help="Idle this long before a declared departure, for example 30m.")
+def tighten(state_dir: Path, output: str, **chosen: Any) -> None:  # noqa: ANN401 -- click's types
+    """Set the owner's own terms; none may be looser than the pool's contract."""
+    terms = {
+        "requirePluggedIn": True if chosen["plugged_in_only"] else None,
+        "minStateOfCharge": chosen["min_soc"],
+        "links": [name.strip() for name in chosen["links"].split(",")] if chosen["links"] else None,
+        "quietHours": chosen["quiet_hours"],
+        "readyBefore": chosen["ready_before"],
+    }
+    terms = {name: value for name, value in terms.items() if value is not None}
+    if not terms:
+        raise InvalidInput("no term is given; write for example --min-soc 60")
+    _show(_ask(state_dir, "POST", "tighten", terms), output)
+
+
+def _ask(state_dir: Path, method: str, verb: str, body: Any = None) -> dict[str, Any]:  # noqa: ANN401 -- JSON
+    """Ask the agent that keeps this state directory.
+
+    Raises:
+        AgentUnavailable: none answers.
+        InvalidInput: it refuses, with its sentence.
+    """
+    import httpx  # noqa: PLC0415 -- `parkade --help` stays instant
+
+    try:
+        place = json.loads((state_dir / "api.json").read_text())["api"]
+        token = (state_dir / "token").read_text().strip()
+    except (OSError, ValueError, KeyError) as error:
+        raise AgentUnavailable(
+            f"no agent keeps its state in {state_dir}; start one with `parkade vehicle run`"
+        ) from error
+    socket = place.removeprefix("unix:") if place.startswith("unix:") else None
+    base = "http://vehicle" if socket else f"http://{place}"
+    try:
+        with httpx.Client(transport=httpx.HTTPTransport(uds=socket), timeout=ANSWER_TIMEOUT, trust_env=False) as client:
+            answer = client.request(
+                method, f"{base}/v1/{verb}", json=body, headers={"authorization": f"Bearer {token}"}
+            )
+            found: dict[str, Any] = answer.json()
+    except (httpx.HTTPError, ValueError) as error:
+        raise AgentUnavailable(f"the agent of {state_dir} does not answer at {place}; is it running?") from error
+    if answer.status_code != httpx.codes.OK:
+        raise InvalidInput(str(found.get("error", "the agent refuses")))
+    return found
+
+
+def _show(found: dict[str, Any], output: str) -> None:
+    if output == "json":
+        click.echo(json.dumps(found, indent=2))
+        return
+    why = "offers itself" if found["eligible"] else f"does not work: {found['reason']}. {found['message']}"
+    link = "up" if found["fleetLink"]["connected"] else "down; what runs goes on"
+    used = found["used"]
+    click.echo(f"{found['vehicle']} ({found['fleet']}, cell {found['cell'] or 'none yet'}) {why}")
+    click.echo(f"state without us: {found['state']}; fleet link {link}, {found['fleetLink']['rttMillis']} ms")
+    for row in found["assignments"]:
+        reason = f" {row['reason']}: {row['message']}" if row["reason"] else ""
+        click.echo(f"  {row['workload']} {row['digest'][:12]} {row['phase']}, {row['connections']} connections{reason}")
+    if not found["assignments"]:
+        click.echo("  nothing is assigned")
+    click.echo(
+        f"used: {used['requests']} requests, {used['busySeconds']:.1f} s busy, "
+        f"{used['joulesModelled']:.0f} J (modelled), "
+        f"{used['bytesIn'] + used['bytesOut']} bytes served, {used['bytesDownloaded']} bytes of models"
+    )
+    if found["notEnforced"]:
+        click.echo(f"terms not enforced yet: {', '.join(found['notEnforced'])}")

@@ -1,0 +1,201 @@
+"""The fleet link: this car's subjects on NATS, dialled out for ever. Losing it changes nothing that runs."""
+
+import asyncio
+import logging
+import random
+import ssl
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from parkade.vehicle.wire import Identity, encode, write_beat
+
+log = logging.getLogger(__name__)
+
+FIRST_WAIT: Final = 0.5
+LONGEST_WAIT: Final = 10.0
+"""Seconds between dials, doubling, each with half of it as jitter: a fleet must not come back in one instant."""
+CONNECT_TIMEOUT: Final = 10
+PING: Final = 60
+"""Seconds between pings; with one unanswered the link counts as lost. Beats notice sooner."""
+FLUSH_TIMEOUT: Final = 10
+BEAT_JITTER: Final = 0.1
+COALESCE: Final = 0.02
+"""Seconds in which further changes join one state message."""
+RTT_STEP: Final = 0.25
+"""Relative change of the round trip below which the state is not said again, and 2 ms at least."""
+
+logging.getLogger("nats").setLevel(logging.CRITICAL)  # its failures arrive here as exceptions and are logged once
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where the fleet link is and how the car proves itself there."""
+
+    url: str
+    credentials: Path | None
+    tls: Callable[[], ssl.SSLContext] | None
+    """Makes the context; None only where a test speaks plain text."""
+
+
+class Link:
+    """Says hello, state and beats, and hands desired sets over."""
+
+    def __init__(self, identity: Identity, endpoint: Endpoint, receive: Callable[[bytes], None]) -> None:
+        self._identity = identity
+        self._endpoint = endpoint
+        self._receive = receive
+        self._news = asyncio.Event()
+        self._greet = False
+        self._sequence = 0
+        self.connected = False
+        self.rtt = 0.0
+        """Seconds of a round trip to the server, as last said."""
+        self.hello: Callable[[], dict[str, Any]] = dict
+        self.state: Callable[[float], dict[str, Any]] = lambda rtt: {"rttMillis": rtt}
+
+    def news(self) -> None:
+        """Say hello or state again where their content changed."""
+        self._news.set()
+
+    def ask(self) -> None:
+        """Say hello again even if nothing changed; carlet answers with fresh URLs."""
+        self._greet = True
+        self._news.set()
+
+    async def run(self) -> None:
+        """Keep the link until cancelled; whatever fails, it dials again."""
+        wait = FIRST_WAIT
+        said = ""
+        while True:
+            closed = asyncio.Event()
+            client = Client()
+            try:
+                await self._connect(client, closed)
+                said, wait = "", FIRST_WAIT
+                log.info("the fleet link is up")
+                await self._talk(client, closed)
+            except Exception as error:  # noqa: BLE001 -- whatever the link or its library does, the car goes on serving
+                sentence = f"{type(error).__name__}: {error}"
+                if sentence != said:
+                    log.warning("no fleet link (%s); what runs goes on, and the car dials again", sentence)
+                said = sentence
+            finally:
+                self.connected = False
+                await _close(client)
+            await asyncio.sleep(random.uniform(wait / 2, wait))  # noqa: S311 -- spreads dials, hides nothing
+            wait = min(wait * 2, LONGEST_WAIT)
+
+    async def _connect(self, client: Client, closed: asyncio.Event) -> None:
+        async def on_closed() -> None:
+            closed.set()
+
+        async def on_error(error: Exception) -> None:
+            log.debug("fleet link: %s", error)
+
+        endpoint, identity = self._endpoint, self._identity
+        secure = endpoint.tls() if endpoint.tls else None
+        await client.connect(
+            [_secured(endpoint.url) if secure else endpoint.url],
+            tls=secure,
+            user_credentials=str(endpoint.credentials) if endpoint.credentials else None,
+            name=f"{identity.fleet}.{identity.vehicle}",
+            inbox_prefix=f"_INBOX.{identity.fleet}.{identity.vehicle}",
+            allow_reconnect=False,
+            connect_timeout=CONNECT_TIMEOUT,
+            ping_interval=PING,
+            max_outstanding_pings=1,
+            closed_cb=on_closed,
+            disconnected_cb=on_closed,
+            error_cb=on_error,
+        )
+        # nats-py speaks TLS exactly when the server asks for it; a stranger in between would not ask
+        if secure and not client._server_info.get("tls_required"):  # noqa: SLF001 -- there is no public word for it
+            raise ConnectionError("the server does not speak TLS")
+
+    async def _talk(self, client: Client, closed: asyncio.Event) -> None:
+        """Say everything once, then what changes, until the connection ends."""
+
+        async def on_desired(message: Msg) -> None:
+            self._receive(message.data)
+
+        await client.subscribe(self._identity.subject("desired"), cb=on_desired)
+        await self._measure(client)
+        self.connected = True
+        beats = asyncio.create_task(self._beat(client, closed))
+        heard: dict[str, dict[str, Any]] = {}
+        try:
+            while not closed.is_set():
+                self._news.clear()
+                await self._say_changes(client, heard)
+                await _first(closed.wait(), self._news.wait())
+                await asyncio.sleep(COALESCE)
+        finally:
+            beats.cancel()
+        log.warning("the fleet link is lost; what runs goes on, and the car dials again")
+
+    async def _say_changes(self, client: Client, heard: dict[str, dict[str, Any]]) -> None:
+        """Hello first: it is what makes carlet listen to a state."""
+        hello = self.hello()
+        # what the car is told back is no news to who told it
+        identity = {name: value for name, value in hello.items() if name != "desired"}
+        if self._greet or heard.get("hello") != identity:
+            self._greet = False
+            heard["hello"] = identity
+            await self._say(client, "hello", hello)
+        state = self.state(self.rtt)
+        if heard.get("state") != state:
+            heard["state"] = state
+            await self._say(client, "state", state)
+
+    async def _say(self, client: Client, kind: str, message: dict[str, Any]) -> None:
+        await client.publish(self._identity.subject(kind), encode(message))
+
+    async def _beat(self, client: Client, closed: asyncio.Event) -> None:
+        period = self._identity.beat
+        while True:
+            await asyncio.sleep(period * random.uniform(1 - BEAT_JITTER, 1 + BEAT_JITTER))  # noqa: S311
+            try:
+                self._sequence += 1
+                await self._say(client, "beat", write_beat(self._identity, self._sequence))
+                await self._measure(client)
+            except Exception as error:  # noqa: BLE001 -- a link that does not carry a beat is lost, whatever it says
+                log.debug("beat: %s", error)
+                closed.set()
+                return
+
+    async def _measure(self, client: Client) -> None:
+        """Measure a round trip, and find out that a half-open connection is dead."""
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+        await client.flush(timeout=FLUSH_TIMEOUT)
+        rtt = loop.time() - start
+        if abs(rtt - self.rtt) > max(0.002, RTT_STEP * self.rtt):
+            self.rtt = rtt
+            self._news.set()
+
+
+def _secured(url: str) -> str:
+    """A car with an authority never speaks plain text, whatever the URL's scheme says."""
+    return urlsplit(url)._replace(scheme="tls").geturl()
+
+
+async def _first(*waits: Awaitable[Any]) -> None:
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+async def _close(client: Client) -> None:
+    with suppress(Exception):
+        async with asyncio.timeout(2.0):
+            await client.close()

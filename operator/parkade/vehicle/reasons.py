@@ -1,0 +1,36 @@
+"""Why something in the car does not run: a Reason goes verbatim into the state, conditions and events."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """One word a refusal; its sentence says how to mend it."""
+
+    # the owner's contract: the car as a whole
+    Leaving = "Leaving"
+    Paused = "Paused"
+    NotPluggedIn = "NotPluggedIn"
+    ChargeTooLow = "ChargeTooLow"
+    LinkNotAllowed = "LinkNotAllowed"
+    QuietHours = "QuietHours"
+    DepartingSoon = "DepartingSoon"
+    LooserThanContract = "LooserThanContract"
+    # one assignment
+    FormatNotSupported = "FormatNotSupported"
+    NotEnoughMemory = "NotEnoughMemory"
+    WaitingForUrl = "WaitingForUrl"
+    SourceUnavailable = "SourceUnavailable"
+    DiskFull = "DiskFull"
+    DigestMismatch = "DigestMismatch"
+    ModelRejected = "ModelRejected"
+    RouterUnavailable = "RouterUnavailable"
+    InternalError = "InternalError"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A reason and the sentence that goes with it."""
+
+    reason: Reason
+    message: str

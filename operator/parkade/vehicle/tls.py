@@ -1,0 +1,33 @@
+"""TLS as the car uses it: it only ever dials, and it trusts one authority."""
+
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+
+from parkade.errors import InvalidInput
+
+
+@dataclass(frozen=True, slots=True)
+class Certificates:
+    """Files of the authority and of the car; read at every use, as short-lived certificates are renewed in place."""
+
+    ca: Path
+    cert: Path | None = None
+    key: Path | None = None
+
+    def context(self) -> ssl.SSLContext:
+        """Return a client context that presents the car's certificate where it has one.
+
+        Raises:
+            InvalidInput: a file is missing or is not PEM.
+        """
+        try:
+            context = ssl.create_default_context(cafile=self.ca)
+            context.minimum_version = ssl.TLSVersion.TLSv1_2
+            if self.cert is not None:
+                context.load_cert_chain(self.cert, self.key)
+        except (OSError, ssl.SSLError) as error:
+            raise InvalidInput(
+                f"certificates {self.ca}, {self.cert} and {self.key} cannot be used: {error}; enrol the vehicle again"
+            ) from error
+        return context

@@ -1,0 +1,175 @@
+"""Messages of the fleet link, parsed at the edge into frozen values and written from them; version 1.
+
+Whatever is not a whole, bounded, well-formed message is `Garbage`: the car keeps what it last understood. Unknown
+fields are ignored, so that a newer carlet may say more.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from parkade.errors import InvalidInput
+
+VERSION: Final = 1
+MAX_MESSAGE: Final = 256 * 1024
+"""Bytes; a full set of `MAX_ASSIGNMENTS` fits several times."""
+MAX_ASSIGNMENTS: Final = 64
+MAX_MODEL: Final = 64 * 2**30
+"""Bytes of one artifact or of its memory."""
+
+DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
+_WORKLOAD: Final = re.compile(r"[a-z0-9][a-z0-9.-]{0,252}/[a-z0-9][a-z0-9.-]{0,252}")
+_CELL: Final = re.compile(r"([a-z0-9][a-z0-9.-]{0,252})?")
+_REVISION: Final = re.compile(r"[A-Za-z0-9._:-]{0,128}")
+_ADDRESS: Final = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9a-fA-F:]{2,45}\]):([0-9]{1,5})")
+_URL: Final = re.compile(r"(https://[!-~]{1,4096})?")
+
+
+class Garbage(InvalidInput):
+    """A message that cannot be meant; it is counted, logged and otherwise ignored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """One model that this car should hold ready for one workload."""
+
+    workload: str
+    model: str
+    """What callers name in `/v2/models/NAME`."""
+    digest: str
+    size: int
+    """Bytes of the artifact."""
+    format: str
+    memory: int
+    """Bytes that the loaded model needs."""
+    url: str
+    """Where the artifact is now; empty while nobody has it. Signed, so it must never be logged."""
+    router: str
+    """`HOST:PORT` of the workload's owner router; empty while there is none."""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What makes two assignments the same replica."""
+        return (self.workload, self.digest)
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """The full set that this car should hold; anything not in it should go."""
+
+    cell: str
+    revision: str
+    assignments: tuple[Assignment, ...]
+
+
+def read_desired(payload: bytes) -> Desired:
+    """Read a `desired` message.
+
+    Raises:
+        Garbage: it is not one, or a part of it is out of bounds; nothing of it may be used.
+    """
+    if len(payload) > MAX_MESSAGE:
+        raise Garbage(f"a desired set of {len(payload)} bytes is larger than {MAX_MESSAGE}")
+    try:
+        message = json.loads(payload)
+    except (ValueError, RecursionError) as error:
+        raise Garbage("a desired set is not JSON") from error
+    if not isinstance(message, dict) or message.get("v") != VERSION:
+        raise Garbage(f"a desired set is not an object of version {VERSION}")
+    entries = message.get("assignments")
+    if not isinstance(entries, list) or len(entries) > MAX_ASSIGNMENTS:
+        raise Garbage(f"assignments is not a list of at most {MAX_ASSIGNMENTS}")
+    assignments = tuple(_assignment(entry) for entry in entries)
+    if len({assignment.workload for assignment in assignments}) != len(assignments):
+        raise Garbage("two assignments name one workload")
+    return Desired(_text(message, "cell", _CELL), _text(message, "revision", _REVISION), assignments)
+
+
+def _assignment(entry: object) -> Assignment:
+    if not isinstance(entry, dict):
+        raise Garbage("an assignment is not an object")
+    router = _text({"router": entry.get("router") or ""}, "router", re.compile(f"({_ADDRESS.pattern})?"))
+    if router and not 0 < address(router)[1] < 65536:
+        raise Garbage("router has a port that does not exist")
+    return Assignment(
+        workload=_text(entry, "workload", _WORKLOAD),
+        model=_text(entry, "model", _NAME),
+        digest=_text(entry, "digest", DIGEST),
+        size=_count(entry, "bytes"),
+        format=_text(entry, "format", _NAME),
+        memory=_count(entry, "memory"),
+        url=_text({"url": entry.get("url") or ""}, "url", _URL),
+        router=router,
+    )
+
+
+def _text(fields: dict[str, Any], name: str, pattern: re.Pattern[str]) -> str:
+    value = fields.get(name)
+    if not isinstance(value, str) or not pattern.fullmatch(value):
+        raise Garbage(f"{name} is missing or malformed")
+    return value
+
+
+def _count(fields: dict[str, Any], name: str) -> int:
+    value = fields.get(name)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_MODEL:
+        raise Garbage(f"{name} is not a whole number of bytes up to {MAX_MODEL}")
+    return value
+
+
+def address(text: str) -> tuple[str, int]:
+    """Split `HOST:PORT`; an IPv6 host loses its brackets."""
+    host, _, port = text.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What the car is; it changes only with a new enrolment."""
+
+    vehicle: str
+    """A pseudonym, never a VIN."""
+    fleet: str
+    hardware: str
+    memory: int
+    """Bytes that models may take."""
+    slots: int
+    beat: float
+    """Seconds between beats."""
+
+    def subject(self, message: str) -> str:
+        """Return the NATS subject of one of this car's messages."""
+        return f"parkade.v1.{self.fleet}.{self.vehicle}.{message}"
+
+
+def write_hello(identity: Identity, cell: str, models: Sequence[str], revision: str) -> dict[str, Any]:
+    """Return who is here and what it holds; the answer is the full desired set."""
+    return {
+        "v": VERSION,
+        "vehicle": identity.vehicle,
+        "fleet": identity.fleet,
+        "hardware": identity.hardware,
+        "memory": identity.memory,
+        "slots": identity.slots,
+        "beatSeconds": _whole(identity.beat),
+        "cell": cell,
+        "models": sorted(models),
+        "desired": revision,
+    }
+
+
+def write_beat(identity: Identity, sequence: int) -> dict[str, Any]:
+    """Return the sign of life."""
+    return {"v": VERSION, "seq": sequence, "beatSeconds": _whole(identity.beat)}
+
+
+def _whole(seconds: float) -> float | int:
+    return int(seconds) if seconds == int(seconds) else seconds
+
+
+def encode(message: dict[str, Any]) -> bytes:
+    """Write one message."""
+    return json.dumps(message, separators=(",", ":")).encode()
