@@ -1,0 +1,225 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	vklog "github.com/virtual-kubelet/virtual-kubelet/log"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"parkade.dev/carlet/fleet"
+	"parkade.dev/carlet/internal/metrics"
+	"parkade.dev/carlet/models"
+	"parkade.dev/carlet/nodes"
+)
+
+// What carlet may ask of the API server, in requests a second; client-go's default of 5 starves at a few cells.
+const kubeQPS, kubeBurst = 50, 100
+
+const shutdownTime = 5 * time.Second
+
+type nodesFlags struct {
+	kubeconfig, namespace             string
+	nats, natsCreds, natsCA           string
+	ca, cert, key                     string
+	modelsListen, modelsAdvertise     string
+	kubeletListen, kubeletAdvertise   string
+	modelStore, urlKey, metricsListen string
+	statusInterval                    time.Duration
+	verbose                           bool
+}
+
+func (f *nodesFlags) parse(args []string) error {
+	flags := flag.NewFlagSet("carlet nodes", flag.ContinueOnError)
+	flags.StringVar(&f.kubeconfig, "kubeconfig", os.Getenv("KUBECONFIG"), "kubeconfig; default: $KUBECONFIG, else the pod's own account")
+	flags.StringVar(&f.namespace, "namespace", "parkade-system", "namespace of the routers' Leases")
+	flags.StringVar(&f.nats, "nats", "", "URL of the fleet link, tls://HOST:PORT")
+	flags.StringVar(&f.natsCreds, "nats-creds", "", "carlet's credentials for the fleet link")
+	flags.StringVar(&f.natsCA, "nats-ca", "", "CA of the fleet link, PEM; default: the system's")
+	flags.StringVar(&f.ca, "ca", "", "CA of the API server's client certificate, PEM")
+	flags.StringVar(&f.cert, "cert", "", "certificate for models and the kubelet API, PEM")
+	flags.StringVar(&f.key, "key", "", "key of the certificate, PEM")
+	flags.StringVar(&f.modelsListen, "models-listen", "127.0.0.1:8443", "address on which models are served")
+	flags.StringVar(&f.modelsAdvertise, "models-advertise", "", "HOST:PORT at which vehicles reach the models; default: --models-listen")
+	flags.StringVar(&f.kubeletListen, "kubelet-listen", "127.0.0.1:10250", "address on which the API server's calls are answered")
+	flags.StringVar(&f.kubeletAdvertise, "kubelet-advertise", "127.0.0.1", "IP at which the API server reaches them")
+	flags.StringVar(&f.modelStore, "model-store", "", "directory in which the operator stages models")
+	flags.StringVar(&f.urlKey, "url-key", "", "file with the key that signs model URLs; made if missing")
+	flags.StringVar(&f.metricsListen, "metrics", "127.0.0.1:9466", "address of /metrics, /healthz and /readyz")
+	flags.DurationVar(&f.statusInterval, "status-interval", 2*time.Second, "least time between two writes of one cell's status")
+	flags.BoolVar(&f.verbose, "verbose", false, "log at debug level")
+	if err := parse(flags, args, "nats", "ca", "cert", "key", "model-store", "url-key"); err != nil {
+		return err
+	}
+	if f.modelsAdvertise == "" {
+		f.modelsAdvertise = f.modelsListen
+	}
+	if f.statusInterval < 100*time.Millisecond {
+		return fmt.Errorf("--status-interval %s is under 100ms and would flood the API server", f.statusInterval)
+	}
+	if net.ParseIP(f.kubeletAdvertise) == nil {
+		return fmt.Errorf("--kubelet-advertise %q is not an IP address", f.kubeletAdvertise)
+	}
+	return nil
+}
+
+// serveNodes builds everything once and runs until the context ends. It unloads nothing on its way out.
+func serveNodes(ctx context.Context, args []string) error {
+	var f nodesFlags
+	if err := f.parse(args); err != nil {
+		return err
+	}
+	level := slog.LevelInfo
+	if f.verbose {
+		level = slog.LevelDebug
+	}
+	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+	vklog.L = nodes.LibraryLog(log)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+
+	measured := metrics.New()
+	kube, custom, err := clients(f.kubeconfig)
+	if err != nil {
+		return err
+	}
+	signer, err := models.NewSigner(f.urlKey, f.modelsAdvertise)
+	if err != nil {
+		return err
+	}
+	listeners, address, err := f.listen()
+	if err != nil {
+		return err
+	}
+	registry, wake := fleet.NewRegistry(), make(chan struct{}, 1)
+	link, err := fleet.Dial(ctx, registry, fleet.LinkOptions{
+		URL: f.nats, Credentials: f.natsCreds, CA: f.natsCA, Log: log,
+		Wake: func() { nodes.Wake(wake) },
+		Count: func(kind fleet.Kind, outcome fleet.Outcome) {
+			measured.Messages.WithLabelValues(string(kind), string(outcome)).Inc()
+		},
+	})
+	if err != nil {
+		return err
+	}
+	store := models.NewStore(f.modelStore)
+	carlet := nodes.New(nodes.Options{
+		Kube: kube, Custom: custom, Namespace: f.namespace, Registry: registry, Link: link, Store: store, Signer: signer,
+		Kubelet: address, StatusInterval: f.statusInterval, Metrics: measured, Log: log,
+	}, wake)
+	modelServer := &models.Server{
+		Store: store, Signer: signer, Now: time.Now,
+		Sent: func(bytes int) { measured.ModelBytes.Add(float64(bytes)) },
+	}
+	servers := []*http.Server{
+		serve(listeners.models, modelServer.Handler(), cancel),
+		serve(listeners.kubelet, carlet.KubeletHandler(), cancel),
+		serve(listeners.metrics, probes(measured, carlet, link), cancel),
+	}
+	log.Info("serving", "models", f.modelsAdvertise, "kubelet", address, "metrics", f.metricsListen)
+	err = carlet.Run(ctx)
+	for _, server := range servers {
+		stopping, stop := context.WithTimeout(context.WithoutCancel(ctx), shutdownTime)
+		_ = server.Shutdown(stopping)
+		stop()
+	}
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
+		return cause
+	}
+	return err
+}
+
+func clients(kubeconfig string) (kubernetes.Interface, dynamic.Interface, error) {
+	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+	if err != nil {
+		return nil, nil, fmt.Errorf("kubeconfig: %w", err)
+	}
+	config.QPS, config.Burst, config.UserAgent = kubeQPS, kubeBurst, "carlet/"+nodes.Version
+	kube, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return nil, nil, err
+	}
+	custom, err := dynamic.NewForConfig(config)
+	return kube, custom, err
+}
+
+type listeners struct{ models, kubelet, metrics net.Listener }
+
+// listen opens all ports before anything starts, so that a taken port is one clear sentence.
+func (f *nodesFlags) listen() (listeners, nodes.Address, error) {
+	none := nodes.Address{}
+	pair, err := tls.LoadX509KeyPair(f.cert, f.key)
+	if err != nil {
+		return listeners{}, none, fmt.Errorf("--cert and --key: %w", err)
+	}
+	text, err := os.ReadFile(f.ca)
+	if err != nil {
+		return listeners{}, none, fmt.Errorf("--ca: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(text) {
+		return listeners{}, none, fmt.Errorf("--ca: %s has no certificate in it", f.ca)
+	}
+	modelTLS := &tls.Config{
+		MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair},
+		ClientAuth: tls.VerifyClientCertIfGiven, ClientCAs: pool,
+	}
+	var open listeners
+	if open.models, err = tls.Listen("tcp", f.modelsListen, modelTLS); err != nil {
+		return listeners{}, none, fmt.Errorf("--models-listen: %w", err)
+	}
+	if open.kubelet, err = tls.Listen("tcp", f.kubeletListen, nodes.KubeletTLS(pair, pool)); err != nil {
+		return listeners{}, none, fmt.Errorf("--kubelet-listen: %w", err)
+	}
+	if open.metrics, err = net.Listen("tcp", f.metricsListen); err != nil {
+		return listeners{}, none, fmt.Errorf("--metrics: %w", err)
+	}
+	_, port, err := net.SplitHostPort(open.kubelet.Addr().String())
+	if err != nil {
+		return listeners{}, none, err
+	}
+	number, err := strconv.ParseInt(port, 10, 32)
+	return open, nodes.Address{IP: f.kubeletAdvertise, Port: int32(number)}, err
+}
+
+// serve answers on a listener; a server that ends by itself ends carlet.
+func serve(listener net.Listener, handler http.Handler, cancel context.CancelCauseFunc) *http.Server {
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10}
+	go func() {
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			cancel(fmt.Errorf("server on %s ended: %w", listener.Addr(), err))
+		}
+	}()
+	return server
+}
+
+// probes: healthz is about the process alone; readyz about knowing the orders and the fleet.
+func probes(measured *metrics.Metrics, carlet *nodes.Carlet, link *fleet.Link) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(measured.Registry, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		switch {
+		case !link.Ready():
+			http.Error(w, "the fleet link is not up yet, or its stream is not read", http.StatusServiceUnavailable)
+		case !carlet.Ready():
+			http.Error(w, "the API server has not listed cells, pools and workloads yet", http.StatusServiceUnavailable)
+		default:
+			fmt.Fprintln(w, "ok")
+		}
+	})
+	return mux
+}

@@ -1,0 +1,162 @@
+package fleet
+
+import (
+	"cmp"
+	"slices"
+)
+
+// Want is one line of a cell's order: so many replicas of a workload. Memory is in bytes of one replica.
+type Want struct {
+	Workload string
+	Digest   string
+	Replicas int
+	Memory   int64
+	Priority int
+}
+
+// Car is a vehicle of the cell as assignment sees it.
+type Car struct {
+	Key      Key
+	Presence Presence
+	Eligible bool
+	// Heard is false while carlet knows the car only from before its own restart: such a car keeps what it has, but
+	// is given nothing new.
+	Heard  bool
+	Memory int64 // bytes
+	Models map[string]bool
+	// Holds says for each workload given to the car whether its replica is ready to answer.
+	Holds map[string]bool
+	// Refused are workloads that the car refused lately.
+	Refused map[string]bool
+}
+
+// keeps says whether the car goes on counting as a place of the workload it holds.
+func (c *Car) keeps(workload string) bool {
+	_, holds := c.Holds[workload]
+	return holds && c.Eligible && c.Presence != Gone && !c.Refused[workload]
+}
+
+// Assign decides which workloads each car of one cell holds. Who holds a replica keeps it; a replica of a car that
+// cannot keep it goes to another car at once; a surplus holder is let go only when enough others are ready. The
+// memory of what a car is given never exceeds its memory. Workloads of a car come sorted by name.
+func Assign(cell string, wants []Want, cars []Car) map[Key][]string {
+	a := assignment{cell: cell, given: map[Key][]string{}, load: map[Key]int64{}, cars: slices.Clone(cars)}
+	slices.SortFunc(a.cars, func(x, y Car) int { return cmp.Compare(x.Key.String(), y.Key.String()) })
+	ordered := slices.Clone(wants)
+	slices.SortFunc(ordered, func(x, y Want) int {
+		return cmp.Or(cmp.Compare(y.Priority, x.Priority), cmp.Compare(x.Workload, y.Workload))
+	})
+	chosen := make([][]*Car, len(ordered))
+	for i, want := range ordered {
+		chosen[i] = a.keep(want)
+	}
+	for i, want := range ordered {
+		chosen[i] = append(chosen[i], a.grow(want, want.Replicas-len(chosen[i]))...)
+	}
+	for i, want := range ordered {
+		a.retain(want, chosen[i])
+	}
+	for key := range a.given {
+		slices.Sort(a.given[key])
+	}
+	return a.given
+}
+
+type assignment struct {
+	cell  string
+	cars  []Car
+	given map[Key][]string
+	load  map[Key]int64
+}
+
+func (a *assignment) give(car *Car, want Want) bool {
+	if a.load[car.Key]+want.Memory > car.Memory {
+		return false
+	}
+	a.load[car.Key] += want.Memory
+	a.given[car.Key] = append(a.given[car.Key], want.Workload)
+	return true
+}
+
+// keep gives the workload again to its holders, the surest first, up to the number wanted.
+func (a *assignment) keep(want Want) []*Car {
+	var holders []*Car
+	for i := range a.cars {
+		if a.cars[i].keeps(want.Workload) {
+			holders = append(holders, &a.cars[i])
+		}
+	}
+	slices.SortStableFunc(holders, func(x, y *Car) int {
+		return cmp.Or(
+			first(x.Holds[want.Workload], y.Holds[want.Workload]),
+			first(x.Heard, y.Heard),
+			first(x.Presence == Here, y.Presence == Here),
+			a.rank(want, x, y))
+	})
+	return a.giveUpTo(want, holders, want.Replicas)
+}
+
+// grow gives the workload to cars that do not hold it: those that have the file, then the least busy.
+func (a *assignment) grow(want Want, count int) []*Car {
+	if count <= 0 {
+		return nil
+	}
+	var free []*Car
+	for i := range a.cars {
+		car := &a.cars[i]
+		if _, holds := car.Holds[want.Workload]; !holds && car.Heard && car.Eligible && car.Presence == Here && !car.Refused[want.Workload] {
+			free = append(free, car)
+		}
+	}
+	slices.SortStableFunc(free, func(x, y *Car) int {
+		return cmp.Or(
+			first(x.Models[want.Digest], y.Models[want.Digest]),
+			cmp.Compare(len(a.given[x.Key]), len(a.given[y.Key])),
+			a.rank(want, x, y))
+	})
+	return a.giveUpTo(want, free, count)
+}
+
+func (a *assignment) giveUpTo(want Want, cars []*Car, count int) []*Car {
+	var chosen []*Car
+	for _, car := range cars {
+		if len(chosen) < count && a.give(car, want) {
+			chosen = append(chosen, car)
+		}
+	}
+	return chosen
+}
+
+// retain leaves the workload with its other holders until those chosen are all ready: make before break, and a
+// car that comes back soon finds its model still loaded.
+func (a *assignment) retain(want Want, chosen []*Car) {
+	ready := 0
+	for _, car := range chosen {
+		if car.Holds[want.Workload] && car.Heard && car.Presence == Here {
+			ready++
+		}
+	}
+	if ready >= want.Replicas {
+		return
+	}
+	for i := range a.cars {
+		car := &a.cars[i]
+		if _, holds := car.Holds[want.Workload]; holds && !car.Refused[want.Workload] && !slices.Contains(chosen, car) {
+			a.give(car, want)
+		}
+	}
+}
+
+func (a *assignment) rank(want Want, x, y *Car) int {
+	return rank(a.cell+"\n"+want.Workload, x.Key, y.Key)
+}
+
+func first(x, y bool) int {
+	switch {
+	case x == y:
+		return 0
+	case x:
+		return -1
+	}
+	return 1
+}

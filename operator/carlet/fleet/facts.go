@@ -1,0 +1,154 @@
+package fleet
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+)
+
+// Reasons why an order of a cell is not met; they go verbatim into VehicleCell.status and pods.
+const (
+	ReasonReady           = "Ready"
+	ReasonFetching        = "Fetching"
+	ReasonLoading         = "Loading"
+	ReasonAssigned        = "Assigned"
+	ReasonSilent          = "Silent"
+	ReasonNoVehicle       = "NoVehicle"
+	ReasonRefused         = "Refused"
+	ReasonFailed          = "Failed"
+	ReasonNotStaged       = "NotStaged"
+	ReasonUnknownWorkload = "UnknownWorkload"
+)
+
+func (d *decider) facts(cell Cell, residents []*resident) CellFacts {
+	facts := CellFacts{Pool: cell.Pool}
+	rows := map[[2]string]*SupplyRow{}
+	trips := map[[2]string][]float64{}
+	for _, r := range residents {
+		count(&facts.Counts, r)
+		if !r.Eligible() || r.presence == Gone || r.presence == Silent && len(r.given) == 0 {
+			continue
+		}
+		name := [2]string{r.State.Link, r.State.State}
+		if rows[name] == nil {
+			rows[name] = &SupplyRow{Link: name[0], State: name[1]}
+		}
+		rows[name].Vehicles++
+		trips[name] = append(trips[name], r.State.RTTMillis)
+		if r.presence == Here && len(r.given) == 0 {
+			rows[name].Free++
+		}
+	}
+	for name, row := range rows {
+		row.P50, row.P99 = percentile(trips[name], 50), percentile(trips[name], 99)
+		facts.Supply = append(facts.Supply, *row)
+	}
+	slices.SortFunc(facts.Supply, func(a, b SupplyRow) int {
+		return cmp.Or(cmp.Compare(a.Link, b.Link), cmp.Compare(a.State, b.State))
+	})
+	for _, order := range cell.Orders {
+		facts.Assignments = append(facts.Assignments, d.assignmentFact(order, residents))
+	}
+	slices.SortFunc(facts.Assignments, func(a, b AssignmentFact) int { return cmp.Compare(a.Workload, b.Workload) })
+	return facts
+}
+
+func count(counts *Counts, r *resident) {
+	counts.Registered++
+	switch r.presence {
+	case Here:
+		counts.Here++
+	case Silent:
+		counts.Silent++
+	case Gone:
+		counts.Gone++
+	}
+	if r.presence != Here || !r.Eligible() {
+		return
+	}
+	counts.Eligible++
+	if slices.ContainsFunc(r.State.Assignments, func(held HeldByVehicle) bool { return held.Phase == PhaseReady }) {
+		counts.Serving++
+	}
+}
+
+// percentile by nearest rank; 0 for no values.
+func percentile(values []float64, percent float64) float64 {
+	if len(values) == 0 {
+		return 0
+	}
+	slices.Sort(values)
+	return values[max(int(math.Ceil(percent/100*float64(len(values)))), 1)-1]
+}
+
+// tally counts the holders of one order by how far they are.
+type tally struct {
+	given, ready, silent, loading, fetching int
+	refusal                                 *Refusal
+	refused                                 int
+}
+
+func (d *decider) assignmentFact(order Order, residents []*resident) AssignmentFact {
+	fact := AssignmentFact{Workload: order.Workload, Desired: order.Replicas}
+	var t tally
+	for _, r := range residents {
+		if refusal, ok := r.Refusals[order.Workload]; ok && refusal.Digest == order.Digest && refusal.Until.After(d.world.Now) {
+			t.refused++
+			t.refusal = &refusal
+		}
+		if !slices.Contains(r.given, order.Workload) || r.presence == Gone || !r.Eligible() {
+			continue
+		}
+		fact.Serving = fact.Serving || r.presence == Here && r.serves(order.Workload)
+		t.add(r.presence, r.phase(order.Workload, order.Digest))
+	}
+	fact.Ready = t.ready
+	fact.Reason, fact.Message = d.explain(order, t)
+	return fact
+}
+
+func (t *tally) add(presence Presence, phase Phase) {
+	t.given++
+	switch {
+	case presence == Silent:
+		t.silent++
+	case phase == PhaseReady:
+		t.ready++
+	case phase == PhaseLoading:
+		t.loading++
+	case phase == PhaseFetching:
+		t.fetching++
+	}
+}
+
+// explain gives the Reason and the sentence of an order; the first cause that a person can mend comes first.
+func (d *decider) explain(order Order, t tally) (string, string) {
+	if _, known := d.world.Workloads[order.Workload]; !known {
+		return ReasonUnknownWorkload, fmt.Sprintf("workload %s does not exist; the operator takes it out of the cell", order.Workload)
+	}
+	if t.ready >= order.Replicas {
+		return ReasonReady, fmt.Sprintf("%d of %d replicas are ready", t.ready, order.Replicas)
+	}
+	missing := order.Replicas - t.given
+	switch {
+	case t.refusal != nil && missing > 0:
+		reason := ReasonRefused
+		if t.refusal.Phase == PhaseFailed {
+			reason = ReasonFailed
+		}
+		return reason, fmt.Sprintf("%d vehicles would not take it, asked again later; one said %s: %s",
+			t.refused, t.refusal.Reason, t.refusal.Message)
+	case missing > 0:
+		return ReasonNoVehicle, fmt.Sprintf("%d of %d replicas have no eligible vehicle here with enough memory", missing, order.Replicas)
+	case t.fetching > 0 && d.world.Staged[order.Digest] == 0:
+		return ReasonNotStaged, "the model is not in the store yet; vehicles fetch it as soon as it is"
+	case t.loading > 0:
+		return ReasonLoading, fmt.Sprintf("%d of %d replicas are ready, %d load", t.ready, order.Replicas, t.loading)
+	case t.fetching > 0:
+		return ReasonFetching, fmt.Sprintf("%d of %d replicas are ready, %d fetch the model", t.ready, order.Replicas, t.fetching)
+	case t.silent > 0:
+		return ReasonSilent, fmt.Sprintf("%d of %d replicas are ready, %d vehicles are silent", t.ready, order.Replicas, t.silent)
+	}
+	return ReasonAssigned, fmt.Sprintf("%d of %d replicas are ready, vehicles were told", t.ready, order.Replicas)
+}

@@ -1,0 +1,244 @@
+package fleet
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// Version is the protocol version that this carlet speaks; docs/architecture.md, "The fleet link".
+const Version = 1
+
+// MaxMessageBytes bounds one message from a vehicle. A hello with MaxModels digests needs 17 kB.
+const MaxMessageBytes = 64 << 10
+
+// Bounds of lists and texts inside a message; what exceeds them is cut, never refused, so that one chatty field
+// does not make a vehicle invisible.
+const (
+	MaxModels      = 256
+	MaxAssignments = 64
+	maxReason      = 64
+	maxText        = 512
+)
+
+// Kind is the last token of a subject.
+type Kind string
+
+// The kinds of messages, up and down.
+const (
+	KindHello   Kind = "hello"
+	KindState   Kind = "state"
+	KindBeat    Kind = "beat"
+	KindDesired Kind = "desired"
+)
+
+// Phase of an assignment as the vehicle reports it.
+type Phase string
+
+// Phases in the order in which a replica comes up, then the ways in which it does not.
+const (
+	PhaseFetching Phase = "Fetching"
+	PhaseLoading  Phase = "Loading"
+	PhaseReady    Phase = "Ready"
+	PhaseDraining Phase = "Draining"
+	PhaseRefused  Phase = "Refused"
+	PhaseFailed   Phase = "Failed"
+)
+
+// Key names a vehicle: its fleet and its pseudonym.
+type Key struct{ Fleet, Vehicle string }
+
+func (k Key) String() string { return k.Fleet + "/" + k.Vehicle }
+
+// Hello is what a vehicle says of itself on connect. Memory is in bytes.
+type Hello struct {
+	V           int      `json:"v"`
+	Vehicle     string   `json:"vehicle"`
+	Fleet       string   `json:"fleet"`
+	Hardware    string   `json:"hardware"`
+	Memory      int64    `json:"memory"`
+	Slots       int      `json:"slots"`
+	BeatSeconds float64  `json:"beatSeconds"`
+	Cell        string   `json:"cell"`
+	Models      []string `json:"models"`
+	Desired     string   `json:"desired"`
+}
+
+// State is what a vehicle would do and does do.
+type State struct {
+	V           int             `json:"v"`
+	Present     bool            `json:"present"`
+	Leaving     bool            `json:"leaving"`
+	Link        string          `json:"link"`
+	State       string          `json:"state"`
+	Eligible    bool            `json:"eligible"`
+	Reason      string          `json:"reason"`
+	Message     string          `json:"message"`
+	RTTMillis   float64         `json:"rttMillis"`
+	Desired     string          `json:"desired"`
+	Assignments []HeldByVehicle `json:"assignments"`
+}
+
+// HeldByVehicle is one replica as the vehicle reports it.
+type HeldByVehicle struct {
+	Workload string `json:"workload"`
+	Digest   string `json:"digest"`
+	Phase    Phase  `json:"phase"`
+	Reason   string `json:"reason"`
+	Message  string `json:"message"`
+}
+
+// Beat says only: still here.
+type Beat struct {
+	V           int     `json:"v"`
+	Seq         int64   `json:"seq"`
+	BeatSeconds float64 `json:"beatSeconds"`
+}
+
+// Desired is the full order to one vehicle; whatever it does not name is to be let go.
+type Desired struct {
+	V           int          `json:"v"`
+	Cell        string       `json:"cell"`
+	Revision    string       `json:"revision"`
+	Assignments []Assignment `json:"assignments"`
+}
+
+// Assignment orders one replica. Bytes and Memory are in bytes; URL is empty until the digest is in the store.
+type Assignment struct {
+	Workload string `json:"workload"`
+	Model    string `json:"model"`
+	Digest   string `json:"digest"`
+	Bytes    int64  `json:"bytes"`
+	Format   string `json:"format"`
+	Memory   int64  `json:"memory"`
+	URL      string `json:"url,omitempty"`
+	Router   string `json:"router"`
+}
+
+// Outcome of a message: accepted, or why it was not; the label of parkade_fleet_messages_total.
+type Outcome string
+
+// Outcomes of messages from vehicles.
+const (
+	Accepted       Outcome = "accepted"
+	Garbage        Outcome = "garbage"
+	Oversized      Outcome = "oversized"
+	UnknownVersion Outcome = "unknown_version"
+	WrongIdentity  Outcome = "wrong_identity"
+	UnknownSubject Outcome = "unknown_subject"
+	OverCapacity   Outcome = "over_capacity"
+)
+
+var token = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$`)
+
+// CheckName refuses what cannot be one token of a subject. NATS lower-cases tags, so names are lower case.
+func CheckName(what, name string) error {
+	if token.MatchString(name) {
+		return nil
+	}
+	return fmt.Errorf("%s %q must be 1 to 64 lower-case letters, digits and dashes; choose another name", what, name)
+}
+
+// Subject is where messages of a kind of one vehicle travel.
+func Subject(key Key, kind Kind) string {
+	return "parkade.v1." + key.Fleet + "." + key.Vehicle + "." + string(kind)
+}
+
+// ParseSubject is the inverse of Subject.
+func ParseSubject(subject string) (Key, Kind, error) {
+	parts := strings.Split(subject, ".")
+	if len(parts) != 5 || parts[0] != "parkade" || parts[1] != "v1" {
+		return Key{}, "", fmt.Errorf("subject %q is not parkade.v1.<fleet>.<vehicle>.<kind>", subject)
+	}
+	if err := errors.Join(CheckName("fleet", parts[2]), CheckName("vehicle", parts[3])); err != nil {
+		return Key{}, "", err
+	}
+	return Key{parts[2], parts[3]}, Kind(parts[4]), nil
+}
+
+// decode reads one message into v after the checks that all kinds share.
+func decode(data []byte, v any) Outcome {
+	if len(data) > MaxMessageBytes {
+		return Oversized
+	}
+	var header struct {
+		V int `json:"v"`
+	}
+	if err := json.Unmarshal(data, &header); err != nil {
+		return Garbage
+	}
+	if header.V != Version {
+		return UnknownVersion
+	}
+	if err := json.Unmarshal(data, v); err != nil {
+		return Garbage
+	}
+	return Accepted
+}
+
+// ReadHello decodes and bounds a hello heard on a vehicle's subject.
+func ReadHello(key Key, data []byte) (Hello, Outcome) {
+	var hello Hello
+	if outcome := decode(data, &hello); outcome != Accepted {
+		return Hello{}, outcome
+	}
+	if hello.Vehicle != key.Vehicle || hello.Fleet != key.Fleet {
+		return Hello{}, WrongIdentity
+	}
+	if len(hello.Models) > MaxModels {
+		hello.Models = hello.Models[:MaxModels]
+	}
+	if hello.Memory < 0 {
+		hello.Memory = 0
+	}
+	hello.Hardware = cut(hello.Hardware, maxReason)
+	hello.Cell = cut(hello.Cell, 253)
+	return hello, Accepted
+}
+
+// ReadState decodes and bounds a state.
+func ReadState(data []byte) (State, Outcome) {
+	var state State
+	if outcome := decode(data, &state); outcome != Accepted {
+		return State{}, outcome
+	}
+	if len(state.Assignments) > MaxAssignments {
+		state.Assignments = state.Assignments[:MaxAssignments]
+	}
+	for i := range state.Assignments {
+		held := &state.Assignments[i]
+		held.Reason, held.Message = cut(held.Reason, maxReason), cut(held.Message, maxText)
+	}
+	state.Link, state.State = cut(state.Link, maxReason), cut(state.State, maxReason)
+	state.Reason, state.Message = cut(state.Reason, maxReason), cut(state.Message, maxText)
+	if math.IsNaN(state.RTTMillis) || state.RTTMillis < 0 {
+		state.RTTMillis = 0
+	}
+	return state, Accepted
+}
+
+// ReadBeat decodes a beat.
+func ReadBeat(data []byte) (Beat, Outcome) {
+	var beat Beat
+	outcome := decode(data, &beat)
+	return beat, outcome
+}
+
+// BeatInterval is the interval a vehicle announced, within a second and an hour; 60 s if it announced none.
+func BeatInterval(seconds float64) time.Duration {
+	if !(seconds > 0) {
+		return time.Minute
+	}
+	return time.Duration(min(max(seconds, 1), 3600) * float64(time.Second))
+}
+
+func cut(text string, limit int) string {
+	if len(text) <= limit {
+		return text
+	}
+	return strings.ToValidUTF8(text[:limit], "")
+}

@@ -1,0 +1,237 @@
+package fleet
+
+import (
+	"maps"
+	"slices"
+	"sync"
+	"time"
+)
+
+// MaxVehicles bounds what one carlet remembers; signed credentials are the first bound, this is the last.
+const MaxVehicles = 200_000
+
+// How long a vehicle that refused a workload is not asked again: doubling, within these.
+const (
+	firstRefusal = time.Minute
+	longRefusal  = 30 * time.Minute
+)
+
+// Registry remembers what vehicles said. It is safe for concurrent use.
+type Registry struct {
+	mu       sync.Mutex
+	vehicles map[Key]*record
+}
+
+// record is a vehicle with the bookkeeping that decisions do not see.
+type record struct {
+	Vehicle
+	helloAt, stateAt time.Time
+	sent             string    // revision sent last, or reported by the vehicle
+	sentAt           time.Time // when URLs were signed last
+	greeted          bool      // the last hello was answered
+}
+
+// Heard is what a message meant.
+type Heard struct {
+	Key     Key
+	Kind    Kind
+	Outcome Outcome
+	// Changed says that decisions may come out differently.
+	Changed bool
+}
+
+// NewRegistry returns an empty registry.
+func NewRegistry() *Registry { return &Registry{vehicles: map[Key]*record{}} }
+
+// Hear takes in one message. A replayed one was said at the given time to an earlier carlet; it is only believed where
+// nothing newer is known.
+func (r *Registry) Hear(subject string, data []byte, at time.Time, replayed bool) Heard {
+	key, kind, err := ParseSubject(subject)
+	if err != nil {
+		return Heard{Kind: "unknown", Outcome: UnknownSubject}
+	}
+	heard := Heard{Key: key, Kind: kind}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	v := r.vehicles[key]
+	if v == nil {
+		if len(r.vehicles) >= MaxVehicles {
+			heard.Outcome = OverCapacity
+			return heard
+		}
+		v = &record{Vehicle: Vehicle{Key: key, Given: map[string]string{}, Refusals: map[string]Refusal{}}}
+	}
+	switch kind {
+	case KindHello:
+		heard.Outcome, heard.Changed = v.hello(data, at, replayed)
+	case KindState:
+		heard.Outcome, heard.Changed = v.state(data, at, replayed)
+	case KindBeat:
+		heard.Outcome, heard.Changed = v.beat(data, at)
+	default:
+		heard.Kind, heard.Outcome = "unknown", UnknownSubject
+	}
+	if heard.Outcome != Accepted {
+		return heard
+	}
+	if kind != KindBeat || v.HasHello {
+		r.vehicles[key] = v
+	}
+	if at.After(v.LastHeard) {
+		v.LastHeard = at
+	}
+	v.Heard = v.Heard || !replayed
+	return heard
+}
+
+func (v *record) hello(data []byte, at time.Time, replayed bool) (Outcome, bool) {
+	hello, outcome := ReadHello(v.Key, data)
+	if outcome != Accepted || replayed && v.helloAt.After(at) {
+		return outcome, false
+	}
+	v.Hello, v.HasHello, v.helloAt = hello, true, at
+	v.greeted = replayed
+	if !replayed {
+		v.sent = "" // every hello is answered by the full desired set
+	}
+	return Accepted, true
+}
+
+func (v *record) state(data []byte, at time.Time, replayed bool) (Outcome, bool) {
+	state, outcome := ReadState(data)
+	if outcome != Accepted || replayed && v.stateAt.After(at) {
+		return outcome, false
+	}
+	v.State, v.HasState, v.stateAt = state, true, at
+	if replayed {
+		v.adopt()
+	}
+	for _, held := range state.Assignments {
+		if held.Phase == PhaseRefused || held.Phase == PhaseFailed {
+			v.refuse(held, at)
+		}
+	}
+	return Accepted, true
+}
+
+// adopt takes what the vehicle holds for given: a restarted carlet takes nothing away.
+func (v *record) adopt() {
+	v.sent = v.State.Desired
+	for _, held := range v.State.Assignments {
+		switch held.Phase {
+		case PhaseReady, PhaseLoading, PhaseFetching:
+			v.Given[held.Workload] = held.Digest
+		}
+	}
+}
+
+func (v *record) refuse(held HeldByVehicle, at time.Time) {
+	before := v.Refusals[held.Workload]
+	if before.Digest == held.Digest && before.Until.After(at) {
+		return
+	}
+	times := 0
+	if before.Digest == held.Digest {
+		times = before.Times
+	}
+	wait := min(firstRefusal<<min(times, 10), longRefusal)
+	v.Refusals[held.Workload] = Refusal{
+		Digest: held.Digest, Phase: held.Phase, Reason: held.Reason, Message: held.Message,
+		Until: at.Add(wait), Times: times + 1,
+	}
+}
+
+func (v *record) beat(data []byte, at time.Time) (Outcome, bool) {
+	beat, outcome := ReadBeat(data)
+	if outcome != Accepted {
+		return outcome, false
+	}
+	wasHere := v.Heard && PresenceAt(at, v.Witness(), 0) == Here
+	if beat.BeatSeconds > 0 {
+		v.Hello.BeatSeconds = beat.BeatSeconds
+	}
+	return Accepted, !wasHere
+}
+
+// Adopt ends the replay: nobody listened while carlet was away, so vehicles count as heard now, except those that have
+// not said anything for longer than credentials live.
+func (r *Registry) Adopt(now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, v := range r.vehicles {
+		if !v.Heard && now.Sub(v.LastHeard) < forgottenAfter {
+			v.LastHeard = now
+		}
+	}
+}
+
+// Resume ends an outage of carlet's own link: it ages nobody.
+func (r *Registry) Resume(from, to time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, v := range r.vehicles {
+		v.LastHeard = Resume(v.Witness(), from, to)
+	}
+}
+
+// Vehicles is a copy for one decision.
+func (r *Registry) Vehicles() []Vehicle {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	vehicles := make([]Vehicle, 0, len(r.vehicles))
+	for _, v := range r.vehicles {
+		copied := v.Vehicle
+		copied.Given, copied.Refusals = maps.Clone(v.Given), maps.Clone(v.Refusals)
+		copied.State.Assignments = slices.Clone(v.State.Assignments)
+		vehicles = append(vehicles, copied)
+	}
+	return vehicles
+}
+
+// Commit records a decision and returns the keys of vehicles that must be told: those whose order changed, those
+// whose hello is not answered yet, and those still fetching with URLs older than resign.
+func (r *Registry) Commit(decision Decision, now time.Time, resign time.Duration) []Key {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var tell []Key
+	for key, told := range decision.Vehicles {
+		v := r.vehicles[key]
+		if v == nil {
+			continue
+		}
+		v.Cell = told.Cell
+		given := make(map[string]string, len(told.Desired.Assignments))
+		for _, assignment := range told.Desired.Assignments {
+			given[assignment.Workload] = assignment.Digest
+		}
+		v.Given = given
+		stale := now.Sub(v.sentAt) > resign && told.Presence == Here && v.fetches(told.Desired)
+		if v.greeted && v.sent == told.Desired.Revision && !stale {
+			continue
+		}
+		v.sent, v.sentAt, v.greeted = told.Desired.Revision, now, true
+		tell = append(tell, key)
+	}
+	slices.SortFunc(tell, func(a, b Key) int { return compareKeys(a, b) })
+	return tell
+}
+
+func compareKeys(a, b Key) int {
+	switch x, y := a.String(), b.String(); {
+	case x < y:
+		return -1
+	case x > y:
+		return 1
+	}
+	return 0
+}
+
+// fetches says whether the vehicle still has a file to download.
+func (v *record) fetches(desired Desired) bool {
+	for _, assignment := range desired.Assignments {
+		if !slices.Contains(v.Hello.Models, assignment.Digest) && !(&resident{Vehicle: &v.Vehicle}).serves(assignment.Workload) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,153 @@
+package fleet
+
+import (
+	"maps"
+	"slices"
+	"time"
+)
+
+// Pool is what carlet needs of a VehicleNodePool. Memory is in bytes.
+type Pool struct {
+	Name     string
+	Region   string
+	Fleet    string
+	Hardware string
+	Memory   int64
+	KeepFor  time.Duration
+}
+
+// Cell is what carlet needs of a VehicleCell's spec.
+type Cell struct {
+	Name        string
+	Pool        string
+	Region      string
+	MaxVehicles int
+	Generation  int64
+	Orders      []Order
+}
+
+// Order is one line of VehicleCell.spec.assignments.
+type Order struct {
+	Workload string // namespace/name
+	Digest   string
+	Replicas int
+	Priority int
+}
+
+// Workload is what carlet needs of an InferenceWorkload. Memory is in bytes of one replica.
+type Workload struct {
+	Name    string // namespace/name
+	Model   string
+	Memory  int64
+	Formats map[string]string // by digest
+}
+
+// format of a digest. A cell may order a digest that the manifest has just replaced; its format hardly changed.
+func (w Workload) format(digest string) string {
+	if format := w.Formats[digest]; format != "" {
+		return format
+	}
+	if formats := slices.Sorted(maps.Values(w.Formats)); len(formats) > 0 {
+		return formats[0]
+	}
+	return "onnx"
+}
+
+// Refusal is a car's answer that it will not, or cannot, hold a workload.
+type Refusal struct {
+	Digest  string
+	Phase   Phase // Refused or Failed
+	Reason  string
+	Message string
+	Until   time.Time // not asked again before
+	Times   int
+}
+
+// Vehicle is everything carlet remembers of one vehicle.
+type Vehicle struct {
+	Key       Key
+	Hello     Hello
+	HasHello  bool
+	State     State
+	HasState  bool
+	LastHeard time.Time
+	Heard     bool              // in this life of carlet
+	Cell      string            // decided last
+	Given     map[string]string // workload to digest, decided last
+	Refusals  map[string]Refusal
+}
+
+// Witness is what the presence of the vehicle is decided from.
+func (v *Vehicle) Witness() Witness {
+	return Witness{
+		LastHeard: v.LastHeard,
+		Beat:      BeatInterval(v.Hello.BeatSeconds),
+		Left:      v.HasState && (v.State.Leaving || !v.State.Present),
+	}
+}
+
+// Eligible is the car's own word that its owner's contract lets it work now.
+func (v *Vehicle) Eligible() bool {
+	return v.HasState && v.State.Eligible && v.State.Present && !v.State.Leaving
+}
+
+// World is everything one decision depends on.
+type World struct {
+	Now       time.Time
+	Pools     []Pool
+	Cells     []Cell
+	Workloads map[string]Workload
+	Routers   []Router
+	Staged    map[string]int64 // bytes of each digest in the model store
+	Vehicles  []Vehicle
+}
+
+// Decision is the answer: what each vehicle is told and what each cell shows.
+type Decision struct {
+	Vehicles map[Key]Told
+	Cells    map[string]CellFacts
+	Presence map[PoolPresence]int
+}
+
+// Told is what is decided for one vehicle; the URLs of its assignments are added when it is sent.
+type Told struct {
+	Pool     string
+	Cell     string
+	Presence Presence
+	Desired  Desired
+}
+
+// PoolPresence counts vehicles for the metrics; the pool is empty for vehicles that no pool wants.
+type PoolPresence struct {
+	Pool     string
+	Presence Presence
+}
+
+// Counts of the vehicles of a cell. Eligible and Serving are Here as well.
+type Counts struct {
+	Registered, Here, Silent, Gone, Eligible, Serving, Waiting int
+}
+
+// SupplyRow is the vehicles of a cell that are alike in link and state. Round trips are in milliseconds.
+type SupplyRow struct {
+	Link, State    string
+	Vehicles, Free int
+	P50, P99       float64
+}
+
+// AssignmentFact is how one order of a cell stands. Serving says that a vehicle answers, if with an older digest.
+type AssignmentFact struct {
+	Workload       string
+	Desired, Ready int
+	Serving        bool
+	Reason         string
+	Message        string
+}
+
+// CellFacts is what a cell shows in its status, its node and its pods.
+type CellFacts struct {
+	Pool        string
+	Counts      Counts
+	Supply      []SupplyRow
+	Assignments []AssignmentFact
+}

@@ -1,0 +1,47 @@
+// Package metrics holds what carlet counts. No vehicle id is ever a label.
+package metrics
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+)
+
+// Metrics of one carlet, with a registry of its own.
+type Metrics struct {
+	Registry     *prometheus.Registry
+	Vehicles     *prometheus.GaugeVec
+	Messages     *prometheus.CounterVec
+	CellWrites   *prometheus.CounterVec
+	OrdersSent   prometheus.Counter
+	ModelBytes   prometheus.Counter
+	CycleSeconds prometheus.Histogram
+}
+
+// New registers all metrics.
+func New() *Metrics {
+	m := &Metrics{
+		Registry: prometheus.NewRegistry(),
+		Vehicles: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "parkade_vehicles", Help: "Vehicles by pool and presence; the pool is empty for vehicles that no pool wants.",
+		}, []string{"pool", "presence"}),
+		Messages: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "parkade_fleet_messages_total", Help: "Messages from vehicles by kind and outcome.",
+		}, []string{"kind", "outcome"}),
+		CellWrites: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "parkade_cell_writes_total", Help: "Writes of VehicleCell status by outcome.",
+		}, []string{"outcome"}),
+		OrdersSent: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "parkade_fleet_orders_total", Help: "Desired sets sent to vehicles.",
+		}),
+		ModelBytes: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "parkade_model_bytes_total", Help: "Bytes of models served to vehicles.",
+		}),
+		CycleSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "parkade_carlet_cycle_seconds", Help: "Duration of one pass over the fleet.",
+			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5},
+		}),
+	}
+	m.Registry.MustRegister(m.Vehicles, m.Messages, m.CellWrites, m.OrdersSent, m.ModelBytes, m.CycleSeconds,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}

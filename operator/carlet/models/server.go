@@ -1,0 +1,103 @@
+package models
+
+import (
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"time"
+)
+
+var digestPattern = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
+// Store is the folder in which the operator stages models as sha256/<hex>.
+type Store struct{ dir string }
+
+// NewStore names a store; the folder may come into being later.
+func NewStore(dir string) Store { return Store{dir} }
+
+// Size is the size of a staged digest in bytes, or 0 if it is not there.
+func (s Store) Size(digest string) int64 {
+	if !digestPattern.MatchString(digest) {
+		return 0
+	}
+	info, err := os.Stat(s.path(digest))
+	if err != nil || !info.Mode().IsRegular() {
+		return 0
+	}
+	return info.Size()
+}
+
+func (s Store) path(digest string) string { return filepath.Join(s.dir, "sha256", digest) }
+
+// Server answers GET and HEAD /models/<sha256>, with Range.
+type Server struct {
+	Store  Store
+	Signer *Signer
+	Now    func() time.Time
+	// Sent is told the bytes of bodies as they are written.
+	Sent func(bytes int)
+}
+
+// Handler routes the server's only path; everything else is not found.
+func (s *Server) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /models/{digest}", s.serve) // GET also answers HEAD
+	return mux
+}
+
+func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+	digest, query := r.PathValue("digest"), r.URL.Query()
+	if !digestPattern.MatchString(digest) {
+		refuse(w, http.StatusNotFound, "the path is /models/ and a sha256 in lower-case hexadecimal")
+		return
+	}
+	if !s.Signer.Check(digest, query.Get("expires"), query.Get("signature"), s.Now()) {
+		refuse(w, http.StatusForbidden, "the URL is not signed or has expired; say hello again to get a new one")
+		return
+	}
+	file, err := os.Open(s.Store.path(digest))
+	if errors.Is(err, fs.ErrNotExist) {
+		refuse(w, http.StatusNotFound, "the model is not in the store yet; try again in some seconds")
+		return
+	}
+	if err != nil {
+		refuse(w, http.StatusInternalServerError, "the store cannot be read")
+		return
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		refuse(w, http.StatusNotFound, "the model is not in the store")
+		return
+	}
+	header := w.Header()
+	header.Set("Content-Type", "application/octet-stream")
+	header.Set("ETag", `"`+digest+`"`)
+	header.Set("Cache-Control", "private, immutable")
+	// Content of a digest never changes, so no time of change is needed and If-Range works by the ETag.
+	http.ServeContent(counting{w, s.Sent}, r, "", time.Time{}, file)
+}
+
+func refuse(w http.ResponseWriter, status int, sentence string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(map[string]string{"error": sentence})
+}
+
+type counting struct {
+	http.ResponseWriter
+	sent func(int)
+}
+
+func (c counting) Write(body []byte) (int, error) {
+	n, err := c.ResponseWriter.Write(body)
+	c.sent(n)
+	return n, err
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (c counting) Unwrap() http.ResponseWriter { return c.ResponseWriter }

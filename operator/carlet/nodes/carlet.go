@@ -1,0 +1,271 @@
+package nodes
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"parkade.dev/carlet/fleet"
+	"parkade.dev/carlet/internal/metrics"
+	"parkade.dev/carlet/models"
+)
+
+// Version of carlet, shown as the version of its nodes.
+const Version = "v0.1.0"
+
+// The rhythm of the cycle: changes are gathered for settle, and time alone (presence, files that were staged) is
+// looked at each tick.
+const (
+	settle = 50 * time.Millisecond
+	tick   = time.Second
+)
+
+// Options are what a Carlet is made of; all of it is built once by the caller.
+type Options struct {
+	Kube           kubernetes.Interface
+	Custom         dynamic.Interface
+	Namespace      string // of the routers' Leases
+	Registry       *fleet.Registry
+	Link           *fleet.Link
+	Store          models.Store
+	Signer         *models.Signer
+	Kubelet        Address
+	StatusInterval time.Duration
+	Metrics        *metrics.Metrics
+	Log            *slog.Logger
+}
+
+// Carlet runs the cycle: gather, decide, tell vehicles, show facts.
+type Carlet struct {
+	Options
+	sources *sources
+	writer  *cellWriter
+	pods    *pods
+	journal *journal
+	wake    chan struct{}
+	since   time.Time
+	cells   map[string]*cellNode
+	untaint chan string
+	ready   atomic.Bool
+}
+
+// New assembles a Carlet; wake is shared with the link, which signals it when a vehicle spoke.
+func New(options Options, wake chan struct{}) *Carlet {
+	s := newSources(options.Kube, options.Custom, options.Namespace, options.Log)
+	return &Carlet{
+		Options: options,
+		sources: s,
+		writer: &cellWriter{
+			custom: options.Custom, sources: s, interval: options.StatusInterval, metrics: options.Metrics,
+			log: options.Log, changed: make(chan struct{}, 1), written: map[string]time.Time{},
+		},
+		pods:    newPods(options.Kube, s, options.Kubelet, options.Log),
+		journal: newJournal(),
+		wake:    wake,
+		since:   time.Now(),
+		cells:   map[string]*cellNode{},
+		untaint: make(chan string, 64),
+	}
+}
+
+// KubeletHandler answers the API server's calls for logs.
+func (c *Carlet) KubeletHandler() http.Handler { return c.pods.kubeletHandler(c.journal) }
+
+// Ready says that the first cycle is done: orders and vehicles are known.
+func (c *Carlet) Ready() bool { return c.ready.Load() }
+
+// Wake asks for a cycle.
+func Wake(wake chan struct{}) {
+	select {
+	case wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run runs cycles until the context ends. Nodes, pods and vehicles are left as they are.
+func (c *Carlet) Run(ctx context.Context) error {
+	deleted := make(chan string, 1024)
+	handler := cache.ResourceEventHandlerFuncs{
+		AddFunc:    func(object any) { c.checkTaints(object) },
+		UpdateFunc: func(_, object any) { c.checkTaints(object) },
+		DeleteFunc: func(object any) {
+			if key, err := cache.DeletionHandlingMetaNamespaceKeyFunc(object); err == nil {
+				deleted <- key
+			}
+		},
+	}
+	if err := c.sources.start(ctx, func() { Wake(c.wake) }, handler); err != nil {
+		return err
+	}
+	running, cancel := context.WithCancel(ctx)
+	defer cancel()
+	failed := make(chan error, 1)
+	go func() { failed <- c.pods.run(running) }()
+	go c.writer.run(running)
+	go c.keepTaints(running)
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
+	defer c.stopNodes()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-failed:
+			return err
+		case name := <-deleted:
+			if cell := c.cells[name]; cell != nil {
+				cell.deleted()
+			}
+			continue
+		case <-ticker.C:
+		case <-c.wake:
+			time.Sleep(settle) // further changes join this cycle
+		}
+		if c.Link.Ready() {
+			c.cycle(running)
+		}
+	}
+}
+
+// cycle is one pass over the fleet.
+func (c *Carlet) cycle(ctx context.Context) {
+	began := time.Now()
+	// 1. Gather.
+	cells, world := c.gather(began)
+	// 2. Decide.
+	decision := fleet.Decide(world)
+	// 3. Tell vehicles.
+	c.tell(decision, began)
+	// 4. Show nodes, cells, pods, counts.
+	c.showNodes(ctx, cells, decision, began)
+	c.writer.show(cells, decision.Cells)
+	c.journal.record(world, decision, began)
+	c.pods.show(decision.Cells)
+	c.Metrics.Vehicles.Reset()
+	for count, number := range decision.Presence {
+		c.Metrics.Vehicles.WithLabelValues(count.Pool, string(count.Presence)).Set(float64(number))
+	}
+	c.Metrics.CycleSeconds.Observe(time.Since(began).Seconds())
+	c.ready.Store(true)
+}
+
+func (c *Carlet) gather(now time.Time) ([]cellIdentity, fleet.World) {
+	cells := c.sources.cells()
+	world := fleet.World{
+		Now:       c.Link.HeardUntil(now),
+		Pools:     c.sources.pools(),
+		Workloads: c.sources.workloads(),
+		Routers:   c.sources.currentRouters(),
+		Staged:    map[string]int64{},
+		Vehicles:  c.Registry.Vehicles(),
+	}
+	for _, cell := range cells {
+		world.Cells = append(world.Cells, cell.Cell)
+		for _, order := range cell.Orders {
+			world.Staged[order.Digest] = c.Store.Size(order.Digest)
+		}
+	}
+	return cells, world
+}
+
+// tell sends its order to every vehicle that needs to hear it, with URLs for what is in the store.
+func (c *Carlet) tell(decision fleet.Decision, now time.Time) {
+	for _, key := range c.Registry.Commit(decision, now, models.URLLife/2) {
+		desired := decision.Vehicles[key].Desired
+		for i, assignment := range desired.Assignments {
+			if assignment.Bytes > 0 {
+				desired.Assignments[i].URL = c.Signer.URL(assignment.Digest, now)
+			}
+		}
+		if err := c.Link.Send(key, desired); err != nil {
+			c.Log.Warn("an order was not sent; the vehicle's next hello repeats it", "error", err)
+			continue
+		}
+		c.Metrics.OrdersSent.Inc()
+		c.Log.Debug("told", "vehicle", alias(key), "revision", short(desired.Revision), "assignments", len(desired.Assignments))
+	}
+}
+
+// showNodes keeps one node for every cell, and removes those of cells that are gone.
+func (c *Carlet) showNodes(ctx context.Context, cells []cellIdentity, decision fleet.Decision, now time.Time) {
+	current := map[string]bool{}
+	for _, cell := range cells {
+		current[cell.Name] = true
+		running := c.cells[cell.Name]
+		if running == nil {
+			want := nodeFor(cell, decision.Cells[cell.Name], c.Kubelet, now, now)
+			c.cells[cell.Name] = startCellNode(ctx, c.Kube, c.Log, now, want)
+			continue
+		}
+		running.set(nodeFor(cell, decision.Cells[cell.Name], c.Kubelet, running.since, now))
+	}
+	for name, running := range c.cells {
+		if !current[name] {
+			running.stop()
+			delete(c.cells, name)
+		}
+	}
+	c.removeOrphans(ctx, current)
+}
+
+// removeOrphans deletes nodes that carlet made for cells that no longer exist.
+func (c *Carlet) removeOrphans(ctx context.Context, current map[string]bool) {
+	nodes, err := c.sources.nodes.Lister().List(labels.Everything())
+	if err != nil {
+		return
+	}
+	for _, node := range nodes {
+		if current[node.Name] || node.Labels[labelCell] != node.Name || node.DeletionTimestamp != nil {
+			continue
+		}
+		options := metav1.DeleteOptions{Preconditions: metav1.NewUIDPreconditions(string(node.UID))}
+		err := c.Kube.CoreV1().Nodes().Delete(ctx, node.Name, options)
+		if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
+			c.Log.Warn("node of a deleted cell is still there and will be tried again", "node", node.Name, "error", err)
+		}
+	}
+}
+
+func (c *Carlet) stopNodes() {
+	for _, running := range c.cells {
+		running.cancel()
+	}
+	for _, running := range c.cells {
+		<-running.done
+	}
+}
+
+func (c *Carlet) checkTaints(object any) {
+	node, ok := object.(*corev1.Node)
+	if !ok || node.Labels[labelCell] != node.Name || len(missingTaints(node)) == 0 {
+		return
+	}
+	select {
+	case c.untaint <- node.Name:
+	default: // many at once: the next event of the node, each minute at the latest, asks again
+	}
+}
+
+func (c *Carlet) keepTaints(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case name := <-c.untaint:
+			if err := restoreTaints(ctx, c.Kube, name); err != nil {
+				c.Log.Warn("taints of a node are not restored yet", "node", name, "error", err)
+			}
+		}
+	}
+}

@@ -1,0 +1,227 @@
+package nodes
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"math"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/dynamic"
+
+	"parkade.dev/carlet/fleet"
+	"parkade.dev/carlet/internal/metrics"
+)
+
+// fieldManager owns VehicleCell.status.
+const fieldManager = "carlet"
+
+// cellStatus is VehicleCell.status; docs/architecture.md.
+type cellStatus struct {
+	ObservedGeneration int64              `json:"observedGeneration"`
+	Vehicles           cellVehicles       `json:"vehicles"`
+	Supply             []supplyStatus     `json:"supply"`
+	Assignments        []assignmentStatus `json:"assignments"`
+	Conditions         []metav1.Condition `json:"conditions"`
+}
+
+type cellVehicles struct {
+	Registered int `json:"registered"`
+	Here       int `json:"here"`
+	Silent     int `json:"silent"`
+	Gone       int `json:"gone"`
+	Eligible   int `json:"eligible"`
+	Serving    int `json:"serving"`
+	Waiting    int `json:"waiting"`
+}
+
+type supplyStatus struct {
+	Link      string    `json:"link"`
+	State     string    `json:"state"`
+	Vehicles  int       `json:"vehicles"`
+	Free      int       `json:"free"`
+	RTTMillis roundTrip `json:"rttMillis"`
+	Leaving   []int     `json:"leaving"`
+}
+
+type roundTrip struct {
+	P50 int `json:"p50"`
+	P99 int `json:"p99"`
+}
+
+type assignmentStatus struct {
+	Workload           string `json:"workload"`
+	Desired            int    `json:"desired"`
+	Ready              int    `json:"ready"`
+	Reason             string `json:"reason"`
+	Message            string `json:"message"`
+	ObservedGeneration int64  `json:"observedGeneration"`
+}
+
+// statusFor is the status of a cell; before is what it shows now, for the time of the last transition.
+func statusFor(cell fleet.Cell, facts fleet.CellFacts, before cellStatus, now time.Time) cellStatus {
+	status := cellStatus{
+		ObservedGeneration: cell.Generation,
+		Vehicles:           cellVehicles(facts.Counts),
+		Supply:             []supplyStatus{},
+		Assignments:        []assignmentStatus{},
+	}
+	for _, row := range facts.Supply {
+		status.Supply = append(status.Supply, supplyStatus{
+			Link: row.Link, State: row.State, Vehicles: row.Vehicles, Free: row.Free,
+			RTTMillis: roundTrip{int(math.Round(row.P50)), int(math.Round(row.P99))},
+			Leaving:   []int{0, 0, 0}, // departure curves come from the cars in a later issue
+		})
+	}
+	for _, fact := range facts.Assignments {
+		status.Assignments = append(status.Assignments, assignmentStatus{
+			Workload: fact.Workload, Desired: fact.Desired, Ready: fact.Ready,
+			Reason: fact.Reason, Message: fact.Message, ObservedGeneration: cell.Generation,
+		})
+	}
+	ready := readyCondition(cell, facts)
+	ready.LastTransitionTime = conditionTime(now)
+	for _, condition := range before.Conditions {
+		if condition.Type == ready.Type && condition.Status == ready.Status {
+			ready.LastTransitionTime = condition.LastTransitionTime
+		}
+	}
+	status.Conditions = []metav1.Condition{ready}
+	return status
+}
+
+// readyCondition says whether the cell meets its orders, and if not, the first that it does not.
+func readyCondition(cell fleet.Cell, facts fleet.CellFacts) metav1.Condition {
+	condition := metav1.Condition{
+		Type: "Ready", Status: metav1.ConditionTrue, Reason: "OrdersMet", ObservedGeneration: cell.Generation,
+		Message: fmt.Sprintf("%d of %d vehicles here, %d workloads as ordered",
+			facts.Counts.Here, facts.Counts.Registered, len(facts.Assignments)),
+	}
+	for _, fact := range facts.Assignments {
+		if fact.Ready < fact.Desired {
+			condition.Status, condition.Reason = metav1.ConditionFalse, fact.Reason
+			condition.Message = fact.Workload + ": " + fact.Message
+			return condition
+		}
+	}
+	return condition
+}
+
+// cellWriter writes the status of cells: only what differs from what the API server shows, and one cell at most once an
+// interval.
+type cellWriter struct {
+	custom   dynamic.Interface
+	sources  *sources
+	interval time.Duration
+	metrics  *metrics.Metrics
+	log      *slog.Logger
+	changed  chan struct{}
+
+	mu      sync.Mutex
+	cells   map[string]fleet.Cell
+	facts   map[string]fleet.CellFacts
+	written map[string]time.Time
+}
+
+func (w *cellWriter) show(cells []cellIdentity, facts map[string]fleet.CellFacts) {
+	byName := make(map[string]fleet.Cell, len(cells))
+	for _, cell := range cells {
+		byName[cell.Name] = cell.Cell
+	}
+	w.mu.Lock()
+	w.cells, w.facts = byName, facts
+	w.mu.Unlock()
+	select {
+	case w.changed <- struct{}{}:
+	default:
+	}
+}
+
+func (w *cellWriter) run(ctx context.Context) {
+	tick := time.NewTicker(w.interval / 4)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-w.changed:
+		case <-tick.C:
+		}
+		w.writeAll(ctx)
+	}
+}
+
+func (w *cellWriter) writeAll(ctx context.Context) {
+	w.mu.Lock()
+	cells, facts := w.cells, w.facts
+	w.mu.Unlock()
+	for _, object := range w.sources.list(cellsResource) {
+		current, ok := object.(*unstructured.Unstructured)
+		if !ok {
+			continue
+		}
+		name, now := current.GetName(), time.Now()
+		cell, known := cells[name]
+		if !known || now.Sub(w.written[name]) < w.interval {
+			continue
+		}
+		before := shownStatus(current)
+		status := statusFor(cell, facts[name], before, now)
+		if sameStatus(before, status) {
+			continue
+		}
+		w.written[name] = now
+		w.count(name, w.apply(ctx, name, status))
+	}
+}
+
+func (w *cellWriter) apply(ctx context.Context, name string, status cellStatus) error {
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&status)
+	if err != nil {
+		return err
+	}
+	object := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": group + "/" + version,
+		"kind":       "VehicleCell",
+		"metadata":   map[string]any{"name": name},
+		"status":     content,
+	}}
+	options := metav1.ApplyOptions{FieldManager: fieldManager, Force: true}
+	_, err = w.custom.Resource(cellsResource).ApplyStatus(ctx, name, object, options)
+	return err
+}
+
+func (w *cellWriter) count(name string, err error) {
+	switch {
+	case err == nil:
+		w.metrics.CellWrites.WithLabelValues("written").Inc()
+	case apierrors.IsNotFound(err): // deleted meanwhile
+		w.metrics.CellWrites.WithLabelValues("not_found").Inc()
+	default:
+		w.metrics.CellWrites.WithLabelValues("failed").Inc()
+		w.log.Warn("status of a cell is not written and will be tried again", "cell", name, "error", err)
+	}
+}
+
+// shownStatus is what the API server shows; zero if there is none, or nothing that we wrote.
+func shownStatus(object *unstructured.Unstructured) cellStatus {
+	var shown struct {
+		Status cellStatus `json:"status"`
+	}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &shown); err != nil {
+		return cellStatus{}
+	}
+	return shown.Status
+}
+
+func sameStatus(a, b cellStatus) bool {
+	x, errX := json.Marshal(a)
+	y, errY := json.Marshal(b)
+	return errX == nil && errY == nil && string(x) == string(y)
+}

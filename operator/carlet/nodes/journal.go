@@ -1,0 +1,122 @@
+package nodes
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"parkade.dev/carlet/fleet"
+)
+
+// journalLines is how many recent events `kubectl logs` shows of one pod.
+const journalLines = 256
+
+// place names what a pod shows: a workload in a cell.
+type place struct{ workload, cell string }
+
+// journal keeps the recent events of every (workload, cell), and the phases it compares with.
+type journal struct {
+	mu     sync.Mutex
+	lines  map[place][]entry
+	phases map[fleet.Key]map[string]string // vehicle to workload to what was said last
+}
+
+type entry struct {
+	at   time.Time
+	text string
+}
+
+func newJournal() *journal {
+	return &journal{lines: map[place][]entry{}, phases: map[fleet.Key]map[string]string{}}
+}
+
+// record writes down what changed since the last decision.
+func (j *journal) record(world fleet.World, decision fleet.Decision, now time.Time) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	ordered := map[place]bool{}
+	for cell, facts := range decision.Cells {
+		for _, fact := range facts.Assignments {
+			ordered[place{fact.Workload, cell}] = true
+		}
+	}
+	for p := range j.lines {
+		if !ordered[p] {
+			delete(j.lines, p)
+		}
+	}
+	for i := range world.Vehicles {
+		v := &world.Vehicles[i]
+		told := decision.Vehicles[v.Key]
+		said := phasesOf(v, told)
+		for workload, text := range said {
+			if p := (place{workload, told.Cell}); ordered[p] && j.phases[v.Key][workload] != text {
+				j.append(p, entry{now, "vehicle " + alias(v.Key) + ": " + text})
+			}
+		}
+		for workload := range j.phases[v.Key] {
+			if p := (place{workload, told.Cell}); ordered[p] && said[workload] == "" {
+				j.append(p, entry{now, "vehicle " + alias(v.Key) + ": let go"})
+			}
+		}
+		j.phases[v.Key] = said
+	}
+}
+
+// phasesOf describes each workload that the vehicle holds or is given.
+func phasesOf(v *fleet.Vehicle, told fleet.Told) map[string]string {
+	said := map[string]string{}
+	for _, assignment := range told.Desired.Assignments {
+		said[assignment.Workload] = "told to hold " + short(assignment.Digest)
+	}
+	for _, held := range v.State.Assignments {
+		text := string(held.Phase) + " " + short(held.Digest)
+		if held.Reason != "" {
+			text += " (" + held.Reason + ": " + held.Message + ")"
+		}
+		if told.Presence != fleet.Here {
+			text += ", " + string(told.Presence)
+		}
+		said[held.Workload] = text
+	}
+	return said
+}
+
+func (j *journal) append(p place, e entry) {
+	lines := append(j.lines[p], e)
+	if len(lines) > journalLines {
+		lines = lines[len(lines)-journalLines:]
+	}
+	j.lines[p] = lines
+}
+
+// text is the journal of one pod, oldest first; tail < 0 is all of it.
+func (j *journal) text(p place, tail int, since time.Time) string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	lines := j.lines[p]
+	if tail >= 0 && tail < len(lines) {
+		lines = lines[len(lines)-tail:]
+	}
+	var text strings.Builder
+	for _, e := range lines {
+		if !e.at.Before(since) {
+			fmt.Fprintf(&text, "%s %s\n", e.at.UTC().Format(time.RFC3339), e.text)
+		}
+	}
+	if text.Len() == 0 {
+		return "no recent events of " + p.workload + " in cell " + p.cell + " since carlet started\n"
+	}
+	return text.String()
+}
+
+// alias stands for a vehicle where people read: it cannot be turned back into its id.
+func alias(key fleet.Key) string {
+	sum := sha256.Sum256([]byte(key.String()))
+	return hex.EncodeToString(sum[:4])
+}
+
+func short(digest string) string { return digest[:min(len(digest), 12)] }

@@ -1,0 +1,167 @@
+package nodes
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/dynamic/dynamicinformer"
+	"k8s.io/client-go/informers"
+	coreinformers "k8s.io/client-go/informers/core/v1"
+	"k8s.io/client-go/kubernetes"
+	coordinationlisters "k8s.io/client-go/listers/coordination/v1"
+	"k8s.io/client-go/tools/cache"
+
+	"parkade.dev/carlet/fleet"
+)
+
+// sources are carlet's views of the API server: shared informers that list once and then watch.
+type sources struct {
+	custom    dynamicinformer.DynamicSharedInformerFactory
+	fleetSide informers.SharedInformerFactory // pods and nodes of cells
+	leaseSide informers.SharedInformerFactory // Leases of routers
+	pods      coreinformers.PodInformer
+	nodes     coreinformers.NodeInformer
+	leases    coordinationlisters.LeaseLister
+	routers   []fleet.Router // the last that were known
+	log       *slog.Logger
+	warned    map[string]string // object to the resource version whose defect was logged
+}
+
+func newSources(kube kubernetes.Interface, custom dynamic.Interface, namespace string, log *slog.Logger) *sources {
+	byLabel := func(selector string) informers.SharedInformerOption {
+		return informers.WithTweakListOptions(func(o *metav1.ListOptions) { o.LabelSelector = selector })
+	}
+	s := &sources{
+		custom:    dynamicinformer.NewDynamicSharedInformerFactory(custom, 0),
+		fleetSide: informers.NewSharedInformerFactoryWithOptions(kube, 0, byLabel(labelCell)),
+		leaseSide: informers.NewSharedInformerFactoryWithOptions(kube, 0, byLabel(labelComponent+"=router"), informers.WithNamespace(namespace)),
+		log:       log, warned: map[string]string{},
+	}
+	s.pods, s.nodes = s.fleetSide.Core().V1().Pods(), s.fleetSide.Core().V1().Nodes()
+	s.leases = s.leaseSide.Coordination().V1().Leases().Lister()
+	return s
+}
+
+// start begins to watch and returns when everything was listed once, or the context ends.
+func (s *sources) start(ctx context.Context, wake func(), nodes cache.ResourceEventHandler) error {
+	waking := cache.ResourceEventHandlerFuncs{
+		AddFunc: func(any) { wake() }, UpdateFunc: func(any, any) { wake() }, DeleteFunc: func(any) { wake() },
+	}
+	watched := []cache.SharedIndexInformer{
+		s.leaseSide.Coordination().V1().Leases().Informer(),
+		s.custom.ForResource(cellsResource).Informer(),
+		s.custom.ForResource(poolsResource).Informer(),
+		s.custom.ForResource(workloadsResource).Informer(),
+	}
+	for _, informer := range watched {
+		if _, err := informer.AddEventHandler(waking); err != nil {
+			return err
+		}
+	}
+	if _, err := s.nodes.Informer().AddEventHandler(nodes); err != nil {
+		return err
+	}
+	watched = append(watched, s.nodes.Informer(), s.pods.Informer())
+	s.custom.Start(ctx.Done())
+	s.fleetSide.Start(ctx.Done())
+	s.leaseSide.Start(ctx.Done())
+	for _, informer := range watched {
+		if !cache.WaitForCacheSync(ctx.Done(), informer.HasSynced) {
+			return fmt.Errorf("carlet was stopped before the API server had answered: %w", context.Cause(ctx))
+		}
+	}
+	return nil
+}
+
+func (s *sources) list(resource schema.GroupVersionResource) []runtime.Object {
+	objects, err := s.custom.ForResource(resource).Lister().List(labels.Everything())
+	if err != nil { // a lister of a local index does not fail
+		panic(err)
+	}
+	return objects
+}
+
+// cells are all cells; one that cannot be read is logged and left as it is.
+func (s *sources) cells() []cellIdentity { return readAll(s, cellsResource, parseCell) }
+
+func (s *sources) pools() []fleet.Pool { return readAll(s, poolsResource, parsePool) }
+
+func (s *sources) workloads() map[string]fleet.Workload {
+	byName := map[string]fleet.Workload{}
+	for _, workload := range readAll(s, workloadsResource, parseWorkload) {
+		byName[workload.Name] = workload
+	}
+	return byName
+}
+
+func readAll[T any](s *sources, resource schema.GroupVersionResource, read func(runtime.Object) (T, error)) []T {
+	objects := s.list(resource)
+	values := make([]T, 0, len(objects))
+	for _, object := range objects {
+		value, err := read(object)
+		if err != nil {
+			s.warn(resource.Resource, object, err)
+			continue
+		}
+		values = append(values, value)
+	}
+	return values
+}
+
+func (s *sources) warn(resource string, object runtime.Object, err error) {
+	meta, ok := object.(metav1.Object)
+	if !ok || s.warned[resource+"/"+meta.GetName()] == meta.GetResourceVersion() {
+		return
+	}
+	s.warned[resource+"/"+meta.GetName()] = meta.GetResourceVersion()
+	s.log.Warn("object cannot be read and is left aside", "resource", resource, "name", meta.GetName(), "error", err)
+}
+
+// currentRouters are the routers with a Lease; when all Leases are gone, those known last.
+func (s *sources) currentRouters() []fleet.Router {
+	leases, err := s.leases.List(labels.Everything())
+	if err != nil {
+		return s.routers
+	}
+	var found []fleet.Router
+	for _, lease := range leases {
+		if router, ok := parseRouter(lease); ok {
+			found = append(found, router)
+		}
+	}
+	if len(found) > 0 {
+		s.routers = found
+	}
+	return s.routers
+}
+
+// facePods are the pods that show a workload in a cell. Whether a pod is one never changes in its life, since
+// nodeName does not; the pod controller of virtual-kubelet relies on that.
+func isFace(pod *corev1.Pod) bool {
+	cell := pod.Labels[labelCell]
+	return cell != "" && pod.Spec.NodeName == cell
+}
+
+// workloadOf is namespace/name of the workload a pod shows.
+func workloadOf(pod *corev1.Pod) string {
+	return pod.Namespace + "/" + pod.Labels[labelWorkload]
+}
+
+// conditionTime is now in whole seconds, as the API server stores it.
+func conditionTime(now time.Time) metav1.Time {
+	return metav1.NewTime(now.Truncate(time.Second))
+}
+
+func splitKey(key string) (namespace, name string) {
+	namespace, name, _ = strings.Cut(key, "/")
+	return namespace, name
+}
