@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, model_validator
 from pydantic.json_schema import JsonSchemaValue
@@ -50,11 +50,11 @@ class Listed:
         if not (self.keys or self.unique):
             return entries
         seen: set[Any] = set()
-        for entry in entries:
+        for index, entry in enumerate(entries):
             key = tuple(getattr(entry, k) for k in self.keys) if self.keys else entry
             if key in seen:
                 words = ", ".join(map(str, key)) if self.keys else str(key)
-                raise PydanticCustomError("duplicate", "{words}", {"words": words})
+                raise PydanticCustomError("duplicate", "{words}", {"words": words, "index": index})
             seen.add(key)
         return entries
 
@@ -72,6 +72,20 @@ class Listed:
         if self.keys:
             described["x-kubernetes-list-map-keys"] = [manifest_name(key) for key in self.keys]
         return described
+
+
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """Bounds of a map."""
+
+    most: int
+    least: int = 0
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:  # noqa: ANN401
+        """Bound the dict from which the frozen map is made."""
+        inner: Any = handler(source)
+        inner["schema"] |= {"min_length": self.least, "max_length": self.most}
+        return cast("CoreSchema", inner)
 
 
 class Part(BaseModel):
@@ -196,8 +210,11 @@ class Resource(Part):
         return f"{self.metadata.namespace}/{self.metadata.name}" if self.metadata.namespace else self.metadata.name
 
     def manifest(self) -> dict[str, Any]:
-        """Render as the API server would store it: defaults written out, fields that are not set left out."""
-        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+        """Render for the API server: the spec's defaults written out, fields that are not set left out."""
+        whole = self.model_dump(mode="json", by_alias=True, exclude_none=True)
+        known = self.model_dump(mode="json", by_alias=True, exclude_defaults=True, include={"metadata", "status"})
+        del whole["status"]
+        return whole | known
 
 
 class SecretRef(Part):
@@ -252,6 +269,7 @@ __all__ = [
     "Count",
     "Definition",
     "EnergyPrice",
+    "Entries",
     "Lever",
     "Line",
     "Link",

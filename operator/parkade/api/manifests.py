@@ -40,7 +40,7 @@ def parse(manifest: Mapping[str, Any]) -> AnyResource:
     if manifest.get("apiVersion") != f"{GROUP}/{VERSION}" or kind not in KINDS:
         given = f"{manifest.get('apiVersion')} {kind}"
         raise InvalidManifest(f"{given} is not a kind of Parkade; use {GROUP}/{VERSION} and one of {', '.join(KINDS)}")
-    plain = _without_nulls(manifest)
+    plain = _as_stored(manifest)
     if kind == "InferenceWorkload" and isinstance(plain.get("metadata"), dict):
         plain["metadata"].setdefault("namespace", "default")
     try:
@@ -114,12 +114,14 @@ _Loader.yaml_implicit_resolvers = {
 }
 
 
-def _without_nulls(value: Any) -> Any:  # noqa: ANN401 -- any JSON
-    """Drop null fields, as the API server does before it validates."""
+def _as_stored(value: Any) -> Any:  # noqa: ANN401 -- any JSON
+    """Drop null fields and the zero fraction of whole numbers, as the API server does before it validates."""
     if isinstance(value, Mapping):
-        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+        return {key: _as_stored(item) for key, item in value.items() if item is not None}
     if isinstance(value, list | tuple):
-        return [_without_nulls(item) for item in value]
+        return [_as_stored(item) for item in value]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
     return value
 
 

@@ -52,7 +52,10 @@ class Reason(StrEnum):
         "{place} is under the law of {jurisdiction}; add it to placement.jurisdictions to use it",
     )
     UNKNOWN_REGION = "UnknownRegion", "no Region is named {region}; apply one or correct the name"
-    UNKNOWN_HARDWARE = "UnknownHardware", "no pool declares the hardware {hardware}; known are: {known}"
+    UNKNOWN_HARDWARE = (
+        "UnknownHardware",
+        "no pool declares the hardware {hardware}; use one of {known}, or apply a pool that has it",
+    )
     FLEET_NOT_TRUSTED = "FleetNotTrusted", "trust.fleets leaves out {fleet}; add it to use {place}"
     NO_PROFILE = "NoProfile", "model.profiles has no entry for {hardware}; measure the model there and add one"
     NO_ARTIFACT = "NoArtifact", "no artifact is made for {hardware}; add one, or one for '*'"
@@ -76,8 +79,8 @@ class Reason(StrEnum):
     MODEL_NAME_TAKEN = "ModelNameTaken", "{owner} already serves a model named {model}; choose another model.name"
     INVALID_VALUES = "InvalidValues", "{problem}; correct the manifest and apply it again"
     BATCH_NOT_SUPPORTED = "BatchNotSupported", "this release does not work on spec.batch yet; use demand and latency"
-    NO_PLACE = "NoPlace", "no place may run it: {causes}"
-    NO_ELIGIBLE_PLACE = "NoEligiblePlace", "no place may run it: {causes}"
+    NO_PLACE = "NoPlace", "no place may run it; mend one of these: {causes}"
+    NO_ELIGIBLE_PLACE = "NoEligiblePlace", "no place may run it; mend one of these: {causes}"
     NO_PLACE_MEETS_SLO = (
         "NoPlaceMeetsSLO",
         "no place answers within {target}; the nearest is {place} with {expected}: raise latency.target",
@@ -91,7 +94,10 @@ class Reason(StrEnum):
     FETCHING = "Fetching", "{place} is fetching the model; wait, or look at its log if this stays"
     LOADING = "Loading", "{place} is loading the model; wait, or look at its log if this stays"
     DRAINING = "Draining", "{place} finishes its last requests and lets the model go"
-    ARTIFACT_FAILED = "ArtifactFailed", "the artifact {source} cannot be used: {problem}"
+    ARTIFACT_FAILED = (
+        "ArtifactFailed",
+        "the artifact {source} cannot be used: {problem}; mend it and apply the workload again",
+    )
     SOURCE_UNAVAILABLE = (
         "SourceUnavailable",
         "{source} cannot be fetched: {problem}; mend the URL, the network or secretRef; it is tried again",

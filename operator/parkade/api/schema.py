@@ -100,8 +100,7 @@ def _structural(source: Json, known: Json) -> Json:
     if flat["type"] == "integer":
         made["format"] = "int64"
     made |= {key: flat[key] for key in PASSED_ON if key in flat}
-    if made.get("minItems") == 0:
-        del made["minItems"]
+    made = {key: value for key, value in made.items() if (key, value) not in (("minItems", 0), ("minProperties", 0))}
     if "const" in flat:
         made["enum"] = [flat["const"]]
     if "properties" in flat:

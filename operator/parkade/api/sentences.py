@@ -9,14 +9,14 @@ from pydantic_core import ErrorDetails
 INVALID: Final = "{where}: Invalid value: {given}: "
 TEMPLATES: Final = {
     "rule": INVALID + "{sentence}",
-    "duplicate": "{where}: Duplicate value: {words}; keep one of them",
+    "duplicate": "{where}[{index}]: Duplicate value: {words}; keep one of them",
     "missing": "{where}: Required value: add it",
     "extra_forbidden": 'unknown field "{where}": remove it or correct its spelling',
     "literal_error": "{where}: Unsupported value: {given}: supported values: {expected}",
     "string_too_long": "{where}: Too long: may not be more than {max_length} characters",
     "string_too_short": INVALID + "should be at least {min_length} chars long",
-    "too_long": "{where}: Too many: must have at most {max_length} items",
-    "too_short": INVALID + "should have at least {min_length} items",
+    "too_long": "{where}: Too many: must have at most {max_length} {entries}",
+    "too_short": INVALID + "should have at least {min_length} {entries}",
     "greater_than_equal": INVALID + "should be greater than or equal to {ge}",
     "less_than_equal": INVALID + "should be less than or equal to {le}",
     "string_type": INVALID + "must be of type string: put it in quotes, with its unit if it has one",
@@ -46,5 +46,6 @@ def sentences(detail: ErrorDetails) -> Iterator[str]:
             yield f"{'.'.join(filter(None, (where, field))) or 'metadata'}: Invalid value: {message}"
         return
     given = json.dumps(detail["input"], default=str)[:80]
+    entries = "properties" if context.get("field_type") == "Dictionary" else "items"
     template = TEMPLATES.get(detail["type"], INVALID + "{problem}")
-    yield template.format(where=where, given=given, problem=detail["msg"], **context)
+    yield template.format(where=where, given=given, entries=entries, problem=detail["msg"], **context)

@@ -11,6 +11,7 @@ from parkade.api.base import (
     Count,
     Definition,
     EnergyPrice,
+    Entries,
     Listed,
     Part,
     Percent,
@@ -60,7 +61,7 @@ class Selector(Part):
 
     namespace: Name
     """Namespace of the pods."""
-    match_labels: Annotated[FrozenMap[Annotated[str, Field(max_length=63)]], Field(min_length=1, max_length=16)]
+    match_labels: Annotated[FrozenMap[Annotated[str, Field(max_length=63)]], Entries(least=1, most=16)]
     """Labels that the pods carry."""
 
 

@@ -11,6 +11,7 @@ from parkade.api.base import (
     Count,
     Definition,
     EnergyPrice,
+    Entries,
     Link,
     LinkPrice,
     Listed,
@@ -73,7 +74,7 @@ class ExpectedFleet(Part):
     """Cars that charge, and so are awake anyway."""
     awake: Percent = 5
     """Cars awake for another reason, such as a sentry mode."""
-    links: Annotated[FrozenMap[Percent], Field(max_length=4)] = FrozenMap({"WiFi": 80, "Starlink": 5, "Cellular": 15})
+    links: Annotated[FrozenMap[Percent], Entries(most=4)] = FrozenMap({"WiFi": 80, "Starlink": 5, "Cellular": 15})
     """Cars by the link they have when parked."""
 
     rules = (
