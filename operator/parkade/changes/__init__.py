@@ -1,7 +1,7 @@
 """The smallest ordered, budgeted steps from a snapshot to a plan, and the status that each object should show.
 
 The room carries nothing out and remembers nothing: equal snapshots, plans and drain times give equal steps. It
-makes before it breaks: what a workload leaves goes only when all it moves to answers and no status sends requests there.
+makes before it breaks: what a workload leaves goes only when all it moves to answers and no status names it any more.
 """
 
 from parkade.changes.changes import (

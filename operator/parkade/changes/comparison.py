@@ -142,15 +142,24 @@ class Comparison:
 
 
 def held(server: TritonServer, model: str) -> LoadedModel | None:
-    """What a server says about a model."""
-    return next((loaded for loaded in server.models if loaded.name == model), None)
+    """The version of a model that takes a server's memory, one that answers before one that loads or drains."""
+    versions = [loaded for loaded in server.models if loaded.name == model and not loaded.failure]
+    return max(versions, key=lambda loaded: (loaded.ready, loaded.instances, loaded.version), default=None)
+
+
+def failure(server: TritonServer, model: ServedModel) -> str:
+    """Why the server could not load this version; empty when it did not fail."""
+    named = (m for m in server.models if m.name == model.model and m.version in (0, model.version))
+    return next((m.failure for m in named if m.failure), "")
 
 
 def holds(server: TritonServer, model: ServedModel) -> bool:
     """The server answers for this version with at least these instances."""
-    loaded = held(server, model.model)
-    return (
-        loaded is not None and loaded.ready and loaded.version == model.version and loaded.instances >= model.instances
+    return any(
+        loaded.ready
+        and (loaded.name, loaded.version) == (model.model, model.version)
+        and loaded.instances >= model.instances
+        for loaded in server.models
     )
 
 

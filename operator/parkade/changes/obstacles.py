@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from parkade.api import InferenceWorkload, Reason
-from parkade.changes.comparison import Comparison, Fate, held, holds
+from parkade.changes.comparison import Comparison, Fate, failure, holds
 from parkade.changes.conditions import Finding, find
 
 
@@ -47,10 +47,10 @@ def _servers(comparison: Comparison, workload: InferenceWorkload) -> Iterator[Fi
         return
     wanted = comparison.models_wanted(workload.key)
     for server, model in wanted:
-        loaded = held(server, model.model)
-        if loaded is not None and loaded.failure and loaded.version in (0, model.version):
+        problem = failure(server, model)
+        if problem:
             place = f"{server.http} of {server.pool}"
-            yield find("Ready", "False", Reason.MODEL_REJECTED, place=place, problem=loaded.failure)
+            yield find("Ready", "False", Reason.MODEL_REJECTED, place=place, problem=problem)
     if "Datacenter" in workload.spec.placement.tiers and not wanted:
         for server in comparison.snapshot.servers:
             if not server.live:

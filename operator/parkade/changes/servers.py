@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Final
 
 from parkade.changes.changes import LoadModel, StageArtifact, UnloadModel
-from parkade.changes.comparison import FINALIZER, Comparison, Fate, held, holds
+from parkade.changes.comparison import FINALIZER, Comparison, Fate, failure, held, holds
 from parkade.plan import ServedModel
 from parkade.snapshot import LoadedModel, TritonServer
 
@@ -62,10 +62,10 @@ def _pending(comparison: Comparison, server: TritonServer) -> Iterator[_Pending]
     """What the plan wants on a server that is not there yet, by name."""
     wanted = comparison.wanted.get((server.pool, server.http), {})
     for name in sorted(wanted):
-        model, loaded = wanted[name], held(server, name)
+        model = wanted[name]
         if comparison.fate(model.workload) is not Fate.SERVE or holds(server, model):
             continue
-        failed = loaded is not None and bool(loaded.failure)
+        failed = bool(failure(server, model))
         yield _Pending(server, model, _fits(comparison, server, model), failed)
 
 
@@ -91,9 +91,9 @@ def _memory(comparison: Comparison, model: str) -> int:
 def _leaving(comparison: Comparison, server: TritonServer, *, stuck: bool) -> Iterator[LoadedModel]:
     """Models of ours on a server that are wanted there no more and may go. `stuck`: growth waits only for memory."""
     wanted = comparison.wanted.get((server.pool, server.http), {})
-    for loaded in server.models:
-        key = comparison.owners.get(loaded.name)
-        if key is None or comparison.fate(key) is Fate.HOLD:
+    for name in sorted({model.name for model in server.models}):
+        key, loaded = comparison.owners.get(name), held(server, name)
+        if loaded is None or key is None or comparison.fate(key) is Fate.HOLD:
             continue
         stopped = comparison.fate(key) is Fate.STOP
         if stopped or (loaded.name not in wanted and (stuck or comparison.is_settled(key))):

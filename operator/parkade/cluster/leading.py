@@ -48,6 +48,8 @@ class Leadership:
         self._seen: _Sighting | None = None
         self._term: int | None = None
         self._until = 0.0
+        self.reached = False
+        """The API server has answered at least once."""
 
     @property
     def term(self) -> int | None:
@@ -78,6 +80,7 @@ class Leadership:
         before, began = self.term, time.monotonic()
         try:
             self._term = self._compete()
+            self.reached = True
             self._until = began + self._seconds * _SAFE_SHARE if self._term is not None else 0.0
         except (ClusterUnavailable, ClusterRefused) as error:
             log.warning("the lease cannot be renewed: %s", error)

@@ -1,0 +1,117 @@
+"""`parkade operator`: builds every part once, joins them, and runs until it is told to stop."""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import click
+import kopf
+from prometheus_client import start_http_server
+
+from parkade.cluster import Applying, ClusterClient, Leadership, Recorder
+from parkade.cycle import Cycle
+from parkade.handlers import watching
+from parkade.handlers.probes import Probes
+from parkade.handlers.running import Running
+from parkade.handlers.shipping import ModelShipping
+from parkade.handlers.waking import Wake
+from parkade.handlers.working import Works
+from parkade.plan import plan_once
+from parkade.serving import ModelStore
+from parkade.settings import Settings
+from parkade.solver import solve
+from parkade.telemetry import Metrics, configure_logs
+
+log = logging.getLogger(__name__)
+
+
+@click.command()
+@click.option(
+    "--kubeconfig",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Kubeconfig of the cluster; default: KUBECONFIG, else the pod's service account.",
+)
+@click.option("--namespace", help="Namespace of the Lease and of parkade-settings; default: PARKADE_NAMESPACE.")
+@click.option("--verbose", is_flag=True, help="Log every step.")
+def operator(kubeconfig: Path | None, namespace: str | None, *, verbose: bool) -> None:
+    """Plan and place workloads until stopped; other settings are environment variables, see docs/settings.md."""
+    configure_logs(verbose=verbose)
+    if kubeconfig is not None:
+        os.environ["KUBECONFIG"] = str(kubeconfig)  # kopf's login reads it there
+    settings = Settings.from_environment(os.environ)
+    settings = replace(
+        settings,
+        namespace=namespace or settings.namespace,
+        identity=settings.identity or f"{socket.gethostname()}-{os.getpid()}",
+    )
+    Operator(settings).run()
+
+
+class Operator:
+    """One operator process: the parts, built once and passed down."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.wake, self.metrics = Wake(), Metrics()
+        self.client = ClusterClient.connect(settings.kube_qps, settings.kube_burst)
+        lease_client = ClusterClient.connect(settings.kube_qps, settings.kube_burst)  # never waits behind the cycle
+        self.leadership = Leadership(
+            lease_client, settings.namespace, settings.identity, settings.lease_seconds, self._led
+        )
+        self.works = Works(self.wake.call)
+        self.shipping = ModelShipping(self.client, ModelStore(settings.model_store), self.works)
+        applying = Applying(self.client, Recorder(self.client, settings.identity))
+        planner = (plan_once, solve)
+        self.cycle = Cycle(settings, self.client, applying, self.shipping, planner, self.metrics)
+        self.running = Running(self.cycle, self.leadership, self.wake, settings.resync, self.metrics)
+
+    def run(self) -> None:
+        """Serve until SIGTERM or SIGINT; the Lease is handed back on the way out."""
+        probes = Probes(self.settings.health_port, {"/healthz": self.running.alive, "/readyz": self.running.ready})
+        metrics_server, _ = start_http_server(self.settings.metrics_port, registry=self.metrics.registry)
+        probes.start()
+        self.leadership.start()
+        self.running.start()
+        try:
+            asyncio.run(self._watch())
+        finally:
+            self.running.stop()
+            self.leadership.stop()
+            self.works.close()
+            self.shipping.close()
+            probes.stop()
+            metrics_server.shutdown()
+
+    def _led(self) -> None:
+        self.wake.call("lease")
+
+    async def _watch(self) -> None:
+        """Keep kopf watching; it starts again if it ever ends, because the cycle runs on without it."""
+        stop = asyncio.Event()
+        _on_signals(asyncio.get_running_loop(), stop.set)
+        while not stop.is_set():
+            try:
+                await self._kopf(stop)
+            except Exception:
+                log.exception("watching ended; it starts again")
+            if not stop.is_set():
+                await asyncio.sleep(1.0)
+
+    async def _kopf(self, stop: asyncio.Event) -> None:
+        registry = kopf.OperatorRegistry()
+        watching.register(registry, self.wake)
+        kopf.on.login(registry=registry)(kopf.login_with_kubeconfig)
+        kopf.on.login(registry=registry)(kopf.login_with_service_account)
+        await kopf.operator(
+            registry=registry, settings=watching.settings(), standalone=True, clusterwide=True, stop_flag=stop
+        )
+
+
+def _on_signals(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)
