@@ -74,11 +74,19 @@ class ModelRepository:
         Raises:
             SourceUnavailable: the repository does not answer.
         """
+        self.remove_version(name, version_of(sha256))
+
+    def remove_version(self, name: str, version: int) -> None:
+        """As `remove`, for a version whose digest no manifest names any more.
+
+        Raises:
+            SourceUnavailable: the repository does not answer.
+        """
         if not self._url:
             return
         try:
             system, root = self._open()
-            folder = f"{root}/{name}/{version_of(sha256)}"
+            folder = f"{root}/{name}/{version}"
             if system.exists(folder):
                 system.rm(folder, recursive=True)
             if system.exists(f"{root}/{name}") and not self._numbers(system, f"{root}/{name}"):
