@@ -77,7 +77,7 @@ def install(say: Say) -> Path:
         raise LocalPlaneError(
             f"{PYTRITON} has no wheel for {platform.system()} on {platform.machine()}; set TRITON_BIN to a tritonserver"
         )
-    uv = _uv()
+    uv = uv_command()
     python, version = _fitting_python(uv)
     pins = "-".join(pin.replace("==", "") for pin in (PYTRITON, *PYTHON_BACKEND_NEEDS))
     environment = cache_directory() / "triton" / f"{pins}-py{version}"
@@ -110,13 +110,20 @@ def _flags(ports: Ports, repository: Path) -> tuple[str, ...]:
     )
 
 
-def _uv() -> list[str]:
-    if found := shutil.which("uv"):
+def uv_command() -> list[str]:
+    """How to call uv: from PATH, or the one that runs this process, or the one installed beside this Python.
+
+    Raises:
+        LocalPlaneError: there is none.
+    """
+    if found := shutil.which("uv") or os.environ.get("UV"):
         return [found]
     module = [sys.executable, "-m", "uv"]
     if subprocess.run([*module, "--version"], capture_output=True, check=False).returncode == 0:
         return module
-    raise LocalPlaneError("uv is needed to install a Triton server; install it, or set TRITON_BIN to a tritonserver")
+    raise LocalPlaneError(
+        "uv is needed to install wheels beside Parkade's own; put it on PATH, for example by pip install uv"
+    )
 
 
 def _fitting_python(uv: list[str]) -> tuple[str, str]:
