@@ -4,6 +4,8 @@ The room changes nothing and orders nothing: `changes` compares a plan with the 
 that the room stays pure: equal snapshots give byte-equal plans.
 """
 
+from parkade.plan.alternatives import Alternative
+from parkade.plan.once import Solve, plan_once
 from parkade.plan.plan import (
     CellAssignment,
     CellOrder,
@@ -19,6 +21,7 @@ from parkade.plan.plan import (
 from parkade.problem.costs import CostSplit
 
 __all__ = [
+    "Alternative",
     "CellAssignment",
     "CellOrder",
     "Certificate",
@@ -29,5 +32,7 @@ __all__ = [
     "ServedModel",
     "ServerOrder",
     "Shortfall",
+    "Solve",
     "WorkloadPlan",
+    "plan_once",
 ]

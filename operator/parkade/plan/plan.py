@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
+from parkade.plan.alternatives import Alternative
 from parkade.problem.costs import CostSplit
 from parkade.problem.reasons import Reason, Refusal, Tier
 
@@ -67,6 +68,8 @@ class WorkloadPlan:
     shortfalls: tuple[Shortfall, ...] = ()
     refusals: tuple[Refusal, ...] = ()
     """Places this workload may not use, and why."""
+    alternatives: tuple[Alternative, ...] = ()
+    """What each place would cost the workload alone, cheapest first."""
     left_out: Refusal | None = None
     """Why the workload is not planned at all (suspended, name taken, ...); None when it is planned."""
 

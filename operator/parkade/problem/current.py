@@ -33,12 +33,13 @@ def running(
     for cell in snapshot.cells:
         pool = pools.get(cell.spec.pool)
         if pool is not None and cell.key not in snapshot.cordoned_cells:
-            for key, place_id, kept in _in_cell(cell, pool, by_key):
+            for key, place_id, kept in in_cell(cell, pool, by_key):
                 counts[key, place_id] += kept
     for place in places:
         if place.tier == "Datacenter":
             for workload in workloads:
-                counts[workload.key, place.id] += _on_servers(snapshot, workload, place)
+                instances = on_servers(snapshot, workload, place)
+                counts[workload.key, place.id] += Kept(sum(instances.values()), len(instances))
     return counts
 
 
@@ -47,23 +48,23 @@ def fits(place: Place, memory: int) -> int:
     return min(place.slots, place.memory // memory)
 
 
-def _in_cell(
+def in_cell(
     cell: VehicleCell, pool: VehicleNodePool, by_key: Mapping[str, InferenceWorkload]
 ) -> Iterator[tuple[str, str, Kept]]:
     """Spread the cell's assignments over its columns: cars that hold something first, cheapest state first.
 
     Cells report models and columns apart; which of alike cars holds which model does not matter to any cost.
     """
+    hardware = pool.spec.hardware
     columns = [c for c in cell_columns(cell, pool) if c.link in pool.spec.contract.links]
     columns.sort(key=lambda column: (STATES.index(column.state), column.link))
     held = {id(column): column.held for column in columns}
     free = {id(column): column.vehicles - column.held for column in columns}
     for assignment in sorted(cell.spec.assignments, key=lambda a: (-a.priority, a.workload)):
         workload = by_key.get(assignment.workload)
-        artifact = artifact_for(workload, pool.spec.hardware.name) if workload else None
+        artifact = artifact_for(workload, hardware.name) if workload else None
         if workload is None or artifact is None or artifact.sha256 != assignment.digest:
             continue
-        hardware = pool.spec.hardware
         in_car = max(1, min(hardware.slots, hardware.memory.bytes // workload.spec.model.memory.bytes))
         left = assignment.replicas
         for room in (held, free):
@@ -73,23 +74,24 @@ def _in_cell(
                 if taken:
                     room[id(column)] -= cars
                     left -= taken
-                    yield workload.key, _place_id(pool, column), Kept(taken, cars)
+                    yield workload.key, place_id(pool, column), Kept(taken, cars)
 
 
-def _place_id(pool: VehicleNodePool, column: Column) -> str:
+def place_id(pool: VehicleNodePool, column: Column) -> str:
+    """The place that a column of one of the pool's cells belongs to."""
     return f"{pool.key}/{column.link}/{column.state}"
 
 
-def _on_servers(snapshot: Snapshot, workload: InferenceWorkload, place: Place) -> Kept:
+def on_servers(snapshot: Snapshot, workload: InferenceWorkload, place: Place) -> dict[str, int]:
+    """Instances by live server (`host:port`) that holds the artifact the manifest names now."""
     artifact = artifact_for(workload, place.hardware)
     if artifact is None:
-        return Kept()
+        return {}
     version = version_of(artifact.sha256)
-    instances = [
-        model.instances
+    return {
+        server.http: model.instances
         for server in snapshot.servers
         if server.pool == place.pool and server.live
         for model in server.models
         if model.name == workload.spec.model.name and model.version == version and not model.failure
-    ]
-    return Kept(sum(instances), len(instances))
+    }

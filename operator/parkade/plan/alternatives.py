@@ -1,0 +1,46 @@
+"""What each place would cost a workload that were alone: the yardstick behind every Reason."""
+
+import math
+from dataclasses import dataclass
+
+from parkade.problem.arcs import total_unit_cost
+from parkade.problem.framing import Framed
+from parkade.problem.reach import rates
+from parkade.problem.reasons import Tier
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """One place on which the whole workload could run by itself."""
+
+    place: str
+    """`pool/link/state`, or a Triton pool."""
+    pool: str
+    tier: Tier
+    replicas: int
+    """That it would take there; more than the place may hold."""
+    cost_per_hour: float
+    """$/h without the cost of moving: these replicas with the cars or servers they need."""
+    room: bool
+    """Whether an empty place would hold them."""
+
+
+def alternatives(framed: Framed, workload: int) -> tuple[Alternative, ...]:
+    """Places that answer every caller in time, cheapest first."""
+    resource = framed.workloads[workload].resource
+    rate = rates(resource)
+    found = []
+    for at, place in enumerate(framed.places):
+        own = [way for way in framed.ways if (way.workload, way.place) == (workload, at) and not way.late]
+        if not own or not own[0].callers.issuperset(rate):
+            continue
+        way = own[0]
+        needed = math.ceil(sum(rate.values()) / way.rate - 1e-9) if way.rate > 0.0 else 0
+        replicas = max(1, needed, resource.spec.placement.min_replicas)
+        running = way.running.cost.total - way.running.cost.move
+        # Over-coverage carries no bytes: requests cost for the rate that is asked.
+        carried = sum(rate.values()) / (replicas * way.load) if way.load > 0.0 else 1.0
+        each = running * min(1.0, carried) + total_unit_cost(way, place)
+        room = replicas <= place.units * place.slots and replicas <= sum(other.max for other in own)
+        found.append(Alternative(place.id, place.pool, place.tier, replicas, replicas * each, room))
+    return tuple(sorted(found, key=lambda it: (it.cost_per_hour, it.place)))

@@ -1,0 +1,180 @@
+"""A packed solution in names: placements with their Reason, what they cost, what is short."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from functools import reduce
+
+from parkade.plan.alternatives import Alternative, alternatives
+from parkade.plan.packing import Packed
+from parkade.plan.plan import Expected, Placement, Shortfall, WorkloadPlan
+from parkade.plan.tally import Tally, runnings, shares
+from parkade.problem.costs import Running
+from parkade.problem.eligibility import profile_for
+from parkade.problem.framing import Framed
+from parkade.problem.latency import Path, percentile_of
+from parkade.problem.reach import path, rates
+from parkade.problem.reasons import Reason, Tier
+
+Pair = tuple[int, int]
+
+
+def name_workloads(framed: Framed, result: Tally, packed: Packed) -> tuple[WorkloadPlan, ...]:
+    """Every workload of the snapshot: planned ones, and those left out with their reason."""
+    share = shares(framed, result.counts)
+    running = runnings(framed, result)
+    planned = [
+        _workload(framed, result, packed, index, ({p: s for p, s in share.items() if p[0] == index}, running))
+        for index in range(len(framed.workloads))
+    ]
+    left_out = [WorkloadPlan(entry.workload, model="", left_out=entry) for entry in framed.left_out]
+    return tuple(sorted([*planned, *left_out], key=lambda part: part.workload))
+
+
+def _workload(
+    framed: Framed,
+    result: Tally,
+    packed: Packed,
+    index: int,
+    figures: tuple[Mapping[Pair, float], Mapping[Pair, Running]],
+) -> WorkloadPlan:
+    share, running = figures
+    resource = framed.workloads[index].resource
+    others = alternatives(framed, index)
+    own = reduce(lambda a, b: a + b, (running[pair] for pair in share), Running())
+    return WorkloadPlan(
+        workload=resource.key,
+        model=resource.spec.model.name,
+        placements=_placements(framed, result, packed, share, others),
+        expected=Expected(_percentile(framed, result, index, share), own.watts, own.grams, own.cost.total),
+        cost=own.cost,
+        shortfalls=_shortfalls(framed, result, packed, index),
+        refusals=tuple(entry for entry in framed.refusals if entry.workload == resource.key),
+        alternatives=others,
+    )
+
+
+def _placements(
+    framed: Framed,
+    result: Tally,
+    packed: Packed,
+    share: Mapping[Pair, float],
+    others: Sequence[Alternative],
+) -> tuple[Placement, ...]:
+    """By preference: the larger share first. A place of several columns in one cell is one placement."""
+    counts: dict[tuple[str, str, Tier], int] = defaultdict(int)
+    weights: dict[tuple[str, str, Tier], float] = defaultdict(float)
+    reasons: dict[tuple[str, str, Tier], tuple[Reason, str]] = {}
+    for pair, part in share.items():
+        place = framed.places[pair[1]]
+        total = _replicas(framed, result, pair)
+        cells = {cell: n for (w, at, cell), n in packed.cells.items() if (w, at) == pair}
+        for name, count in (cells or {place.pool: total}).items():
+            where = name, place.pool, place.tier
+            counts[where] += count
+            weights[where] += part * count / total
+            reasons.setdefault(where, _reason(framed, result, pair, others, share))
+    percents = dict(zip(weights, whole_percents(list(weights.values())), strict=True))
+    found = [
+        Placement(name, tier, counts[where], percents[where], reasons[where][0], pool, reasons[where][1])
+        for where in counts
+        for name, pool, tier in (where,)
+    ]
+    return tuple(sorted(found, key=lambda placement: (-placement.share, placement.place)))
+
+
+def whole_percents(weights: Sequence[float]) -> list[int]:
+    """Percent that add up to 100, by largest remainder; the earlier one wins a tie."""
+    total = sum(weights)
+    exact = [100.0 * weight / total for weight in weights]
+    percents = [int(value) for value in exact]
+    by_remainder = sorted(range(len(exact)), key=lambda i: (percents[i] - exact[i], i))
+    for index in by_remainder[: 100 - sum(percents)]:
+        percents[index] += 1
+    return percents
+
+
+def _replicas(framed: Framed, result: Tally, pair: Pair) -> int:
+    return sum(n for way, n in zip(framed.ways, result.counts, strict=True) if (way.workload, way.place) == pair)
+
+
+def _reason(
+    framed: Framed, result: Tally, pair: Pair, others: Sequence[Alternative], share: Mapping[Pair, float]
+) -> tuple[Reason, str]:
+    """Why these replicas are here; the sentence ends with what the places would cost."""
+    workload, at = pair
+    place, resource = framed.places[at], framed.workloads[workload].resource
+    used = [way for way, n in zip(framed.ways, result.counts, strict=True) if n and (way.workload, way.place) == pair]
+    prices = ", ".join(f"{it.cost_per_hour:.3f} $/h at {it.pool}" for it in others)
+    priced = f"; alone it would cost {prices}" if others else ""
+    if any(way.late for way in used):
+        target = resource.spec.latency.target if resource.spec.latency else ""
+        expected = f"{_percentile(framed, result, workload, {pair: 1.0}) * 1000:.0f}ms"
+        reason = Reason.LATE_BUT_SERVED
+        return reason, reason.say(place=place.pool, target=target, expected=expected) + priced
+    if len({way.place for way in framed.ways if way.workload == workload}) == 1:
+        reason = Reason.ONLY_PLACE
+    elif not others or others[0].place == place.id:
+        reason = Reason.CHEAPEST_PLACE
+    elif all(way.kept for way in used):
+        reason = Reason.KEPT_IN_PLACE
+    else:
+        first = next(index for index, other in enumerate(framed.places) if other.id == others[0].place)
+        reason = _second_reason(framed, result, pair, first, share)
+        if reason is Reason.CHEAPEST_PLACE:
+            priced += "; here it shares what others already use"
+    return reason, reason.say(place=place.pool) + priced
+
+
+def _second_reason(framed: Framed, result: Tally, pair: Pair, first: int, share: Mapping[Pair, float]) -> Reason:
+    """Why replicas are not at `first`, the cheapest place for the workload alone."""
+    workload, at = pair
+    resource = framed.workloads[workload].resource
+    if resource.spec.placement.spread > 1 and framed.places[first].region != framed.places[at].region:
+        return Reason.SPREAD_REQUIRED
+    if (workload, first) in share and not rates(resource):
+        return Reason.MIN_REPLICAS
+    if result.units[first] >= framed.places[first].units or (workload, first) in share:
+        return Reason.CHEAPER_PLACE_FULL
+    return Reason.CHEAPEST_PLACE
+
+
+def _percentile(framed: Framed, result: Tally, workload: int, share: Mapping[Pair, float]) -> float:
+    """Seconds at the workload's own percentile over all callers and places; 0 where nothing is asked."""
+    resource = framed.workloads[workload].resource
+    rate, latency = rates(resource), resource.spec.latency
+    if not rate or latency is None or not share:
+        return 0.0
+    total = sum(rate.values())
+    parts: list[tuple[float, Path, int, float]] = []
+    for pair, part in share.items():
+        place = framed.places[pair[1]]
+        profile = profile_for(resource, place.hardware)
+        replicas = _replicas(framed, result, pair)
+        if profile is None or replicas == 0:
+            continue
+        busy = part * total * profile.service_time.seconds / (replicas * place.availability)
+        served = {caller: asked for caller, asked in rate.items() if caller in _callers(framed, pair)} or rate
+        for caller, asked in served.items():
+            way = path(resource, place, caller, framed.regions, framed.economics)
+            parts.append((part * asked / sum(served.values()), way, replicas, min(busy, 0.98)))
+    whole = sum(weight for weight, *_ in parts)
+    scaled = [(weight / whole, way, servers, busy) for weight, way, servers, busy in parts]
+    return percentile_of(scaled, latency.percentile, latency.target.seconds)
+
+
+def _callers(framed: Framed, pair: Pair) -> frozenset[str]:
+    return frozenset[str]().union(*(way.callers for way in framed.ways if (way.workload, way.place) == pair))
+
+
+def _shortfalls(framed: Framed, result: Tally, packed: Packed, index: int) -> tuple[Shortfall, ...]:
+    found = []
+    dropped = any(workload == index and count for (workload, _), count in packed.left.items())
+    for want, missing in zip(framed.workloads[index].wants, result.short[index], strict=True):
+        if missing <= 0.0:
+            continue
+        reason = Reason.NOT_ENOUGH_PLACES if want.kind in ("spread", "apart") else Reason.NOT_ENOUGH_CAPACITY
+        reason = Reason.NOT_PACKED if dropped else reason
+        unit = "requests/s" if want.kind in ("rate", "spread") else "replicas"
+        message = reason.say(short=f"{missing:g}", quantity=f"{want.quantity:g} {unit}")
+        found.append(Shortfall(want.id, want.quantity, missing, reason, message))
+    return tuple(found)

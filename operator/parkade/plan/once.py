@@ -1,0 +1,146 @@
+"""One plan from one snapshot: frame, solve, pack, and solve again without what did not fit."""
+
+from collections import defaultdict
+from collections.abc import Callable
+from functools import reduce
+from typing import Final
+
+from parkade.plan.naming import name_workloads
+from parkade.plan.packing import Packed, pack
+from parkade.plan.plan import (
+    CellAssignment,
+    CellOrder,
+    Certificate,
+    Expected,
+    Plan,
+    ServedModel,
+    ServerOrder,
+    WorkloadPlan,
+)
+from parkade.plan.tally import Tally, shares, tally
+from parkade.problem.costs import CostSplit
+from parkade.problem.eligibility import artifact_for
+from parkade.problem.format import Problem
+from parkade.problem.framing import Framed, frame
+from parkade.settings import Economics
+from parkade.snapshot import Snapshot
+from parkade.snapshot.versions import version_of
+from parkade.solver import Solution
+
+ROUNDS: Final = 3
+"""Solves at most; what still fits nowhere then is a shortfall."""
+
+Solve = Callable[[Problem], Solution]
+
+
+def plan_once(snapshot: Snapshot, economics: Economics, solve: Solve) -> Plan:
+    """Plan a snapshot. Pure if `solve` is: equal snapshots give byte-equal plans."""
+    framed = frame(snapshot, economics)
+    first = solution = solve(framed.problem)
+    caps: dict[tuple[int, int], int] = {}
+    rounds = 1
+    packed = _pack(framed, snapshot, solution)
+    best = framed, tally(framed, solution, packed), packed
+    while packed.left and rounds < ROUNDS:
+        for pair, missing in packed.left.items():
+            caps[pair] = _wanted(framed, solution, only_apart=False)[pair] - missing
+        framed = frame(snapshot, economics, caps)
+        solution = solve(framed.problem)
+        packed = _pack(framed, snapshot, solution)
+        rounds += 1
+        result = tally(framed, solution, packed)
+        if result.objective < best[1].objective - 1e-9:
+            best = framed, result, packed
+    framed, result, packed = best
+    certificate = Certificate(
+        status=first.status,
+        objective=result.objective,
+        bound=first.bound,
+        gap=first.gap,
+        packed_gap=result.gap(first.bound),
+        rounds=rounds,
+    )
+    return _plan(framed, snapshot, result, packed, certificate)
+
+
+def _pack(framed: Framed, snapshot: Snapshot, solution: Solution) -> Packed:
+    wanted = _wanted(framed, solution, only_apart=False)
+    return pack(framed, snapshot, wanted, _wanted(framed, solution, only_apart=True), solution.units)
+
+
+def _wanted(framed: Framed, solution: Solution, *, only_apart: bool) -> dict[tuple[int, int], int]:
+    found: dict[tuple[int, int], int] = defaultdict(int)
+    for way, count in zip(framed.ways, solution.replicas, strict=True):
+        if count and (way.apart or not only_apart):
+            found[way.workload, way.place] += count
+    return found
+
+
+def _plan(framed: Framed, snapshot: Snapshot, result: Tally, packed: Packed, certificate: Certificate) -> Plan:
+    models = {workload.key: workload.spec.model.name for workload in snapshot.workloads}
+    workloads = tuple(
+        WorkloadPlan(part.workload, models[part.workload], left_out=part.left_out) if part.left_out else part
+        for part in name_workloads(framed, result, packed)
+    )
+    expected = [part.expected for part in workloads]
+    return Plan(
+        solved_at=snapshot.now,
+        workloads=workloads,
+        cells=_cell_orders(framed, snapshot, result, packed),
+        servers=_server_orders(framed, snapshot, packed),
+        certificate=certificate,
+        cost=reduce(lambda a, b: a + b, (part.cost for part in workloads), CostSplit()),
+        expected=Expected(
+            p99=max((it.p99 for it in expected), default=0.0),
+            watts=sum(it.watts for it in expected),
+            grams_co2_per_hour=sum(it.grams_co2_per_hour for it in expected),
+            cost_per_hour=sum(it.cost_per_hour for it in expected),
+        ),
+    )
+
+
+def _cell_orders(framed: Framed, snapshot: Snapshot, result: Tally, packed: Packed) -> tuple[CellOrder, ...]:
+    """Replicas by cell over all its columns; workloads that cannot be read keep what they have."""
+    share = shares(framed, result.counts)
+    replicas: dict[tuple[int, str], int] = defaultdict(int)
+    weights: dict[tuple[int, str], float] = defaultdict(float)
+    for (workload, place, name), count in packed.cells.items():
+        whole = sum(n for (w, at, _), n in packed.cells.items() if (w, at) == (workload, place))
+        replicas[workload, name] += count
+        weights[workload, name] += share.get((workload, place), 0.0) * count / whole
+    orders = []
+    for cell in snapshot.cells:
+        assignments = [
+            CellAssignment(a.workload, a.digest, a.replicas, a.share, a.priority)
+            for a in cell.spec.assignments
+            if a.workload in snapshot.unreadable and cell.key not in snapshot.cordoned_cells
+        ]
+        hardware = next((p.spec.hardware.name for p in snapshot.vehicle_pools if p.key == cell.spec.pool), "")
+        for (workload, name), count in replicas.items():
+            resource = framed.workloads[workload].resource
+            artifact = artifact_for(resource, hardware)
+            if name == cell.key and artifact is not None:
+                percent = round(100.0 * weights[workload, name])
+                assignments.append(
+                    CellAssignment(resource.key, artifact.sha256, count, percent, resource.spec.priority)
+                )
+        orders.append(CellOrder(cell.key, tuple(sorted(assignments))))
+    return tuple(sorted(orders))
+
+
+def _server_orders(framed: Framed, snapshot: Snapshot, packed: Packed) -> tuple[ServerOrder, ...]:
+    orders = []
+    for server in snapshot.servers:
+        if not server.live:
+            continue
+        models = []
+        for (workload, place, http), instances in packed.servers.items():
+            resource = framed.workloads[workload].resource
+            artifact = artifact_for(resource, framed.places[place].hardware)
+            if (framed.places[place].pool, http) == (server.pool, server.http) and artifact is not None:
+                digest = artifact.sha256
+                models.append(
+                    ServedModel(resource.key, resource.spec.model.name, digest, version_of(digest), instances)
+                )
+        orders.append(ServerOrder(server.pool, server.http, tuple(sorted(models))))
+    return tuple(sorted(orders))
