@@ -12,8 +12,6 @@ import httpx
 from parkade.errors import DigestMismatch, ParkadeError, SourceUnavailable
 from parkade.vehicle.wire import DIGEST
 
-CHUNK: Final = 256 * 1024
-"""Bytes handed to the disk at a time."""
 TIMEOUT: Final = httpx.Timeout(20.0, connect=10.0)
 """Seconds without a byte after which a download counts as interrupted; it resumes later."""
 
@@ -68,7 +66,7 @@ class Store:
             DigestMismatch: the bytes are not those named; they are removed.
             DiskFull: there is no room even after eviction.
         """
-        self._make_room(size, keep | {digest})
+        self._make_room(digest, size, keep | {digest})
         part = self._directory / f"{digest}.part"
         if _size(part) > size:
             part.unlink()
@@ -103,7 +101,7 @@ class Store:
     async def _receive(self, response: httpx.Response, part: Path, begin: int, size: int) -> None:
         with part.open("r+b" if begin else "wb") as file:
             file.seek(begin)
-            async for chunk in response.aiter_raw(CHUNK):
+            async for chunk in response.aiter_raw():  # as it comes: a chunk size would hold back what an interruption loses
                 self._received(len(chunk))
                 begin += len(chunk)
                 if begin > size:
@@ -111,10 +109,10 @@ class Store:
                     raise DigestMismatch(f"the store sends more than the {size} bytes announced; correct the source")
                 file.write(chunk)
 
-    def _make_room(self, size: int, keep: frozenset[str]) -> None:
+    def _make_room(self, digest: str, size: int, keep: frozenset[str]) -> None:
         """Evict the least recently loaded digests that nothing refers to, until `size` more bytes fit the quota."""
         files = sorted((path for path in self._directory.iterdir() if path.is_file()), key=lambda p: p.stat().st_mtime)
-        used = sum(path.stat().st_size for path in files if path.stem not in keep or path.suffix != ".part")
+        used = sum(path.stat().st_size for path in files if path.name != f"{digest}.part")
         for path in files:
             if used + size <= self._quota:
                 return

@@ -1,7 +1,7 @@
 """Tensors of the KServe v2 protocol: names of types, the binary extension's bytes, and JSON data."""
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any, Final
@@ -145,12 +145,17 @@ def from_json(data: object, datatype: str, shape: tuple[int, ...], name: str) ->
     if datatype == "BYTES":
         return _texts([_as_bytes(text) for text in _flat_texts(data, prod(shape), name)], shape)
     try:
-        array = np.array(data)
-        if array.dtype == np.object_ or not _fits(array, dtype):
+        # numpy finds no common type for values beyond INT64 beside others, so those are read as what they should be
+        array = np.array(data, dtype if _whole(data, datatype) else None)
+        if not _fits(array, dtype):
             raise BadRequest(f"input '{name}' has elements that are not {datatype}")
-        return array.astype(dtype).reshape(shape)
+        return array.astype(dtype, copy=False).reshape(shape)
     except (ValueError, TypeError, OverflowError) as error:
         raise BadRequest(f"input '{name}' does not hold {list(shape)} elements of {datatype}") from error
+
+
+def _whole(data: list[Any], datatype: str) -> bool:
+    return datatype == "UINT64" and all(type(item) is int for item in _flat(data))
 
 
 def _fits(array: Array, dtype: np.dtype[Any]) -> bool:
@@ -165,17 +170,21 @@ def _fits(array: Array, dtype: np.dtype[Any]) -> bool:
     return True
 
 
-def _flat_texts(data: list[Any], count: int, name: str) -> list[str]:
-    flat: list[str] = []
+def _flat(data: list[Any]) -> Iterator[Any]:
+    """The elements of nested lists in row-major order, however deep."""
     pending: list[Any] = [data]
     while pending:
         item = pending.pop()
         if isinstance(item, list):
             pending.extend(reversed(item))
-        elif isinstance(item, str):
-            flat.append(item)
         else:
-            raise BadRequest(f"input '{name}' has elements that are not text")
+            yield item
+
+
+def _flat_texts(data: list[Any], count: int, name: str) -> list[str]:
+    flat = list(_flat(data))
+    if not all(isinstance(item, str) for item in flat):
+        raise BadRequest(f"input '{name}' has elements that are not text")
     if len(flat) != count:
         raise BadRequest(f"input '{name}' has {len(flat)} elements where its shape wants {count}")
     return flat

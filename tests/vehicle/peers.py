@@ -1,0 +1,271 @@
+"""Real peers of the agent: certificates, tiny ONNX models, a model store with Range, a scripted router, a NATS server."""
+
+import asyncio
+import hashlib
+import os
+import shutil
+import socket
+import ssl
+import subprocess
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from parkade.vehicle.tls import Certificates
+
+NATS_SERVER = os.environ.get("PARKADE_NATS_SERVER") or shutil.which("nats-server") or "/tmp/cpbin/nats-server"  # noqa: S108
+
+
+@dataclass(frozen=True)
+class Pki:
+    vehicle: Certificates
+    server_cert: Path
+    server_key: Path
+
+    def server_context(self) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.server_cert, self.server_key)
+        return context
+
+    def mutual_context(self) -> ssl.SSLContext:
+        context = self.server_context()
+        context.load_verify_locations(self.vehicle.ca)
+        context.verify_mode = ssl.CERT_REQUIRED
+        return context
+
+
+# models
+
+
+def onnx_model(nodes: list, inputs: dict, outputs: dict, initializers: list | None = None) -> bytes:
+    """Tensors are `name: (element type, shape)`; a str axis is free."""
+
+    def infos(tensors: dict) -> list:
+        return [onnx.helper.make_tensor_value_info(name, kind, shape) for name, (kind, shape) in tensors.items()]
+
+    graph = onnx.helper.make_graph(nodes, "tiny", infos(inputs), infos(outputs), initializers or [])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=9)
+    onnx.checker.check_model(model)
+    return model.SerializeToString()
+
+
+def affine(factor: float = 2.0) -> bytes:
+    """y = x * factor over [n, 3] of FP32."""
+    constant = onnx.helper.make_tensor("factor", onnx.TensorProto.FLOAT, [1], [factor])
+    node = onnx.helper.make_node("Mul", ["x", "factor"], ["y"])
+    shape = {"x": (onnx.TensorProto.FLOAT, ["n", 3])}
+    return onnx_model([node], shape, {"y": (onnx.TensorProto.FLOAT, ["n", 3])}, [constant])
+
+
+def slow(steps: int) -> bytes:
+    """A loop of matrix products: long enough to be caught in flight, interruptible between operators."""
+    matrix = np.eye(256, dtype=np.float32)
+    constants = [
+        onnx.numpy_helper.from_array(matrix, "matrix"),
+    ]
+    names = ["x"] + [f"h{step}" for step in range(1, steps)] + ["y"]
+    nodes = [
+        onnx.helper.make_node("MatMul", [before, "matrix"], [after])
+        for before, after in zip(names[:-1], names[1:], strict=True)
+    ]
+    shape = (onnx.TensorProto.FLOAT, [256, 256])
+    return onnx_model(nodes, {"x": shape}, {"y": shape}, constants)
+
+
+def digest_of(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+# a model store over HTTPS
+
+
+class Shelf:
+    """Serves `contents` under /models/<digest>, with Range; each request may be cut after some bytes."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.contents: dict[str, bytes] = {}
+        self.cut: list[int] = []
+        """Bytes of the body after which the next requests' connections break."""
+        self.statuses: list[int] = []
+        """Answers of the next requests instead of the content."""
+        self.ranges: list[str] = []
+        self.honour_range = True
+
+    def put(self, content: bytes) -> str:
+        self.contents[digest_of(content)] = content
+        return digest_of(content)
+
+    def url(self, digest: str) -> str:
+        return f"https://127.0.0.1:{self.port}/models/{digest}?expires=1&signature=secret"
+
+
+def handler_of(shelf: Shelf) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:  # noqa: N802 -- the name that http.server calls
+            content = shelf.contents.get(self.path.split("?")[0].removeprefix("/models/"))
+            asked = self.headers.get("Range", "")
+            shelf.ranges.append(asked)
+            if shelf.statuses or content is None:
+                self.send_response(shelf.statuses.pop(0) if shelf.statuses else 404)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
+            begin = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and shelf.honour_range else 0
+            self.send_response(206 if begin else 200)
+            if begin:
+                self.send_header("Content-Range", f"bytes {begin}-{len(content) - 1}/{len(content)}")
+            body = content[begin:]
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if shelf.cut:
+                body = body[: shelf.cut.pop(0)]
+                self.close_connection = True
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    return Handler
+
+
+# a NATS server
+
+
+@dataclass
+class NatsServer:
+    directory: Path
+    pki: Pki
+    port: int
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"nats://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        config = self.directory / "nats.conf"
+        config.write_text(
+            f'listen: "127.0.0.1:{self.port}"\n'
+            f'tls {{ cert_file: "{self.pki.server_cert}", key_file: "{self.pki.server_key}" }}\n'
+        )
+        self.process = subprocess.Popen([NATS_SERVER, "-c", str(config), "-l", str(self.directory / "nats.log")])
+        for _ in range(500):
+            with socket.socket() as probe:
+                probe.settimeout(0.2)
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            assert self.process.poll() is None, (self.directory / "nats.log").read_text()
+            threading.Event().wait(0.01)
+        raise AssertionError("nats-server does not listen")
+
+    def kill(self) -> None:
+        if self.process:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+
+def free_port() -> int:
+    """A port below the ephemeral range, which outgoing connections do not take."""
+    for port in range(21000 + os.getpid() % 5000, 32000):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) != 0:
+                return port
+    raise AssertionError("no free port")
+
+
+# a router
+
+
+@dataclass
+class Offered:
+    """One connection that a car dialled; the router speaks HTTP on it."""
+
+    head: dict[str, str]
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    subject_names: list[str]
+
+    async def ask(self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None):
+        self.send(method, path, body, headers)
+        return await self.answer()
+
+    def send(self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None) -> None:
+        self.writer.write(request_bytes(method, path, body, headers))
+
+    async def answer(self) -> tuple[int, dict[str, str], bytes]:
+        status, headers = await read_head(self.reader)
+        body = await self.reader.readexactly(int(headers.get("content-length", "0")))
+        return int(status.split()[1]), headers, body
+
+    async def ended(self) -> bool:
+        return await self.reader.read(1) == b""
+
+
+def request_bytes(method: str, path: str, body: bytes, headers: dict[str, str] | None = None) -> bytes:
+    lines = {"Host": "car", "Content-Length": str(len(body)), **(headers or {})}
+    head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+    return f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode() + body
+
+
+async def read_head(reader: asyncio.StreamReader) -> tuple[str, dict[str, str]]:
+    first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().strip().split("\r\n")
+    return first, {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: parkade-serve/1\r\n\r\n"
+
+
+class Router:
+    """Takes offers as scripted: each entry of `script` is the bytes that answer one offer; then always 101."""
+
+    def __init__(self) -> None:
+        self.script: list[bytes] = []
+        self.offers: asyncio.Queue[Offered] = asyncio.Queue()
+        self.requests: list[str] = []
+        self.address = ""
+        self._writers: list[asyncio.StreamWriter] = []
+
+    async def start(self, context: ssl.SSLContext) -> None:
+        self._server = await asyncio.start_server(self._offered, "127.0.0.1", 0, ssl=context)
+        self.address = f"127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+
+    async def _offered(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.append(writer)
+        try:
+            first, head = await read_head(reader)
+        except asyncio.IncompleteReadError:
+            return
+        self.requests.append(first)
+        answer = self.script.pop(0) if self.script else SWITCH
+        writer.write(answer)
+        if b" 101 " not in answer.split(b"\r\n")[0]:
+            writer.close()
+            return
+        certificate = writer.get_extra_info("peercert") or {}
+        names = [value for kind, value in certificate.get("subjectAltName", ()) if kind == "URI"]
+        await self.offers.put(Offered(head, reader, writer, names))
+
+    async def next(self) -> Offered:
+        return await asyncio.wait_for(self.offers.get(), 10)
+
+    async def stop(self) -> None:
+        self._server.close()
+        for writer in self._writers:
+            if writer.transport is not None:
+                writer.transport.abort()
+
+
+async def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
+    """Await a condition; the loop's own steps drive it."""
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.005)

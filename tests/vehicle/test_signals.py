@@ -1,0 +1,67 @@
+import asyncio
+from datetime import UTC, datetime
+
+import pytest
+
+from parkade.errors import InvalidInput
+from parkade.vehicle.signals import Link, Signals, State, change, read_replay, replay
+
+NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
+
+
+def test_a_change_keeps_what_it_does_not_name_and_ignores_unknown_words():
+    changed = change(Signals(state_of_charge=61), {"link": "Starlink", "charging": True, "tyrePressure": 2.5}, NOW)
+    assert (changed.link, changed.charging, changed.state_of_charge) == (Link.Starlink, True, 61)
+    assert changed.state is State.Charging
+    assert change(changed, {"state": "Awake"}, NOW).state is State.Awake
+    assert change(change(changed, {"state": "Awake"}, NOW), {"state": None}, NOW).state is State.Charging
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"soc": 101},
+        {"soc": True},
+        {"soc": "80"},
+        {"link": "Wifi"},
+        {"pluggedIn": 1},
+        {"state": "On"},
+        {"departureIn": -1},
+    ],
+)
+def test_a_value_that_cannot_be_meant_is_refused(fields):
+    with pytest.raises(InvalidInput, match=next(iter(fields))):
+        change(Signals(), fields, NOW)
+
+
+def test_a_replay_is_applied_in_order_at_its_times(tmp_path):
+    path = tmp_path / "signals.jsonl"
+    path.write_text('{"t": 0, "pluggedIn": true}\n\n{"t": 0.02, "soc": 40}\n{"t": 0.05, "pluggedIn": false}\n')
+    moments = read_replay(path, NOW)
+    heard = []
+
+    async def play() -> None:
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+        await replay(moments, lambda fields: heard.append((loop.time() - start, dict(fields))))
+
+    asyncio.run(play())
+    assert [fields.get("soc", fields.get("pluggedIn")) for _, fields in heard] == [True, 40, False]
+    assert heard[1][0] >= 0.02
+    assert heard[2][0] >= 0.05
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [("{", "line 1"), ('{"t": 5}\n{"t": 4}', "line 2"), ("[]", "line 1"), ('{"soc": 300}', "line 1.*soc")],
+)
+def test_a_broken_replay_names_its_line(tmp_path, text, word):
+    path = tmp_path / "signals.jsonl"
+    path.write_text(text)
+    with pytest.raises(InvalidInput, match=word):
+        read_replay(path, NOW)
+
+
+def test_a_missing_replay_is_refused(tmp_path):
+    with pytest.raises(InvalidInput, match="cannot be read"):
+        read_replay(tmp_path / "none.jsonl", NOW)

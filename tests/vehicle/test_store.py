@@ -1,0 +1,125 @@
+import asyncio
+import time
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from vehicle.peers import digest_of
+
+from parkade.errors import DigestMismatch, SourceUnavailable
+from parkade.vehicle.store import DiskFull, Store, UrlRefused
+
+CONTENT = bytes(range(256)) * 400
+
+
+class Received:
+    def __init__(self) -> None:
+        self.total = 0
+
+    def __call__(self, count: int) -> None:
+        self.total += count
+
+
+@pytest.fixture
+def received() -> Received:
+    return Received()
+
+
+@pytest.fixture
+def store(tmp_path, pki, received) -> Store:
+    return Store(tmp_path / "models", 10**6, pki.vehicle.context, received)
+
+
+def fetch(store, shelf, digest, size=len(CONTENT), keep=frozenset()):
+    return asyncio.run(store.fetch(digest, size, shelf.url(digest), keep))
+
+
+def test_a_model_is_fetched_verified_and_held(store, shelf, received):
+    digest = shelf.put(CONTENT)
+    assert fetch(store, shelf, digest).read_bytes() == CONTENT
+    assert store.held() == (digest,)
+    assert asyncio.run(store.verified(digest)).read_bytes() == CONTENT
+    assert received.total == len(CONTENT)
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(cut=st.integers(0, len(CONTENT) - 1))
+def test_a_download_interrupted_at_any_byte_goes_on_there(tmp_path, pki, shelf, cut):
+    received = Received()
+    store = Store(tmp_path / f"cut-{cut}-{time.monotonic_ns()}", 10**6, pki.vehicle.context, received)
+    digest = shelf.put(CONTENT)
+    shelf.cut.append(cut)
+    shelf.ranges.clear()
+    with pytest.raises(SourceUnavailable, match="goes on"):
+        fetch(store, shelf, digest)
+    assert store.held() == ()
+    assert fetch(store, shelf, digest).read_bytes() == CONTENT
+    assert shelf.ranges == ["", f"bytes={cut}-" if cut else ""]
+    assert received.total == len(CONTENT), "no byte came twice"
+
+
+def test_a_source_without_range_starts_again(store, shelf):
+    digest = shelf.put(CONTENT)
+    shelf.honour_range = False
+    shelf.cut.append(5000)
+    with pytest.raises(SourceUnavailable):
+        fetch(store, shelf, digest)
+    assert fetch(store, shelf, digest).read_bytes() == CONTENT
+
+
+def test_other_bytes_than_ordered_are_refused_and_removed(store, shelf, tmp_path):
+    digest = digest_of(CONTENT)
+    shelf.contents[digest] = CONTENT[:-1] + b"x"
+    with pytest.raises(DigestMismatch, match="sha256"):
+        fetch(store, shelf, digest)
+    assert list((tmp_path / "models").iterdir()) == []
+
+
+def test_a_source_that_sends_more_than_announced_is_cut_off(store, shelf, received):
+    digest = shelf.put(CONTENT * 5)
+    with pytest.raises(DigestMismatch, match="announced"):
+        fetch(store, shelf, digest, size=1000)
+    assert received.total < len(CONTENT) * 5
+    assert store.held() == ()
+
+
+@pytest.mark.parametrize(
+    ("status", "error"), [(403, UrlRefused), (404, UrlRefused), (500, SourceUnavailable), (302, SourceUnavailable)]
+)
+def test_a_source_that_refuses_is_unavailable(store, shelf, status, error):
+    digest = shelf.put(CONTENT)
+    shelf.statuses.append(status)
+    with pytest.raises(error) as caught:
+        fetch(store, shelf, digest)
+    assert "signature" not in str(caught.value), "a URL is a secret"
+
+
+def test_a_source_whose_certificate_is_from_elsewhere_is_not_read(tmp_path, pki, shelf, tmp_path_factory):
+    import ssl
+
+    stranger = Store(tmp_path / "models", 10**6, ssl.create_default_context, Received())
+    digest = shelf.put(CONTENT)
+    with pytest.raises(SourceUnavailable):
+        fetch(stranger, shelf, digest)
+    assert shelf.ranges == []
+
+
+def test_what_nothing_refers_to_is_evicted_for_room_oldest_first(tmp_path, pki, shelf):
+    store = Store(tmp_path / "models", 2500, pki.vehicle.context, Received())
+    contents = [bytes([letter]) * 1000 for letter in b"abcd"]
+    a, b, c, d = (shelf.put(content) for content in contents)
+    fetch(store, shelf, a, 1000)
+    fetch(store, shelf, b, 1000)
+    fetch(store, shelf, c, 1000, keep=frozenset({a}))
+    assert set(store.held()) == {a, c}, "b was not referred to"
+    with pytest.raises(DiskFull, match="2500"):
+        fetch(store, shelf, d, 1000, keep=frozenset({a, c}))
+    assert set(store.held()) == {a, c}
+
+
+def test_a_file_that_rotted_on_disk_is_not_used(store, shelf, tmp_path):
+    digest = shelf.put(CONTENT)
+    path = fetch(store, shelf, digest)
+    path.write_bytes(CONTENT[:100] + b"!" + CONTENT[101:])
+    assert asyncio.run(store.verified(digest)) is None
+    assert store.held() == ()
