@@ -21,7 +21,7 @@ setup: $(if $(filter $(CACHE)%,$(UV)),$(UV)) ## Python environment with the comp
 	@$(UV) sync --quiet --all-extras --locked
 
 demo: setup ## Show the whole product on this machine (about 3 minutes, cold 20)
-	@$(RUN) python e2e/demo/run.py $(ARGS)
+	@PYTHONPATH=e2e $(RUN) python -m demo.run $(ARGS)
 
 test: lint test-fast test-rust test-go test-cluster ## Everything that must be green
 

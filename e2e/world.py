@@ -6,11 +6,15 @@ import string
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import yaml
+
+from demo.client import Load
+from demo.inputs import Sample
 from parkade.local import ports, triton
 from parkade.local.plane import Plane
 from parkade.local.processes import LaunchSpec
@@ -102,6 +106,57 @@ class World:
             (rendered / source.name).write_text(text)
         return rendered
 
+    def triton_values(self) -> dict[str, str]:
+        """Addresses and repository of the Triton servers, as the manifests' placeholders."""
+        values = {"TRITON_REPOSITORY": self.repository.as_uri()}
+        for index, listens in enumerate(self.triton_ports):
+            values[f"TRITON_{index}_HTTP"] = f"127.0.0.1:{listens.http}"
+            values[f"TRITON_{index}_GRPC"] = f"127.0.0.1:{listens.grpc}"
+        return values
+
+    @property
+    def access_log(self) -> Path:
+        """Where the router writes one JSON line a request."""
+        return self.plane.directory / "logs" / "access.log"
+
+    def apply(self, manifests: Path) -> None:
+        """`kubectl apply` a directory, and the namespaces it speaks of first."""
+        documents = (document for file in sorted(manifests.glob("*.yaml")) for document in _documents(file))
+        for namespace in sorted({name for document in documents if (name := document["metadata"].get("namespace"))}):
+            manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
+            self.plane.kubectl("apply", "-f", "-", stdin=json.dumps(manifest))
+        self.plane.kubectl("apply", "-f", str(manifests))
+
+    def await_ready(self, workloads: Iterable[str], seconds: float = 60.0) -> None:
+        """`kubectl wait` until each workload is Placed and Ready."""
+        for workload in workloads:
+            namespace, name = workload.split("/")
+            for condition in ("Placed", "Ready"):
+                self.plane.kubectl(
+                    "wait", f"iw/{name}", "-n", namespace, f"--for=condition={condition}", f"--timeout={seconds:g}s"
+                )
+
+    def workloads(self, keys: Iterable[str]) -> list[dict]:
+        """The workload objects, status included."""
+        return [self.json("iw", key.split("/")[1], "-n", key.split("/")[0]) for key in keys]
+
+    def loads(
+        self,
+        questions: Mapping[str, Sequence[Sample]],
+        rates: Mapping[str, float],
+        per_workload: int | None = None,
+        seconds: float = 20.0,
+    ) -> list[Load]:
+        """Traffic to each workload at its rate through its own `status.url`."""
+        loads = []
+        for workload in self.workloads(rates):
+            status, name = workload["status"], workload["metadata"]["name"]
+            rate = rates[f"{workload['metadata']['namespace']}/{name}"]
+            count = per_workload or round(rate * seconds)
+            model = status["modelName"]
+            loads.append(Load(model, status["url"], status["grpcUrl"], questions[name], count, rate))
+        return loads
+
     def json(self, *arguments: str) -> dict:
         """What `kubectl get ... -o json` says."""
         answer: dict = json.loads(self.plane.kubectl("get", *arguments, "-o", "json"))
@@ -132,6 +187,10 @@ class World:
             file.write_text(json.dumps(ports.choose(TRITON_SERVERS * 3)))
         kept: list[int] = json.loads(file.read_text())
         return [triton.Ports(*kept[start : start + 3]) for start in range(0, len(kept), 3)]
+
+
+def _documents(file: Path) -> list[dict]:
+    return [document for document in yaml.safe_load_all(file.read_text()) if document]
 
 
 def cars(prefix: str, count: int, *, fleet: str, hardware: str, link: str) -> Iterable[Car]:

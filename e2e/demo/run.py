@@ -1,0 +1,180 @@
+"""`make demo`: Parkade does its whole job once on this machine, and prints what happened.
+
+Two regions, two pools of four parked cars, one pool of two Triton servers and three real models. It applies manifests
+with
+kubectl, asks real questions with the public tritonclient while cars are unplugged and come back, changes one price to
+move one workload, and ends with a table.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from demo import report
+from demo.client import Outcome, Traffic
+from demo.inputs import Sample, samples
+from demo.models import MODELS, fetch
+from parkade.errors import ParkadeError
+from parkade.local.paths import state_directory
+from world import World, cars
+
+MANIFESTS: Final = Path(__file__).with_name("manifests")
+CARS: Final = (
+    *cars("ca-home", 4, fleet="owners-ca", hardware="hw4", link="WiFi"),
+    *cars("tx-starlink", 4, fleet="owners-tx", hardware="hw4", link="Starlink"),
+)
+UNPLUGGED: Final = ("ca-home-1", "ca-home-2", "tx-starlink-1")
+WORKLOADS: Final = {"vision/sign-detector": 6.0, "vision/sign-reader": 4.0, "speech/voice-activity": 30.0}
+"""Requests a second sent to each; about what 2 shared cores answer beside everything else."""
+TRAFFIC_SECONDS: Final = 20.0
+MOVED: Final = "speech/voice-activity"
+NEW_PRICE: Final = '{"spec": {"payout": {"perComputeHour": "5.00"}}}'
+"""What the demo's last act changes: owners in California ask 5 $/h for their cars' computers."""
+
+
+class Show:
+    """Prints what happens with the seconds since the start."""
+
+    def __init__(self) -> None:
+        self._started = time.monotonic()
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the demo began."""
+        return time.monotonic() - self._started
+
+    def __call__(self, line: str) -> None:
+        """One line of progress."""
+        print(f"[{self.elapsed:6.1f} s] {line}", flush=True)
+
+    def block(self, title: str, text: str) -> None:
+        """A titled block, indented."""
+        self(title)
+        print("\n".join(f"           {line}" for line in text.splitlines()), flush=True)
+
+
+def main() -> None:
+    """Run the demo; exit code 1 when any request failed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--keep", action="store_true", help="leave everything running, and say what to try")
+    parser.add_argument("--dir", type=Path, default=state_directory() / "demo", help="state of the demo's plane")
+    arguments = parser.parse_args()
+    show = Show()
+    World(arguments.dir, show).stop(purge=True)
+    world = World(arguments.dir, show)
+    try:
+        failed = demonstrate(world, show)
+        if arguments.keep:
+            print(what_to_try(world))
+    except (ParkadeError, TimeoutError) as error:
+        sys.exit(f"demo: {error}\nLogs are in {world.plane.directory / 'logs'}")
+    finally:
+        if not arguments.keep:
+            world.stop(purge=sys.exception() is None)
+    sys.exit(1 if failed else 0)
+
+
+def demonstrate(world: World, show: Show) -> bool:
+    """Run the acts in order; return whether any request failed."""
+    models = fetch(show)
+    show("starting etcd, kube-apiserver, controller manager, NATS, 2 Triton servers and Parkade")
+    world.start()
+    show(f"starting {len(CARS)} cars: 4 at home in California on WiFi, 4 in Texas on Starlink, all charging")
+    for car in CARS:
+        world.start_car(car)
+    values = {f"{model.name.replace('-', '_').upper()}_URL": models[model.name].as_uri() for model in MODELS}
+    values |= {f"{model.name.replace('-', '_').upper()}_SHA256": model.sha256 for model in MODELS}
+    manifests = world.render(MANIFESTS, values | world.triton_values())
+    show(f"$ kubectl apply -f {manifests}")
+    world.apply(manifests)
+    questions = samples(models, show)
+    world.await_ready(WORKLOADS)
+    show("every workload is Placed and Ready")
+    first = ask(world, questions, per_workload=1, seconds=10.0)
+    show(
+        f"first {len(first.answers)} requests answered, {len(first.failures)} failed: {show.elapsed:.0f} s after typing"
+    )
+    show.block("where each workload runs, and why", report.placements(world.workloads(WORKLOADS)))
+    during = unplug_during_traffic(world, questions, show)
+    moved = change_one_price(world, questions, show)
+    return conclude(world, (first, during, moved), show)
+
+
+def ask(world: World, questions: dict[str, tuple[Sample, ...]], *, per_workload: int, seconds: float) -> Outcome:
+    """A few requests to every workload over HTTP and gRPC."""
+    return Traffic(
+        world.loads(questions, dict.fromkeys(WORKLOADS, per_workload * 10.0), per_workload), seconds=seconds
+    ).finish()
+
+
+def unplug_during_traffic(world: World, questions: dict[str, tuple[Sample, ...]], show: Show) -> Outcome:
+    """Send traffic while three cars leave and come back."""
+    count = round(TRAFFIC_SECONDS * sum(WORKLOADS.values()))
+    show(f"sending {count} requests in {TRAFFIC_SECONDS:.0f} s with tritonclient, every other caller over gRPC")
+    loads = world.loads(questions, WORKLOADS, seconds=TRAFFIC_SECONDS)
+    with Traffic(loads, seconds=TRAFFIC_SECONDS * 3) as traffic:
+        time.sleep(TRAFFIC_SECONDS / 4)
+        for car in UNPLUGGED:
+            world.vehicle(car, "unplug")
+        show(f"unplugged {', '.join(UNPLUGGED)}")
+        time.sleep(TRAFFIC_SECONDS / 3)
+        for car in UNPLUGGED:
+            world.vehicle(car, "plug")
+        show(f"plugged them in again; {traffic.answered} requests answered so far")
+        return traffic.finish()
+
+
+def change_one_price(world: World, questions: dict[str, tuple[Sample, ...]], show: Show) -> Outcome:
+    """Change one price and watch one workload move, its requests answered all along."""
+    before = {place["place"] for place in world.placements(MOVED)}
+    show(f"$ kubectl patch vnp ca-home-hw4 --type=merge -p '{NEW_PRICE}'")
+    rates = {MOVED: WORKLOADS[MOVED]}
+    with Traffic(world.loads(questions, rates, per_workload=2000), seconds=60.0) as traffic:
+        world.plane.kubectl("patch", "vnp", "ca-home-hw4", "--type=merge", "-p", NEW_PRICE)
+
+        def moved() -> bool:
+            now = {place["place"] for place in world.placements(MOVED)}
+            return bool(now) and now != before
+
+        took = world.await_that(f"{MOVED} moves away from {', '.join(sorted(before))}", moved, seconds=45.0)
+        traffic.stop()
+        outcome = traffic.finish()
+    show.block(f"{MOVED} moved in {took:.1f} s", report.placements(world.workloads([MOVED])))
+    return outcome
+
+
+def conclude(world: World, outcomes: Sequence[Outcome], show: Show) -> bool:
+    """Print the closing table; return whether any request failed."""
+    answers = [answer for outcome in outcomes for answer in outcome.answers]
+    failures = [failure for outcome in outcomes for failure in outcome.failures]
+    logged = report.read_access_log(world.access_log)
+    show.block("what the router answered", report.latencies(logged))
+    show.block("where each workload runs now, and why", report.placements(world.workloads(WORKLOADS)))
+    show(report.totals(world.workloads(WORKLOADS)))
+    show(f"{len(answers)} requests, {len(failures)} failed; every answer compared with the model run directly")
+    if failures:
+        print(report.failures(failures))
+    return bool(failures)
+
+
+def what_to_try(world: World) -> str:
+    """Lines for a person who keeps the demo running."""
+    return f"""
+Still running. Try:
+  export KUBECONFIG={world.plane.kubeconfig}
+  kubectl get iw,vnp,vc,tp,rg,ge -A
+  kubectl get nodes,pods -A -o wide
+  kubectl describe iw -n vision sign-reader
+  kubectl explain iw.spec.placement
+  kubectl scale iw/sign-reader -n vision --replicas=3
+  uv run parkade vehicle status --state-dir {world.state_directory("ca-home-1")}
+Stop it with:
+  uv run parkade down --purge --dir {world.plane.directory}
+"""
+
+
+if __name__ == "__main__":
+    main()
