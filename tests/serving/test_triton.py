@@ -205,6 +205,15 @@ def test_restricted_model_control_needs_the_pools_header(own_server: LocalTriton
     assert "sesame" not in repr(allowed)
 
 
+def test_a_server_that_controls_its_models_itself_is_told_apart_from_a_bad_model(
+    own_server: LocalTriton, store, tmp_path
+):
+    own_server.start("--model-control-mode=none")
+    shelf = Shelf(store, tmp_path, ModelRepository(f"file://{own_server.repository}", "python", store))
+    with pytest.raises(TritonUnavailable, match="--model-control-mode=explicit"):
+        load(own_server.endpoint, ServedModel("matmul", shelf.put(MATMUL), 1), shelf.repository)
+
+
 def test_after_unloading_the_memory_is_free(server, shelf: Shelf):
     """Ready turns false at once; the backend's process ends about a second later."""
     digest = shelf.put(MATMUL)

@@ -53,8 +53,13 @@ def probe(endpoint: Endpoint, *, timeout: float = 2.0) -> TritonServer:
     try:
         with _calling(endpoint, timeout) as client:
             models = tuple(sorted(_models(client, endpoint)))
-    except (TritonUnavailable, ModelRejected) as error:
+    except TritonUnavailable as error:
         return TritonServer(endpoint.pool, endpoint.http, endpoint.grpc, live=False, failure=str(error))
+    except (ModelRejected, KeyError, TypeError):
+        failure = (
+            f"{endpoint.http} answers, but not as a Triton server does; correct the address among the pool's endpoints"
+        )
+        return TritonServer(endpoint.pool, endpoint.http, endpoint.grpc, live=False, failure=failure)
     return TritonServer(endpoint.pool, endpoint.http, endpoint.grpc, live=True, models=models)
 
 
@@ -130,7 +135,12 @@ def _order_load(
     try:
         client.load_model(name, headers=dict(endpoint.headers), config=config, files=dict(files) or None)
     except InferenceServerException as error:
-        if "failed to poll" in (error.message() or ""):
+        said = error.message() or ""
+        if "explicit model load" in said:
+            raise TritonUnavailable(
+                f"Triton at {endpoint.http} does not let models be loaded; start it with --model-control-mode=explicit"
+            ) from None
+        if "failed to poll" in said:
             raise TritonUnavailable(
                 f"Triton at {endpoint.http} does not see {name} in its model repository; start it with a"
                 " --model-repository that is the same place as the pool's models.repository"
