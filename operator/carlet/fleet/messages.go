@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"regexp"
 	"strings"
 	"time"
@@ -133,6 +132,12 @@ const (
 	OverCapacity   Outcome = "over_capacity"
 )
 
+// The words for links and states that VehicleCell.status knows.
+var (
+	knownLinks  = map[string]bool{"Ethernet": true, "WiFi": true, "Starlink": true, "Cellular": true}
+	knownStates = map[string]bool{"Asleep": true, "Awake": true, "Charging": true}
+)
+
 var token = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$`)
 
 // CheckName refuses what cannot be one token of a subject. NATS lower-cases tags, so names are lower case.
@@ -215,8 +220,10 @@ func ReadState(data []byte) (State, Outcome) {
 	}
 	state.Link, state.State = cut(state.Link, maxReason), cut(state.State, maxReason)
 	state.Reason, state.Message = cut(state.Reason, maxReason), cut(state.Message, maxText)
-	if math.IsNaN(state.RTTMillis) || state.RTTMillis < 0 {
-		state.RTTMillis = 0
+	state.RTTMillis = min(max(state.RTTMillis, 0), float64(time.Hour/time.Millisecond))
+	if state.Eligible && !(knownLinks[state.Link] && knownStates[state.State]) {
+		// Its bytes and its energy could not be priced, and VehicleCell.status would refuse the words.
+		state.Eligible, state.Reason = false, "UnknownLinkOrState"
 	}
 	return state, Accepted
 }

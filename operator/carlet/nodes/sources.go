@@ -4,10 +4,10 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -34,6 +34,7 @@ type sources struct {
 	routers   []fleet.Router // the last that were known
 	log       *slog.Logger
 	warned    map[string]string // object to the resource version whose defect was logged
+	good      map[string]any    // object as it could be read last
 }
 
 func newSources(kube kubernetes.Interface, custom dynamic.Interface, namespace string, log *slog.Logger) *sources {
@@ -44,7 +45,7 @@ func newSources(kube kubernetes.Interface, custom dynamic.Interface, namespace s
 		custom:    dynamicinformer.NewDynamicSharedInformerFactory(custom, 0),
 		fleetSide: informers.NewSharedInformerFactoryWithOptions(kube, 0, byLabel(labelCell)),
 		leaseSide: informers.NewSharedInformerFactoryWithOptions(kube, 0, byLabel(labelComponent+"=router"), informers.WithNamespace(namespace)),
-		log:       log, warned: map[string]string{},
+		log:       log, warned: map[string]string{}, good: map[string]any{},
 	}
 	s.pods, s.nodes = s.fleetSide.Core().V1().Pods(), s.fleetSide.Core().V1().Nodes()
 	s.leases = s.leaseSide.Coordination().V1().Leases().Lister()
@@ -90,7 +91,7 @@ func (s *sources) list(resource schema.GroupVersionResource) []runtime.Object {
 	return objects
 }
 
-// cells are all cells; one that cannot be read is logged and left as it is.
+// cells are all cells; one that cannot be read any more is taken as it was, so that its vehicles keep their orders.
 func (s *sources) cells() []cellIdentity { return readAll(s, cellsResource, parseCell) }
 
 func (s *sources) pools() []fleet.Pool { return readAll(s, poolsResource, parsePool) }
@@ -107,23 +108,38 @@ func readAll[T any](s *sources, resource schema.GroupVersionResource, read func(
 	objects := s.list(resource)
 	values := make([]T, 0, len(objects))
 	for _, object := range objects {
+		name := objectName(resource, object)
 		value, err := read(object)
-		if err != nil {
-			s.warn(resource.Resource, object, err)
-			continue
+		if err == nil {
+			s.good[name] = value
+		} else {
+			s.warn(name, object, err)
+			kept, ok := s.good[name].(T)
+			if !ok {
+				continue
+			}
+			value = kept
 		}
 		values = append(values, value)
 	}
 	return values
 }
 
-func (s *sources) warn(resource string, object runtime.Object, err error) {
-	meta, ok := object.(metav1.Object)
-	if !ok || s.warned[resource+"/"+meta.GetName()] == meta.GetResourceVersion() {
+func objectName(resource schema.GroupVersionResource, object runtime.Object) string {
+	meta, err := meta.Accessor(object)
+	if err != nil {
+		return resource.Resource
+	}
+	return resource.Resource + "/" + meta.GetNamespace() + "/" + meta.GetName()
+}
+
+func (s *sources) warn(name string, object runtime.Object, err error) {
+	meta, metaErr := meta.Accessor(object)
+	if metaErr != nil || s.warned[name] == meta.GetResourceVersion() {
 		return
 	}
-	s.warned[resource+"/"+meta.GetName()] = meta.GetResourceVersion()
-	s.log.Warn("object cannot be read and is left aside", "resource", resource, "name", meta.GetName(), "error", err)
+	s.warned[name] = meta.GetResourceVersion()
+	s.log.Warn("object cannot be read; it is left aside, or taken as it was", "object", name, "error", err)
 }
 
 // currentRouters are the routers with a Lease; when all Leases are gone, those known last.
@@ -144,7 +160,7 @@ func (s *sources) currentRouters() []fleet.Router {
 	return s.routers
 }
 
-// facePods are the pods that show a workload in a cell. Whether a pod is one never changes in its life, since
+// isFace says whether a pod shows a workload in a cell. The answer never changes in its life, since
 // nodeName does not; the pod controller of virtual-kubelet relies on that.
 func isFace(pod *corev1.Pod) bool {
 	cell := pod.Labels[labelCell]
@@ -159,9 +175,4 @@ func workloadOf(pod *corev1.Pod) string {
 // conditionTime is now in whole seconds, as the API server stores it.
 func conditionTime(now time.Time) metav1.Time {
 	return metav1.NewTime(now.Truncate(time.Second))
-}
-
-func splitKey(key string) (namespace, name string) {
-	namespace, name, _ = strings.Cut(key, "/")
-	return namespace, name
 }

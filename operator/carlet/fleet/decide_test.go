@@ -1,0 +1,277 @@
+package fleet
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"slices"
+	"testing"
+	"time"
+)
+
+const digest = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+
+// street is a world driven as carlet drives it: messages in, decisions out.
+type street struct {
+	t        *testing.T
+	registry *Registry
+	world    World
+}
+
+func newStreet(t *testing.T, replicas int) *street {
+	return &street{t: t, registry: NewRegistry(), world: World{
+		Now:   noon,
+		Pools: []Pool{{Name: "home", Fleet: "f", Hardware: "hw4", Memory: 8 * gib, KeepFor: 5 * time.Minute}},
+		Cells: []Cell{{Name: "home-0", Pool: "home", MaxVehicles: 10, Generation: 3, Orders: []Order{
+			{Workload: "vision/sign", Digest: digest, Replicas: replicas, Priority: 100},
+		}}},
+		Workloads: map[string]Workload{"vision/sign": {Name: "vision/sign", Model: "sign", Memory: gib, Formats: map[string]string{digest: "onnx"}}},
+		Routers:   []Router{{ID: "local", Cars: "127.0.0.1:7443", Renewed: noon, Expires: noon.Add(15 * time.Second)}},
+		Staged:    map[string]int64{digest: 42},
+	}}
+}
+
+func (s *street) say(vehicle string, kind Kind, message any, replayed bool) {
+	s.t.Helper()
+	text, err := json.Marshal(message)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if heard := s.registry.Hear(Subject(Key{"f", vehicle}, kind), text, s.world.Now, replayed); heard.Outcome != Accepted {
+		s.t.Fatalf("%s of %s: %s", kind, vehicle, heard.Outcome)
+	}
+}
+
+func (s *street) hello(vehicle string) {
+	s.say(vehicle, KindHello, Hello{V: 1, Vehicle: vehicle, Fleet: "f", Hardware: "hw4", Memory: 8 * gib, BeatSeconds: 60}, false)
+}
+
+func wellState(assignments ...HeldByVehicle) State {
+	return State{V: 1, Present: true, Eligible: true, Link: "WiFi", State: "Charging", RTTMillis: 20, Assignments: assignments}
+}
+
+func held(phase Phase) HeldByVehicle {
+	return HeldByVehicle{Workload: "vision/sign", Digest: digest, Phase: phase, Reason: "R", Message: "m"}
+}
+
+// decide runs one cycle and says who was told something.
+func (s *street) decide() (Decision, []string) {
+	s.world.Vehicles = s.registry.Vehicles()
+	decision := Decide(s.world)
+	var told []string
+	for _, key := range s.registry.Commit(decision, s.world.Now, time.Hour) {
+		told = append(told, key.Vehicle)
+	}
+	return decision, told
+}
+
+func (s *street) fact(decision Decision) AssignmentFact { return decision.Cells["home-0"].Assignments[0] }
+
+func TestAReplicaComesUp(t *testing.T) {
+	s := newStreet(t, 1)
+	decision, _ := s.decide()
+	if got := s.fact(decision); got.Reason != ReasonNoVehicle {
+		t.Errorf("empty street: %+v", got)
+	}
+	s.hello("v-1")
+	decision, told := s.decide()
+	if len(told) != 1 || len(decision.Vehicles[Key{"f", "v-1"}].Desired.Assignments) != 0 {
+		t.Errorf("a hello is answered, even by nothing: %v", told)
+	}
+	s.say("v-1", KindState, wellState(), false)
+	decision, told = s.decide()
+	desired := decision.Vehicles[Key{"f", "v-1"}].Desired
+	want := Assignment{Workload: "vision/sign", Model: "sign", Digest: digest, Bytes: 42, Format: "onnx", Memory: gib, Router: "127.0.0.1:7443"}
+	if !slices.Equal(told, []string{"v-1"}) || desired.Cell != "home-0" || len(desired.Assignments) != 1 || desired.Assignments[0] != want {
+		t.Fatalf("told %v: %+v", told, desired)
+	}
+	for phase, reason := range map[Phase]string{PhaseFetching: ReasonFetching, PhaseLoading: ReasonLoading, PhaseReady: ReasonReady} {
+		s.say("v-1", KindState, wellState(held(phase)), false)
+		decision, told = s.decide()
+		if got := s.fact(decision); got.Reason != reason || got.Serving != (phase == PhaseReady) || len(told) != 0 {
+			t.Errorf("%s: %+v, told %v", phase, got, told)
+		}
+	}
+	s.world.Staged[digest] = 0
+	s.say("v-1", KindState, wellState(held(PhaseFetching)), false)
+	decision, _ = s.decide()
+	if got := s.fact(decision); got.Reason != ReasonNotStaged {
+		t.Errorf("not staged: %+v", got)
+	}
+}
+
+func TestADepartureIsReplacedAtOnceAndTheReturnChangesLittle(t *testing.T) {
+	s := newStreet(t, 1)
+	for _, v := range []string{"v-1", "v-2"} {
+		s.hello(v)
+		s.say(v, KindState, wellState(), false)
+	}
+	_, told := s.decide()
+	s.world.Now = s.world.Now.Add(time.Second)
+	holder := ""
+	for _, v := range s.registry.Vehicles() {
+		if len(v.Given) > 0 {
+			holder = v.Key.Vehicle
+		}
+	}
+	other := map[string]string{"v-1": "v-2", "v-2": "v-1"}[holder]
+	if len(told) != 2 || other == "" {
+		t.Fatalf("told %v, holder %q", told, holder)
+	}
+	s.say(holder, KindState, wellState(held(PhaseReady)), false)
+	s.decide()
+	leaving := wellState(held(PhaseDraining))
+	leaving.Leaving = true
+	s.say(holder, KindState, leaving, false)
+	decision, told := s.decide()
+	if !slices.Equal(told, []string{other}) || decision.Vehicles[Key{"f", holder}].Presence != Gone {
+		t.Fatalf("told %v", told)
+	}
+	s.say(other, KindState, wellState(held(PhaseReady)), false)
+	decision, told = s.decide()
+	if !slices.Equal(told, []string{holder}) || s.fact(decision).Ready != 1 {
+		t.Errorf("after the other is ready: told %v, %+v", told, s.fact(decision))
+	}
+	s.say(holder, KindState, wellState(), false)
+	if _, told = s.decide(); len(told) != 0 {
+		t.Errorf("the return moved something: %v", told)
+	}
+}
+
+func TestSilenceKeepsThenGivesAway(t *testing.T) {
+	s := newStreet(t, 1)
+	s.hello("v-1")
+	s.say("v-1", KindState, wellState(), false)
+	s.decide()
+	s.say("v-1", KindState, wellState(held(PhaseReady)), false)
+	s.decide()
+	s.hello("v-2")
+	s.say("v-2", KindState, wellState(), false)
+	s.decide()
+	s.world.Now = noon.Add(3 * time.Minute)
+	s.say("v-2", KindBeat, Beat{V: 1, BeatSeconds: 60}, false)
+	decision, told := s.decide()
+	facts := decision.Cells["home-0"]
+	if len(told) != 0 || facts.Counts.Silent != 1 || s.fact(decision).Reason != ReasonSilent || s.fact(decision).Serving {
+		t.Errorf("silent: told %v, %+v", told, facts)
+	}
+	if row := facts.Supply[0]; row.Vehicles != 2 || row.Free != 1 {
+		t.Errorf("a silent holder is still supply: %+v", row)
+	}
+	s.world.Now = noon.Add(8 * time.Minute)
+	s.say("v-2", KindBeat, Beat{V: 1, BeatSeconds: 60}, false)
+	if _, told = s.decide(); !slices.Equal(told, []string{"v-2"}) {
+		t.Errorf("gone: told %v", told)
+	}
+}
+
+func TestARestartTellsNobodyAnything(t *testing.T) {
+	s := newStreet(t, 2)
+	revision := map[string]string{}
+	for i := range 4 {
+		v := fmt.Sprintf("v-%d", i)
+		s.hello(v)
+		s.say(v, KindState, wellState(), false)
+	}
+	decision, _ := s.decide()
+	before := s.registry.Vehicles()
+	s.registry = NewRegistry()
+	s.world.Now = noon.Add(20 * time.Minute)
+	for _, v := range before {
+		id := v.Key.Vehicle
+		revision[id] = decision.Vehicles[v.Key].Desired.Revision
+		state := wellState()
+		if len(v.Given) > 0 {
+			state = wellState(held(PhaseReady))
+		}
+		state.Desired = revision[id]
+		at := s.world.Now
+		s.world.Now = noon // said long ago
+		s.say(id, KindState, state, true)
+		s.say(id, KindHello, v.Hello, true)
+		s.world.Now = at
+	}
+	s.registry.Adopt(s.world.Now)
+	decision, told := s.decide()
+	if len(told) != 0 || s.fact(decision).Ready != 2 || decision.Cells["home-0"].Counts.Here != 4 {
+		t.Errorf("told %v, %+v, %+v", told, s.fact(decision), decision.Cells["home-0"].Counts)
+	}
+	for key, v := range decision.Vehicles {
+		if v.Desired.Revision != revision[key.Vehicle] {
+			t.Errorf("%s has another revision", key)
+		}
+	}
+	s.hello("v-0")
+	if _, told = s.decide(); !slices.Equal(told, []string{"v-0"}) {
+		t.Errorf("every hello is answered: %v", told)
+	}
+}
+
+func TestARefusalIsShownAndAskedAgainLater(t *testing.T) {
+	s := newStreet(t, 1)
+	s.hello("v-1")
+	s.say("v-1", KindState, wellState(), false)
+	s.decide()
+	s.say("v-1", KindState, wellState(held(PhaseFailed)), false)
+	decision, told := s.decide()
+	if got := s.fact(decision); got.Reason != ReasonFailed || !slices.Equal(told, []string{"v-1"}) {
+		t.Errorf("told %v: %+v", told, got)
+	}
+	s.say("v-1", KindState, wellState(), false)
+	s.world.Now = noon.Add(firstRefusal - time.Second)
+	if decision, told = s.decide(); len(told) != 0 || s.fact(decision).Reason != ReasonFailed {
+		t.Errorf("asked too early, or forgotten: %v %+v", told, s.fact(decision))
+	}
+	s.world.Now = noon.Add(firstRefusal)
+	if _, told = s.decide(); !slices.Equal(told, []string{"v-1"}) {
+		t.Errorf("not asked again: %v", told)
+	}
+}
+
+func TestANewVersionThatFailsKeepsTheOldOne(t *testing.T) {
+	s := newStreet(t, 1)
+	s.hello("v-1")
+	s.say("v-1", KindState, wellState(), false)
+	s.decide()
+	old := held(PhaseReady)
+	old.Digest = "bbbb"
+	s.say("v-1", KindState, wellState(old, held(PhaseFailed)), false)
+	decision, _ := s.decide()
+	if desired := decision.Vehicles[Key{"f", "v-1"}].Desired; len(desired.Assignments) != 1 {
+		t.Errorf("the car was told to drop what it serves: %+v", desired)
+	}
+	if got := s.fact(decision); !got.Serving || got.Ready != 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestStrangersAndOverflowWait(t *testing.T) {
+	s := newStreet(t, 1)
+	s.world.Cells[0].MaxVehicles = 1
+	for _, v := range []string{"v-1", "v-2"} {
+		s.hello(v)
+	}
+	s.say("stranger", KindHello, Hello{V: 1, Vehicle: "stranger", Fleet: "f", Hardware: "abacus"}, false)
+	decision, told := s.decide()
+	if counts := decision.Cells["home-0"].Counts; counts.Registered != 1 || counts.Waiting != 1 {
+		t.Errorf("%+v", counts)
+	}
+	if len(told) != 3 || decision.Vehicles[Key{"f", "stranger"}].Desired.Cell != "" {
+		t.Errorf("everybody who says hello gets an answer: %v", told)
+	}
+}
+
+func TestDecideIsPure(t *testing.T) {
+	s := newStreet(t, 2)
+	for i := range 5 {
+		v := fmt.Sprintf("v-%d", i)
+		s.hello(v)
+		s.say(v, KindState, wellState(), false)
+	}
+	s.world.Vehicles = s.registry.Vehicles()
+	one := Decide(s.world)
+	slices.Reverse(s.world.Vehicles)
+	if two := Decide(s.world); !reflect.DeepEqual(one, two) {
+		t.Error("the order of vehicles changes the decision")
+	}
+}

@@ -1,0 +1,79 @@
+package fleet
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"testing"
+)
+
+func members(count int, pool, cell string) []Member {
+	all := make([]Member, 0, count)
+	for i := range count {
+		all = append(all, Member{Key: Key{"f", fmt.Sprintf("v-%d", i)}, Pool: pool, Cell: cell})
+	}
+	return all
+}
+
+func TestPlace(t *testing.T) {
+	rooms := []Room{{"a-0", "a", 2}, {"a-1", "a", 2}, {"b-0", "b", 2}}
+	key := Key{"f", "v-0"}
+	for _, c := range []struct {
+		name   string
+		member Member
+		want   []string
+	}{
+		{"stays where it was told", Member{key, "a", "a-1"}, []string{"a-1"}},
+		{"a cell of another pool does not count", Member{key, "a", "b-0"}, []string{"a-0", "a-1"}},
+		{"a cell that is gone does not count", Member{key, "a", "a-9"}, []string{"a-0", "a-1"}},
+		{"new ones get a cell of their pool", Member{key, "b", ""}, []string{"b-0"}},
+		{"a pool without cells waits", Member{key, "c", ""}, []string{""}},
+	} {
+		got := Place([]Member{c.member}, rooms)[key]
+		found := false
+		for _, want := range c.want {
+			found = found || got == want
+		}
+		if !found {
+			t.Errorf("%s: %q, want one of %q", c.name, got, c.want)
+		}
+	}
+}
+
+func TestPlaceNeverOverfillsAndIsSticky(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 300 {
+		var rooms []Room
+		total := 0
+		for i := range 1 + random.IntN(4) {
+			rooms = append(rooms, Room{fmt.Sprintf("a-%d", i), "a", random.IntN(6)})
+			total += rooms[i].Max
+		}
+		all := members(random.IntN(20), "a", "")
+		for i := range all {
+			all[i].Cell = []string{"", "a-0", "a-1", "b-0"}[random.IntN(4)]
+		}
+		placed := Place(all, rooms)
+		count := map[string]int{}
+		for _, cell := range placed {
+			count[cell]++
+		}
+		for _, room := range rooms {
+			if count[room.Cell] > room.Max {
+				t.Fatalf("%s holds %d of %d", room.Cell, count[room.Cell], room.Max)
+			}
+		}
+		if want := min(len(all), total); len(placed) != want {
+			t.Fatalf("%d placed, want %d", len(placed), want)
+		}
+		for i := range all {
+			all[i].Cell = placed[all[i].Key]
+		}
+		if again := Place(all, rooms); !maps.Equal(again, placed) {
+			t.Fatalf("placing again moved vehicles: %v, then %v", placed, again)
+		}
+		if grown := Place(append(all, Member{Key{"f", "new"}, "a", ""}), rooms); len(all) < total && len(grown) != len(placed)+1 {
+			t.Fatal("a newcomer found no cell though there was room")
+		}
+	}
+}

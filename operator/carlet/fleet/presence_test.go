@@ -1,0 +1,58 @@
+package fleet
+
+import (
+	"testing"
+	"time"
+)
+
+var noon = time.Date(2026, 8, 18, 12, 0, 0, 0, time.UTC)
+
+func TestPresenceFollowsTheLastSignOfLife(t *testing.T) {
+	const keepFor = 5 * time.Minute
+	for _, c := range []struct {
+		name    string
+		silence time.Duration
+		left    bool
+		want    Presence
+	}{
+		{"just heard", 0, false, Here},
+		{"one beat lost", 119 * time.Second, false, Here},
+		{"exactly two intervals", 2 * time.Minute, false, Here},
+		{"two beats lost", 2*time.Minute + time.Nanosecond, false, Silent},
+		{"kept to the last", 7 * time.Minute, false, Silent},
+		{"keepFor is over", 7*time.Minute + time.Nanosecond, false, Gone},
+		{"said goodbye", 0, true, Gone},
+	} {
+		w := Witness{LastHeard: noon.Add(-c.silence), Beat: time.Minute, Left: c.left}
+		if got := PresenceAt(noon, w, keepFor); got != c.want {
+			t.Errorf("%s: %s, want %s", c.name, got, c.want)
+		}
+	}
+}
+
+func TestOwnOutageAgesNobody(t *testing.T) {
+	const outage = time.Hour
+	lost, back := noon, noon.Add(outage)
+	for _, c := range []struct {
+		name    string
+		silence time.Duration // when the link was lost
+		at      time.Duration // after it came back
+		want    Presence
+	}{
+		{"Here stays Here", 10 * time.Second, 0, Here},
+		{"Here has a whole beat interval to be heard", 119 * time.Second, time.Minute, Here},
+		{"and is Silent after it", 119 * time.Second, time.Minute + time.Second, Silent},
+		{"Silent stays Silent", 3 * time.Minute, 0, Silent},
+		{"Silent does not become Here", 3 * time.Minute, time.Minute, Silent},
+		{"Gone stays Gone", 8 * time.Minute, 0, Gone},
+	} {
+		w := Witness{LastHeard: lost.Add(-c.silence), Beat: time.Minute}
+		w.LastHeard = Resume(w, lost, back)
+		if w.LastHeard.After(back) {
+			t.Errorf("%s: heard in the future", c.name)
+		}
+		if got := PresenceAt(back.Add(c.at), w, 5*time.Minute); got != c.want {
+			t.Errorf("%s: %s, want %s", c.name, got, c.want)
+		}
+	}
+}
