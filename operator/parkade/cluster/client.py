@@ -87,14 +87,14 @@ class ClusterClient:
         """
         return self._request("GET", path, query)
 
-    def list(self, path: str, label_selector: str = "") -> list[Json]:
+    def list(self, path: str, label_selector: str = "", *, page: int = _PAGE) -> list[Json]:
         """Read all objects of a collection, page by page; raises as `get`."""
         items: list[Json] = []
-        query = {"limit": str(_PAGE)} | ({"labelSelector": label_selector} if label_selector else {})
+        query = {"limit": str(page)} | ({"labelSelector": label_selector} if label_selector else {})
         while True:
-            page = self.get(path, query)
-            items.extend(page.get("items") or ())
-            token = page.get("metadata", {}).get("continue")
+            found = self.get(path, query)
+            items.extend(found.get("items") or ())
+            token = found.get("metadata", {}).get("continue")
             if not token:
                 return items
             query["continue"] = token

@@ -74,7 +74,7 @@ def _waker(wake: Wake, cause: str, essence: Essence) -> Callable[..., None]:
 
 
 def settings() -> kopf.OperatorSettings:
-    """Make kopf a mere watcher: no events, no peering, no webhooks, retries without end while the API server is away."""
+    """Make kopf a mere watcher: no events, no peering, no webhooks, tries without end while the API server is away."""
     chosen = kopf.OperatorSettings()
     chosen.posting.enabled = False
     chosen.peering.standalone = True
