@@ -211,10 +211,17 @@ class Resource(Part):
 
     def manifest(self) -> dict[str, Any]:
         """Render for the API server: the spec's defaults written out, fields that are not set left out."""
-        whole = self.model_dump(mode="json", by_alias=True, exclude_none=True)
+        whole: dict[str, Any] = _without_empty(self.model_dump(mode="json", by_alias=True, exclude_none=True))
         known = self.model_dump(mode="json", by_alias=True, exclude_defaults=True, include={"metadata", "status"})
         del whole["status"]
         return whole | known
+
+
+def _without_empty(value: Any) -> Any:  # noqa: ANN401 -- any JSON
+    """Leave out empty texts: in a manifest, a text that says nothing is not there."""
+    if isinstance(value, dict):
+        return {key: _without_empty(item) for key, item in value.items() if item != ""}
+    return [_without_empty(item) for item in value] if isinstance(value, list) else value
 
 
 class SecretRef(Part):

@@ -98,8 +98,9 @@ class Endpoints(Part):
 class ModelRepository(Part):
     """Where the servers read models, and how they run them."""
 
-    repository: Url
-    """The servers' model repository as the operator reaches it; models go there as NAME/VERSION, loaded by name."""
+    repository: Url = Url("")
+    """The servers' model repository as the operator reaches it; models go there as NAME/VERSION, loaded by name.
+    Default: files ride on the load call, at most 32Mi each, and are lost when the server restarts."""
     backend: Literal["onnxruntime", "python"] = "onnxruntime"
     """Runtime template: Triton's ONNX Runtime backend, or its Python backend with onnxruntime inside."""
 
@@ -171,7 +172,7 @@ class TritonPoolSpec(Part):
     """Region of the servers."""
     endpoints: Endpoints
     """Where the servers are: pods by labels, or addresses."""
-    models: ModelRepository
+    models: ModelRepository = ModelRepository()
     """Where the servers read models, and how they run them."""
     control_secret_ref: SecretRef | None = None
     """Secret with the header of Triton's restricted model-control API."""
