@@ -128,7 +128,7 @@ def _without_inner_defaults(default: Any, schema: Json) -> Any:  # noqa: ANN401 
     """Leave out what the schema's own properties default to, so that `{}` stays `{}`."""
     if not (isinstance(default, dict) and "properties" in schema):
         return default
-    default = {name: value for name, value in default.items() if value not in (None, "")}
+    default = {name: value for name, value in default.items() if value not in (None, "", [])}
     inner = schema["properties"]
     if "x-kubernetes-validations" in schema:  # the API server tests a default by the rules before it fills it in
         return default
