@@ -23,6 +23,7 @@ from parkade.api import (
 from parkade.errors import InvalidManifest
 from parkade.plan.explain import flip
 from parkade.plan.once import plan_once
+from parkade.plan.plan import Plan
 from parkade.plan.table import render
 from parkade.settings import Economics
 from parkade.snapshot import Snapshot
@@ -45,9 +46,12 @@ def plan(folder: Path, output: Literal["table", "json"], instant: str) -> None:
     The supply is what the pools expect: `vehicles` and `expected` of vehicle pools, `endpoints.urls` of Triton pools.
     """
     snapshot = offline_snapshot(folder, _instant(instant))
-    economics = Economics()
-    found = plan_once(snapshot, economics, solve)
-    flips = [flip(snapshot, economics, solve, found, part.workload) for part in found.workloads]
+
+    def planner(facts: Snapshot) -> Plan:
+        return plan_once(facts, Economics(), solve, offline=True)
+
+    found = planner(snapshot)
+    flips = [flip(snapshot, planner, found, part.workload) for part in found.workloads]
     known = [entry for entry in flips if entry is not None]
     if output == "json":
         document = found.to_dict() | {"flips": [asdict(entry) for entry in known], "notes": _notes(snapshot)}

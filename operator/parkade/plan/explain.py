@@ -6,10 +6,8 @@ from typing import Final, Literal
 
 from parkade.api import Reason, TritonPool, VehicleNodePool
 from parkade.api.values import Amount
-from parkade.plan.once import Solve, plan_once
 from parkade.plan.plan import Plan, WorkloadPlan
 from parkade.problem.reasons import Tier
-from parkade.settings import Economics
 from parkade.snapshot import Snapshot
 
 DEAREST: Final = 100.0
@@ -17,6 +15,8 @@ DEAREST: Final = 100.0
 
 SOLVES: Final = 24
 """Plans at most for one workload."""
+
+Planner = Callable[[Snapshot], Plan]
 
 Varied = Literal["TritonPool spec.opportunityCost.perServerHour", "VehicleNodePool spec.payout.perComputeHour"]
 
@@ -40,13 +40,12 @@ class Flip:
     message: str
 
 
-def flip(snapshot: Snapshot, economics: Economics, solve: Solve, plan: Plan, workload: str) -> Flip | None:
+def flip(snapshot: Snapshot, planner: Planner, plan: Plan, workload: str) -> Flip | None:
     """Find the break-even price of one workload; None where it runs nowhere.
 
     Args:
         snapshot: that the plan was made from.
-        economics: as for the plan.
-        solve: as for the plan.
+        planner: makes a plan of a snapshot, as `plan` was made.
         plan: the plan to explain.
         workload: its `namespace/name`.
     """
@@ -66,12 +65,12 @@ def flip(snapshot: Snapshot, economics: Economics, solve: Solve, plan: Plan, wor
         return Flip(workload, tier, other, varied, pool, price, None, _never(part, other))
 
     def wins(raise_by: float) -> bool:
-        again = plan_once(dearer(snapshot, tier, raise_by), economics, solve).workload(workload)
+        again = planner(dearer(snapshot, tier, raise_by)).workload(workload)
         return again is not None and bool(again.placements) and leading_tier(again) == other
 
     raised = _least(wins)
     if raised is None:
-        message = _still(plan_once(dearer(snapshot, tier, DEAREST), economics, solve), workload, tier, other)
+        message = _still(planner(dearer(snapshot, tier, DEAREST)), workload, tier, other)
         return Flip(workload, tier, other, varied, pool, price, None, message)
     each = "" if _pools(snapshot, tier) == 1 else f", raised by {raised:.3f} $/h on every {varied.split()[0]}"
     message = f"{other} wins when {pool} {varied.split()[1]} goes from {price:.3f} to {price + raised:.3f} $/h{each}"

@@ -6,7 +6,7 @@ from functools import reduce
 from typing import Final
 
 from parkade.plan.naming import name_workloads
-from parkade.plan.packing import Packed, pack
+from parkade.plan.packing import Packed, Solved, pack
 from parkade.plan.plan import (
     CellAssignment,
     CellOrder,
@@ -33,20 +33,23 @@ ROUNDS: Final = 3
 Solve = Callable[[Problem], Solution]
 
 
-def plan_once(snapshot: Snapshot, economics: Economics, solve: Solve) -> Plan:
-    """Plan a snapshot. Pure if `solve` is: equal snapshots give byte-equal plans."""
-    framed = frame(snapshot, economics)
+def plan_once(snapshot: Snapshot, economics: Economics, solve: Solve, *, offline: bool = False) -> Plan:
+    """Plan a snapshot. Pure if `solve` is: equal snapshots give byte-equal plans.
+
+    Offline, without a cluster, pools offer what they expect, and places are named by their pool.
+    """
+    framed = frame(snapshot, economics, offline=offline)
     first = solution = solve(framed.problem)
     caps: dict[tuple[int, int], int] = {}
     rounds = 1
-    packed = _pack(framed, snapshot, solution)
+    packed = _pack(framed, snapshot, solution, offline=offline)
     best = framed, tally(framed, solution, packed), packed
     while packed.left and rounds < ROUNDS:
         for pair, missing in packed.left.items():
             caps[pair] = _wanted(framed, solution, only_apart=False)[pair] - missing
-        framed = frame(snapshot, economics, caps)
+        framed = frame(snapshot, economics, caps, offline=offline)
         solution = solve(framed.problem)
-        packed = _pack(framed, snapshot, solution)
+        packed = _pack(framed, snapshot, solution, offline=offline)
         rounds += 1
         result = tally(framed, solution, packed)
         if result.objective < best[1].objective - 1e-9:
@@ -63,9 +66,10 @@ def plan_once(snapshot: Snapshot, economics: Economics, solve: Solve) -> Plan:
     return _plan(framed, snapshot, result, packed, certificate)
 
 
-def _pack(framed: Framed, snapshot: Snapshot, solution: Solution) -> Packed:
+def _pack(framed: Framed, snapshot: Snapshot, solution: Solution, *, offline: bool) -> Packed:
     wanted = _wanted(framed, solution, only_apart=False)
-    return pack(framed, snapshot, wanted, _wanted(framed, solution, only_apart=True), solution.units)
+    apart = _wanted(framed, solution, only_apart=True)
+    return pack(framed, snapshot, Solved(wanted, apart, solution.units), offline=offline)
 
 
 def _wanted(framed: Framed, solution: Solution, *, only_apart: bool) -> dict[tuple[int, int], int]:

@@ -11,6 +11,7 @@ from parkade.problem.current import fits, in_cell, on_servers, place_id
 from parkade.problem.framing import Framed
 from parkade.problem.supply import Place, cell_columns
 from parkade.snapshot import Snapshot
+from parkade.units import BYTES_PER_GB
 
 Wanted = Mapping[tuple[int, int], int]
 """Replicas by (workload, place), as indices of the framing."""
@@ -54,30 +55,44 @@ class _Item:
     count: int
 
 
-def pack(framed: Framed, snapshot: Snapshot, wanted: Wanted, apart: Wanted, units: Sequence[int]) -> Packed:
+@dataclass(frozen=True, slots=True)
+class Solved:
+    """What a solution wants packed."""
+
+    wanted: Wanted
+    apart: Wanted
+    """Of these, replicas that shall stand alone on their server."""
+    units: Sequence[int]
+    """Cars or servers by place that the solution takes."""
+
+
+def pack(framed: Framed, snapshot: Snapshot, solved: Solved, *, offline: bool = False) -> Packed:
     """Pack every place.
 
     Args:
         framed: the problem in names.
         snapshot: cells and servers, and what they hold.
-        wanted: replicas of the solution.
-        apart: of these, those that shall stand alone on their server.
-        units: cars or servers by place that the solution takes.
+        solved: the solution's replicas.
+        offline: whether there are no cells yet, and the servers are those that the manifests list.
     """
     cells: dict[tuple[int, int, str], int] = {}
     servers: dict[tuple[int, int, str], int] = {}
     left: dict[tuple[int, int], int] = {}
     used: dict[int, int] = {}
     for index, place in enumerate(framed.places):
-        here = {workload: count for (workload, at), count in sorted(wanted.items()) if at == index and count > 0}
+        here = {workload: count for (workload, at), count in sorted(solved.wanted.items()) if at == index and count > 0}
         if place.tier == "Vehicle":
-            if not snapshot.cells:
+            if offline:
                 continue
             onto_cells, missing = _into_cells(framed, snapshot, place, here)
             cells |= {(workload, index, cell): count for (workload, cell), count in onto_cells.items()}
         else:
-            items = _items(framed, index, here, apart)
-            onto_servers, missing = _onto_servers(framed, snapshot, place, items, units[index])
+            items = _items(framed, index, here, solved.apart)
+            held = {it.workload: on_servers(snapshot, framed.workloads[it.workload].resource, place) for it in items}
+            addresses = _addresses(snapshot, place, offline=offline)
+            addresses.sort(key=lambda http: (-sum(http in at for at in held.values()), http))
+            servers_of = [_Server(http, 1.0, place.memory / BYTES_PER_GB, place.slots) for http in addresses]
+            onto_servers, missing = _onto_servers(servers_of, items, held, solved.units[index])
             servers |= {(workload, index, http): count for (workload, http), count in onto_servers.items()}
             used[index] = len({http for _, http in onto_servers})
         left |= {(workload, index): count for workload, count in missing.items() if count > 0}
@@ -169,15 +184,12 @@ def _items(framed: Framed, place: int, here: Mapping[int, int], apart: Wanted) -
 
 
 def _onto_servers(
-    framed: Framed, snapshot: Snapshot, place: Place, items: Sequence[_Item], units: int
+    servers: Sequence[_Server], items: Sequence[_Item], held: Mapping[int, Mapping[str, int]], units: int
 ) -> tuple[dict[tuple[int, str], int], dict[int, int]]:
     """First the instances that stand apart, each on its own server; then what is kept; then the emptiest server.
 
     The solution's number of servers is tried first; another one is used rather than leaving a replica out.
     """
-    held = {item.workload: on_servers(snapshot, framed.workloads[item.workload].resource, place) for item in items}
-    servers = [_Server(http, 1.0, place.memory / 1e9, place.slots) for http in _addresses(snapshot, place)]
-    servers.sort(key=lambda server: (-sum(server.http in at for at in held.values()), server.http))
     chosen, spare = servers[:units], servers[units:]
     left = {}
     for item in items:
@@ -222,8 +234,8 @@ def _candidates(servers: Sequence[_Server], item: _Item, held: Mapping[str, int]
     )
 
 
-def _addresses(snapshot: Snapshot, place: Place) -> list[str]:
-    if snapshot.servers:
+def _addresses(snapshot: Snapshot, place: Place, *, offline: bool) -> list[str]:
+    if not offline:
         return sorted(server.http for server in snapshot.servers if server.pool == place.pool and server.live)
     pool = next(pool for pool in snapshot.triton_pools if pool.key == place.pool)
     return sorted(url.http for url in pool.spec.endpoints.urls or ())

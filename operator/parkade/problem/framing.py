@@ -10,13 +10,12 @@ from parkade.problem.arcs import Terms, Way, apart_resource, capacity, total_uni
 from parkade.problem.covers import Want, caller_groups, short_cost, wants
 from parkade.problem.current import Kept, running
 from parkade.problem.eligibility import artifact_for, refusal
-from parkade.problem.energy import SeriesTexts
 from parkade.problem.format import Arc, Cover, Demand, Problem, Step, Supply
 from parkade.problem.latency import attempt_timeout
 from parkade.problem.limits import Caps, churn_limit, packed_limits
 from parkade.problem.reach import Reach, path, rates, reaches
 from parkade.problem.reasons import Reason, Refusal
-from parkade.problem.supply import Place, triton_place, vehicle_places
+from parkade.problem.supply import Facts, Place, triton_place, vehicle_places
 from parkade.settings import Economics
 from parkade.snapshot import Snapshot, StagedArtifact
 
@@ -74,18 +73,18 @@ class _Draft:
     refusals: list[Refusal] = field(default_factory=list)
 
 
-def frame(snapshot: Snapshot, economics: Economics, caps: Caps | None = None) -> Framed:
+def frame(snapshot: Snapshot, economics: Economics, caps: Caps | None = None, *, offline: bool = False) -> Framed:
     """Make the problem of a snapshot; equal snapshots give byte-equal problems.
 
     Args:
-        snapshot: what is true now; without cells and servers, what the pools expect.
+        snapshot: what is true now.
         economics: constants that no manifest gives.
         caps: most replicas of (workload, place) that packing found room for, by the indices of an earlier framing of
             the same snapshot.
+        offline: whether pools offer what they expect instead of the cells and servers of the snapshot.
     """
-    texts: SeriesTexts = {(name, key): text for name, key, text in snapshot.price_series}
     regions = {region.key: region for region in snapshot.regions}
-    places, missing = _places(snapshot, regions, economics, texts)
+    places, missing = _places(Facts(snapshot, economics, offline), regions)
     draft = _Draft(snapshot, economics, regions, places, missing, {entry.sha256: entry for entry in snapshot.artifacts})
     workloads = sorted(snapshot.workloads, key=lambda workload: workload.key)
     draft.kept = running(snapshot, workloads, places)
@@ -99,12 +98,12 @@ def frame(snapshot: Snapshot, economics: Economics, caps: Caps | None = None) ->
 
 
 def _places(
-    snapshot: Snapshot, regions: Mapping[str, Region], economics: Economics, texts: SeriesTexts
+    facts: Facts, regions: Mapping[str, Region]
 ) -> tuple[tuple[Place, ...], tuple[tuple[str, Reason, str], ...]]:
     """Places sorted by id, and (pool, Reason, sentence) of pools that offer none."""
     found: list[Place] = []
     missing: list[tuple[str, Reason, str]] = []
-    pools: tuple[VehicleNodePool | TritonPool, ...] = (*snapshot.vehicle_pools, *snapshot.triton_pools)
+    pools: tuple[VehicleNodePool | TritonPool, ...] = (*facts.snapshot.vehicle_pools, *facts.snapshot.triton_pools)
     for pool in pools:
         region = regions.get(pool.spec.region)
         if region is None:
@@ -112,9 +111,9 @@ def _places(
             continue
         try:
             if isinstance(pool, VehicleNodePool):
-                offered = list(vehicle_places(pool, region, snapshot, economics, texts))
+                offered = list(vehicle_places(pool, region, facts))
             else:
-                place = triton_place(pool, region, snapshot, texts)
+                place = triton_place(pool, region, facts)
                 offered = [place] if place else []
         except InvalidManifest as error:
             missing.append((pool.key, Reason.INVALID_VALUES, str(error)))

@@ -84,12 +84,26 @@ class Column:
     """Observed."""
 
 
-def vehicle_places(
-    pool: VehicleNodePool, region: Region, snapshot: Snapshot, economics: Economics, texts: SeriesTexts
-) -> Iterator[Place]:
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What places are made from besides their pool and region."""
+
+    snapshot: Snapshot
+    economics: Economics
+    offline: bool
+    """Whether pools offer what they expect instead of what is observed."""
+
+    @property
+    def series(self) -> SeriesTexts:
+        """Price and carbon series by ConfigMap and key."""
+        return {(name, key): text for name, key, text in self.snapshot.price_series}
+
+
+def vehicle_places(pool: VehicleNodePool, region: Region, facts: Facts) -> Iterator[Place]:
     """Places of one vehicle pool, in the order of their ids; links outside the owners' contract are none."""
-    rate = energy_rate(region, snapshot.now, texts, pool)
-    columns = pool_columns(pool, snapshot)
+    economics = facts.economics
+    rate = energy_rate(region, facts.snapshot.now, facts.series, pool)
+    columns = pool_columns(pool, facts.snapshot, offline=facts.offline)
     prices = {link.name: link.per_gb.value for link in pool.spec.links}
     hardware = pool.spec.hardware
     for link, state in sorted({(c.link, c.state) for c in columns if c.link in pool.spec.contract.links}):
@@ -130,14 +144,14 @@ def car_running(pool: VehicleNodePool, state: str, rate: EnergyRate, economics: 
     )
 
 
-def pool_columns(pool: VehicleNodePool, snapshot: Snapshot) -> tuple[Column, ...]:
-    """What is observed in the pool's cells, or expected of the pool where no cell exists yet.
+def pool_columns(pool: VehicleNodePool, snapshot: Snapshot, *, offline: bool) -> tuple[Column, ...]:
+    """What is observed in the pool's cells; offline, what is expected of the pool.
 
     A cordoned cell offers nothing: it is to be emptied.
     """
+    if offline:
+        return tuple(_expected_columns(pool))
     cells = [cell for cell in snapshot.cells if cell.spec.pool == pool.key]
-    if not cells:
-        return tuple(_expected_columns(pool)) if not snapshot.cells else ()
     return tuple(
         column for cell in cells if cell.key not in snapshot.cordoned_cells for column in cell_columns(cell, pool)
     )
@@ -173,15 +187,14 @@ def cell_columns(cell: VehicleCell, pool: VehicleNodePool) -> tuple[Column, ...]
     return (grown, *columns[1:])
 
 
-def triton_place(pool: TritonPool, region: Region, snapshot: Snapshot, texts: SeriesTexts) -> Place | None:
+def triton_place(pool: TritonPool, region: Region, facts: Facts) -> Place | None:
     """The live servers of a Triton pool; offline, those that `endpoints.urls` lists. None when there are none.
 
     A live server is on, so its idle power is spent anyway: using it costs what it is worth to others. The dynamic
     energy of requests is on the arcs.
     """
-    probed = [server for server in snapshot.servers if server.pool == pool.key]
-    count = sum(server.live for server in probed)
-    if not snapshot.servers:
+    count = sum(server.live for server in facts.snapshot.servers if server.pool == pool.key)
+    if facts.offline:
         count = len(pool.spec.endpoints.urls or ())
     if count == 0:
         return None
@@ -197,7 +210,7 @@ def triton_place(pool: TritonPool, region: Region, snapshot: Snapshot, texts: Se
         memory=hardware.memory.bytes,
         slots=hardware.instances,
         steps=(Step(count, Running(worth)),),
-        rate=energy_rate(region, snapshot.now, texts, pool),
+        rate=energy_rate(region, facts.snapshot.now, facts.series, pool),
         pue=power.pue.value,
         dynamic_watts=power.max_watts - power.idle_watts,
     )
