@@ -1,11 +1,12 @@
 //! Replicas on arcs, and what changing them costs: the incumbent of greedy and search.
 
-use crate::ROW_TOLERANCE;
 use crate::bound::RowPrices;
 use crate::problem::{Problem, number};
+use crate::{COVER_TOLERANCE, ROW_TOLERANCE};
 
-/// Half of the tolerance; the other half pays for sums that are kept incrementally.
+/// Half of each tolerance; the other half pays for sums that are kept incrementally.
 const FITS: f64 = 0.5 * ROW_TOLERANCE;
+const COVERS: f64 = 0.5 * COVER_TOLERANCE;
 
 /// Always feasible: every change that would break a row is refused.
 pub struct Assignment<'p> {
@@ -109,7 +110,7 @@ impl<'p> Assignment<'p> {
 
     fn short_if(&self, position: usize, covered: f64) -> f64 {
         let quantity = self.problem.covers.values()[position].quantity;
-        if covered >= quantity * (1.0 - FITS) {
+        if covered >= quantity * (1.0 - COVERS) {
             0.0
         } else {
             quantity - covered
@@ -118,7 +119,7 @@ impl<'p> Assignment<'p> {
 
     /// How far above its quantity a cover is.
     fn surplus(&self, position: usize) -> f64 {
-        self.covered[position] - self.problem.covers.values()[position].quantity * (1.0 - FITS)
+        self.covered[position] - self.problem.covers.values()[position].quantity * (1.0 - COVERS)
     }
 
     /// Units that the replicas on a supply need.

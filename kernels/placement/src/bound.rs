@@ -9,17 +9,17 @@
 //! ```
 //!
 //! is the Lagrangian dual of the problem (`docs/placement.md`). Two things make the computed number smaller than D:
-//! every right-hand side is first loosened by [`crate::ROW_TOLERANCE`], so that plans which use the tolerance cannot
-//! undercut it, and each rounding error is bounded and subtracted (Higham, *Accuracy and Stability of Numerical
+//! every right-hand side is first loosened by its tolerance, so that plans which use it cannot undercut the bound, and each rounding error is bounded and subtracted (Higham, *Accuracy and Stability of Numerical
 //! Algorithms*, section 3.1: a sum of n products is off by at most n*u/(1-n*u) of the sum of magnitudes).
 
-use crate::ROW_TOLERANCE;
 use crate::error::InvalidProblem;
 use crate::problem::{Problem, Rows, number};
 use crate::solution::{ExactPart, Prices};
+use crate::{COVER_TOLERANCE, ROW_TOLERANCE};
 
-/// The tolerance with a hundredth on top, which pays for the roundings of the factor itself.
+/// The tolerances with a hundredth on top, which pays for the roundings of the factors themselves.
 const LOOSENED: f64 = 1.01 * ROW_TOLERANCE;
+const COVER_LOOSENED: f64 = 1.01 * COVER_TOLERANCE;
 
 /// Prices below this are nothing, so that products with them cannot underflow.
 const SMALLEST_PRICE: f64 = 1e-60;
@@ -161,7 +161,7 @@ pub(crate) fn linear_part(problem: &Problem, prices: &RowPrices, demand: usize) 
     let theta = &prices.covers[covers.clone()];
     let mut part = Sum::default();
     for (price, cover) in theta.iter().zip(&problem.covers.values()[covers]) {
-        part.add(price * cover.quantity * (1.0 - LOOSENED));
+        part.add(price * loosened_quantity(cover.quantity));
     }
     for &arc in problem.arcs_of_demand.row(demand) {
         let mut gain = reduced_cost(problem, prices, arc);
@@ -198,7 +198,7 @@ pub(crate) fn supply_part(problem: &Problem, prices: &RowPrices) -> f64 {
 
 /// The quantity that a plan must at least reach to have no shortfall, rounded downwards.
 pub(crate) fn loosened_quantity(quantity: f64) -> f64 {
-    quantity * (1.0 - LOOSENED)
+    quantity * (1.0 - COVER_LOOSENED)
 }
 
 /// A lower bound on the cost of every plan; `exact` replaces the parts of its demands.

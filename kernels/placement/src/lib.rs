@@ -31,10 +31,14 @@ pub use solution::{ExactPart, Prices, Solution};
 pub use solve::{improve, solve};
 pub use status::Status;
 
-/// A row holds when it holds within this share of its right-hand side; the bound already pays for it.
+/// A supply or a limit holds within this share of what it gives; the bound already pays for it.
 ///
 /// Decimal fractions such as a use of 0.2 are not exact in binary: without it five of them would not fit into 1.0.
 pub const ROW_TOLERANCE: f64 = 1e-9;
 
-/// A plan whose certified gap is at most this is called optimal.
+/// A cover is met within this share of its quantity: room for rounding a sum, and no more, because a shortfall is
+/// dear and the bound pays for this too.
+pub const COVER_TOLERANCE: f64 = 1e-12;
+
+/// A plan is called optimal when its cost without shortfall is at most this share above what the bound leaves of it.
 pub const OPTIMAL_GAP: f64 = 1e-6;

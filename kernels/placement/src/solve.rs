@@ -1,6 +1,5 @@
 //! From a problem to a plan with its certificate.
 
-use crate::OPTIMAL_GAP;
 use crate::assignment::Assignment;
 use crate::bound::RowPrices;
 use crate::budget::Budget;
@@ -11,6 +10,7 @@ use crate::problem::{Problem, Rows};
 use crate::search;
 use crate::solution::{Prices, Solution};
 use crate::status::Status;
+use crate::{COVER_TOLERANCE, OPTIMAL_GAP};
 
 /// Steps of the linear and of the integer ascent.
 const LINEAR_ROUNDS: usize = 300;
@@ -146,16 +146,20 @@ fn publish(
     let short: Vec<f64> = (0..problem.covers.values().len())
         .map(|position| plan.short(position))
         .collect();
-    let gap = (objective - point.bound) / (objective - plan.short_total()).abs().max(1e-9);
-    let status = if gap <= OPTIMAL_GAP {
-        Status::Optimal
-    } else if budget.was_interrupted() {
-        Status::TimeLimit
-    } else if budget.is_open() {
-        Status::Feasible
-    } else {
-        Status::WorkLimit
-    };
+    let shortfall = plan.short_total();
+    let served = (objective - shortfall).abs();
+    let gap = (objective - point.bound) / served.max(1e-9);
+    // The tolerances themselves keep the bound that far below the cost of a shortfall.
+    let status =
+        if objective - point.bound <= OPTIMAL_GAP * served + 10.0 * COVER_TOLERANCE * shortfall {
+            Status::Optimal
+        } else if budget.was_interrupted() {
+            Status::TimeLimit
+        } else if budget.is_open() {
+            Status::Feasible
+        } else {
+            Status::WorkLimit
+        };
     Solution {
         version: 1,
         status,

@@ -48,6 +48,16 @@ impl Problem {
         })
     }
 
+    /// A lower bound on every plan's cost at the given prices, all parts linear.
+    fn bound(&self, py: Python<'_>, prices: &str) -> PyResult<f64> {
+        py.detach(|| {
+            let prices = placement::json::read_prices(prices)?;
+            let rows = placement::bound::RowPrices::from_published(&self.inner, &prices)?;
+            Ok(placement::bound::bound(&self.inner, &rows, &[]))
+        })
+        .map_err(refusal)
+    }
+
     /// The better of a solution and of given replicas and prices; the solution file's text.
     #[pyo3(signature = (solution, replicas, prices, work_limit, time_limit=None))]
     fn improve(

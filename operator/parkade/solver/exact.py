@@ -5,7 +5,7 @@ tolerances and its dual bound is not a certificate.
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import highspy
 import numpy as np
@@ -49,7 +49,7 @@ class _Model:
 
     def __init__(self, problem: Problem) -> None:
         self._problem = problem
-        self._highs = highspy.Highs()
+        self._highs: Any = highspy.Highs()  # type: ignore[no-untyped-call]  # highspy is not typed here
         for option, value in (
             ("output_flag", False),
             ("threads", 1),
@@ -69,7 +69,8 @@ class _Model:
         problem = self._problem
         steps = [step for supply in problem.supplies for step in supply.steps]
         covers = [cover for demand in problem.demands for cover in demand.covers]
-        costs = [entry.cost for entry in (*problem.arcs, *steps)] + [cover.short_cost for cover in covers]
+        costs = [arc.cost for arc in problem.arcs] + [step.cost for step in steps]
+        costs += [cover.short_cost for cover in covers]
         upper = [*(arc.max for arc in problem.arcs), *(step.count for step in steps)]
         self._integers = len(upper)
         upper_all = np.array([*upper, *(highspy.kHighsInf for _ in covers)], dtype=np.float64)
