@@ -247,7 +247,7 @@ class Router:
         self.requests.append(first)
         answer = self.script.pop(0) if self.script else SWITCH
         writer.write(answer)
-        if b" 101 " not in answer.split(b"\r\n")[0]:
+        if not answer.startswith(SWITCH):
             writer.close()
             return
         certificate = writer.get_extra_info("peercert") or {}

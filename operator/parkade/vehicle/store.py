@@ -101,7 +101,9 @@ class Store:
     async def _receive(self, response: httpx.Response, part: Path, begin: int, size: int) -> None:
         with part.open("r+b" if begin else "wb") as file:
             file.seek(begin)
-            async for chunk in response.aiter_raw():  # as it comes: a chunk size would hold back what an interruption loses
+            async for (
+                chunk
+            ) in response.aiter_raw():  # as it comes: a chunk size would hold back what an interruption loses
                 self._received(len(chunk))
                 begin += len(chunk)
                 if begin > size:

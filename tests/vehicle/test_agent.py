@@ -1,0 +1,363 @@
+"""The whole agent in one process against real peers: model store, router, disk; the link is called directly."""
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from vehicle.peers import Router, affine, digest_of, until
+
+from parkade.vehicle.agent import Agent, Outfit
+from parkade.vehicle.contract import Contract
+from parkade.vehicle.runtime import OnnxRuntime
+from parkade.vehicle.signals import Link, Signals
+from parkade.vehicle.wire import Identity
+
+IDENTITY = Identity("v-1", "owners-ca", "hw4", 64 * 2**20, 1, 60.0)
+ASK = json.dumps({"inputs": [{"name": "x", "shape": [1, 3], "datatype": "FP32", "data": [1, 2, 3]}]}).encode()
+
+
+def assignment(shelf, content: bytes, router: str, **changes) -> dict:
+    digest = digest_of(content)
+    entry = {
+        "workload": "vision/reader", "model": "reader", "digest": digest, "bytes": len(content), "format": "onnx",
+        "memory": 2**20, "url": shelf.url(digest) if shelf else "", "router": router,
+    }  # fmt: skip
+    return entry | changes
+
+
+def desired(*assignments: dict, revision: str = "r1", cell: str = "ca-home-hw4-0") -> bytes:
+    return json.dumps({"v": 1, "cell": cell, "revision": revision, "assignments": list(assignments)}).encode()
+
+
+@asynccontextmanager
+async def life(directory, pki, **changes):
+    """An agent and a router; the agent's tasks end with the block."""
+    outfit = Outfit(IDENTITY, directory, pki.vehicle, OnnxRuntime(), Contract(), Signals(), 2**30)
+    agent = Agent(replace(outfit, **changes))
+    router = Router()
+    await router.start(pki.mutual_context())
+    running = asyncio.create_task(agent.run())
+    try:
+        yield agent, router
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+        await agent.close()
+        await router.stop()
+
+
+def phases(agent) -> list[tuple[str, str]]:
+    return [(row["phase"], row["reason"]) for row in agent.assignments()]
+
+
+async def answer(offered, model: str = "reader") -> list[float]:
+    status, _, body = await offered.ask("POST", f"/v2/models/{model}/infer", ASK)
+    assert status == 200, body
+    return json.loads(body)["outputs"][0]["data"]
+
+
+def test_a_desired_set_is_fetched_loaded_offered_and_reported(tmp_path, pki, shelf):
+    async def scenario():
+        asked = []
+        async with life(tmp_path, pki) as (agent, router):
+            agent.on_ask = lambda: asked.append(1)
+            digest = shelf.put(affine())
+            agent.receive(desired(assignment(shelf, affine(), router.address)))
+            offered = await router.next()
+            assert await answer(offered) == [2.0, 4.0, 6.0]
+            assert {name: value for name, value in offered.head.items() if name.startswith("parkade")} == {
+                "parkade-workload": "vision/reader",
+                "parkade-model": "reader",
+                "parkade-digest": digest,
+                "parkade-cell": "ca-home-hw4-0",
+                "parkade-hardware": "hw4",
+            }
+            assert agent.state(0.018) == {
+                "v": 1, "present": True, "leaving": False, "link": "WiFi", "state": "Asleep", "eligible": True,
+                "reason": "", "message": "", "rttMillis": 18, "desired": "r1",
+                "assignments": [
+                    {"workload": "vision/reader", "digest": digest, "phase": "Ready", "reason": "", "message": ""}
+                ],
+            }  # fmt: skip
+            assert agent.hello() == {
+                "v": 1, "vehicle": "v-1", "fleet": "owners-ca", "hardware": "hw4", "memory": 64 * 2**20, "slots": 1,
+                "beatSeconds": 60, "cell": "ca-home-hw4-0", "models": [digest], "desired": "r1",
+            }  # fmt: skip
+            agent.receive(desired(assignment(shelf, affine(), router.address)))
+            assert await answer(offered) == [2.0, 4.0, 6.0], "the same set again changes nothing"
+            used = agent.usage.shown()
+            assert (used["requests"], used["bytesDownloaded"]) == (2, len(affine()))
+            assert used["joulesModelled"] > 0
+            agent.receive(desired(revision="r2"))
+            assert await offered.ended()
+            await until(lambda: not agent.replicas)
+            assert agent.state(0)["assignments"] == []
+            assert asked == []
+
+    asyncio.run(scenario())
+
+
+def test_a_restarted_agent_serves_again_without_the_network(tmp_path, pki, shelf):
+    async def scenario():
+        async with life(tmp_path, pki) as (agent, router):
+            shelf.put(affine())
+            agent.receive(desired(assignment(shelf, affine(), router.address)))
+            await answer(await router.next())
+        shelf.contents.clear()
+        wanted = json.loads((tmp_path / "desired.json").read_bytes())
+        async with life(tmp_path, pki) as (agent, router):
+            assert agent.hello()["cell"] == "ca-home-hw4-0"
+            assert agent.hello()["desired"] == "r1"
+            wanted["assignments"][0]["router"] = router.address
+            await until(lambda: phases(agent)[0][0] == "Ready")
+            agent.receive(json.dumps(wanted).encode())
+            assert await answer(await router.next()) == [2.0, 4.0, 6.0]
+            assert agent.usage.requests == 2, "totals go on"
+
+    asyncio.run(scenario())
+
+
+def test_a_new_digest_replaces_the_last_good_only_when_it_is_ready(tmp_path, pki, shelf):
+    async def scenario():
+        async with life(tmp_path, pki) as (agent, router):
+            shelf.put(affine())
+            agent.receive(desired(assignment(shelf, affine(), router.address)))
+            old = await router.next()
+            new = affine(3.0)
+            agent.receive(desired(assignment(shelf, new, router.address, url=""), revision="r2"))
+            assert await answer(old) == [2.0, 4.0, 6.0]
+            await until(lambda: phases(agent) == [("Fetching", "WaitingForUrl"), ("Ready", "")])
+            shelf.put(new)
+            agent.receive(desired(assignment(shelf, new, router.address), revision="r2"))
+            fresh = await router.next()
+            assert await answer(fresh) == [3.0, 6.0, 9.0]
+            assert await old.ended()
+            await until(lambda: phases(agent) == [("Ready", "")])
+
+    asyncio.run(scenario())
+
+
+def test_where_both_do_not_fit_the_last_good_goes_first(tmp_path, pki, shelf):
+    async def scenario():
+        async with life(tmp_path, pki) as (agent, router):
+            shelf.put(affine())
+            shelf.put(affine(3.0))
+            big = 40 * 2**20
+            agent.receive(desired(assignment(shelf, affine(), router.address, memory=big)))
+            old = await router.next()
+            agent.receive(desired(assignment(shelf, affine(3.0), router.address, memory=big), revision="r2"))
+            assert await old.ended()
+            assert await answer(await router.next()) == [3.0, 6.0, 9.0]
+
+    asyncio.run(scenario())
+
+
+BAD = [
+    (
+        "wrong bytes",
+        lambda shelf, entry: shelf.contents.update({entry["digest"]: affine(9.0)}),
+        ("Failed", "DigestMismatch"),
+    ),
+    ("no such model", lambda shelf, entry: shelf.contents.clear(), ("Fetching", "SourceUnavailable")),
+    ("another format", lambda shelf, entry: entry.update(format="tensorrt"), ("Refused", "FormatNotSupported")),
+    ("too large", lambda shelf, entry: entry.update(memory=2**30), ("Refused", "NotEnoughMemory")),
+    ("no url yet", lambda shelf, entry: entry.update(url=""), ("Fetching", "WaitingForUrl")),
+    ("no router yet", lambda shelf, entry: entry.update(router=""), ("Ready", "RouterUnavailable")),
+]
+
+
+@pytest.mark.parametrize(("spoil", "expected"), [b[1:] for b in BAD], ids=[b[0] for b in BAD])
+def test_one_bad_assignment_is_reported_and_the_others_go_on(tmp_path, pki, shelf, spoil, expected):
+    async def scenario():
+        async with life(tmp_path, pki) as (agent, router):
+            shelf.put(affine())
+            shelf.put(affine(5.0))
+            bad = assignment(shelf, affine(5.0), router.address, workload="vision/bad", model="bad")
+            spoil(shelf, bad)
+            shelf.put(affine())
+            agent.receive(desired(bad, assignment(shelf, affine(), router.address)))
+            assert await answer(await router.next()) == [2.0, 4.0, 6.0]
+            await until(lambda: phases(agent) == [expected, ("Ready", "")])
+            row = agent.assignments()[0]
+            assert len(row["message"]) > 20
+            assert "signature" not in row["message"]
+
+    asyncio.run(scenario())
+
+
+def test_a_file_that_is_no_model_is_rejected_and_not_tried_again(tmp_path, pki, shelf):
+    async def scenario():
+        async with life(tmp_path, pki) as (agent, router):
+            shelf.put(b"this is no model")
+            agent.receive(desired(assignment(shelf, b"this is no model", router.address)))
+            await until(lambda: phases(agent) == [("Failed", "ModelRejected")])
+            agent.receive(desired(assignment(shelf, b"this is no model", router.address)))
+            assert phases(agent) == [("Failed", "ModelRejected")]
+            assert "onnxruntime" in agent.assignments()[0]["message"]
+            agent.receive(desired(revision="r2"))
+            assert agent.replicas == {}
+
+    asyncio.run(scenario())
+
+
+def test_an_expired_url_makes_the_car_ask_for_another(tmp_path, pki, shelf):
+    async def scenario():
+        asked = asyncio.Event()
+        async with life(tmp_path, pki) as (agent, router):
+            agent.on_ask = asked.set
+            shelf.put(affine())
+            shelf.statuses.append(403)
+            agent.receive(desired(assignment(shelf, affine(), router.address)))
+            await asyncio.wait_for(asked.wait(), 5)
+            assert await answer(await router.next()) == [2.0, 4.0, 6.0]
+
+    asyncio.run(scenario())
+
+
+GARBAGE = [
+    b"", b"{", b"[]", b"null", b'{"v": 2, "cell": "", "revision": "", "assignments": []}', b"\xff" * 100,
+    b'{"v": 1, "cell": "c", "revision": "r"}', b" " * 300_000, b"[" * 100_000,
+    desired(*[{"workload": f"a/{n}"} for n in range(65)]),
+]  # fmt: skip
+FIELDS = {
+    "workload": "no-namespace", "model": "../up", "digest": "ABC", "bytes": -1, "memory": True, "format": 5,
+    "url": "http://plain/", "router": "host:99999",
+}  # fmt: skip
+
+
+def test_garbage_is_counted_and_changes_nothing(tmp_path, pki, shelf):
+    async def scenario():
+        async with life(tmp_path, pki) as (agent, router):
+            shelf.put(affine())
+            agent.receive(desired(assignment(shelf, affine(), router.address)))
+            offered = await router.next()
+            spoiled = [
+                desired(assignment(shelf, affine(), router.address) | {name: bad}) for name, bad in FIELDS.items()
+            ]
+            twice = desired(*[assignment(shelf, affine(), router.address)] * 2)
+            for payload in (*GARBAGE, *spoiled, twice):
+                before = agent.garbage
+                agent.receive(payload)
+                assert agent.garbage == before + 1, payload[:200]
+            assert await answer(offered) == [2.0, 4.0, 6.0]
+            assert agent.desired.revision == "r1"
+
+    asyncio.run(scenario())
+
+
+def test_unplugging_announces_departure_and_drains_at_once_and_plugging_takes_it_back(tmp_path, pki, shelf):
+    async def scenario():
+        async with life(tmp_path, pki) as (agent, router):
+            shelf.put(affine())
+            agent.receive(desired(assignment(shelf, affine(), router.address)))
+            offered = await router.next()
+            agent.unplug()
+            state = agent.state(0)
+            assert (state["leaving"], state["eligible"], state["reason"]) == (True, False, "Leaving")
+            assert state["assignments"][0]["phase"] == "Refused"
+            assert await asyncio.wait_for(offered.ended(), 1)
+            agent.receive(desired(assignment(shelf, affine(), router.address), revision="r2"))
+            await until(lambda: not agent.replicas)
+            agent.plug()
+            assert agent.state(0)["leaving"] is False
+            assert await answer(await router.next()) == [2.0, 4.0, 6.0]
+            assert len(shelf.ranges) == 1, "the model stayed on disk"
+
+    asyncio.run(scenario())
+
+
+def test_pause_and_own_terms_outlive_a_restart(tmp_path, pki):
+    async def scenario():
+        async with life(tmp_path, pki) as (agent, _):
+            agent.pause(True)
+            assert agent.tighten({"minStateOfCharge": 90}) is None
+            assert agent.tighten({"minStateOfCharge": 10}) is not None
+        async with life(tmp_path, pki) as (agent, _):
+            assert agent.state(0)["reason"] == "Paused"
+            agent.pause(False)
+            assert agent.state(0)["reason"] == "ChargeTooLow"
+
+    asyncio.run(scenario())
+
+
+# no sequence of plans and signals makes an ineligible car serve
+
+
+actions = st.lists(
+    st.one_of(
+        st.sampled_from([("plan", 0), ("plan", 1), ("plan", 2), ("wait", None), ("pause", True), ("pause", False)]),
+        st.tuples(st.just("signal"), st.fixed_dictionaries({}, optional={
+            "pluggedIn": st.booleans(), "soc": st.integers(40, 60), "link": st.sampled_from(list(Link)),
+            "leaving": st.booleans(),
+        })),
+        st.tuples(st.just("tighten"), st.integers(50, 60)),
+    ),
+    min_size=1, max_size=12,
+)  # fmt: skip
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(actions=actions)
+def test_no_sequence_of_plans_and_signals_makes_an_ineligible_car_serve(tmp_path_factory, pki, shelf, actions):
+    for factor in (2.0, 3.0):
+        shelf.put(affine(factor))
+
+    async def scenario():
+        async with life(tmp_path_factory.mktemp("car"), pki) as (agent, router):
+            plans = [
+                desired(),
+                desired(assignment(shelf, affine(2.0), router.address)),
+                desired(assignment(shelf, affine(3.0), router.address)),
+            ]
+            agent.receive(plans[1])
+            await until(lambda: phases(agent) == [("Ready", "")])
+            for kind, value in actions:
+                if kind == "plan":
+                    agent.receive(plans[value])
+                elif kind == "signal":
+                    agent.change_signals(value)
+                elif kind == "pause":
+                    agent.pause(value)
+                elif kind == "tighten":
+                    agent.tighten({"minStateOfCharge": value})
+                else:
+                    await asyncio.sleep(0.01)
+                await check(agent)
+
+    asyncio.run(scenario())
+
+
+async def check(agent) -> None:
+    """In the same instant: no idle connection, and an application that answers nothing."""
+    eligible = agent.refusal() is None
+    for replica in agent.replicas.values():
+        if not eligible:
+            assert not replica.accepting
+            assert replica.connections == 0, "no request is in flight here"
+        if replica.app is not None:
+            status = await ask(replica.app)
+            assert status == 200 or not replica.accepting
+            assert eligible or status == 503
+
+
+async def ask(app) -> int:
+    sent = []
+
+    done = asyncio.Event()
+
+    async def once():
+        if not done.is_set():
+            done.set()
+            return {"type": "http.request", "body": ASK}
+        return await asyncio.Event().wait()
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/v2/models/reader/infer", "headers": []}
+    await app(scope, once, send)
+    return sent[0]["status"]
