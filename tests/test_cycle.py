@@ -1,0 +1,384 @@
+"""The whole operator as a process against a real API server; cells' facts are written as carlet would write them."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+
+import pytest
+
+from parkade.cluster import ClusterClient
+from parkade.cluster.resources import (
+    CELLS,
+    CONFIG_MAPS,
+    EVENTS,
+    LEASES,
+    NODES,
+    PODS,
+    REGIONS,
+    SERVICES,
+    VEHICLE_POOLS,
+    WORKLOADS,
+)
+from parkade.errors import ClusterRefused
+from parkade.local import ports
+from parkade.local.plane import Plane
+
+pytestmark = pytest.mark.cluster
+SYSTEM, SPACE, CELL = "parkade-system", "vision", "ca-home-0"
+LEASE_SECONDS = 3
+
+
+def eventually(look: Callable[[], Any], what: str, seconds: float = 30.0) -> Any:
+    """Await a truthy answer; an object that is not there yet is none."""
+    ends, answer = time.monotonic() + seconds, None
+    while time.monotonic() < ends:
+        with suppress(ClusterRefused, OSError):
+            answer = look()
+            if answer:
+                return answer
+        time.sleep(0.1)
+    raise AssertionError(f"not within {seconds} s: {what}; last seen: {answer!r}")
+
+
+class OperatorProcess:
+    """`parkade operator` with settings of its own."""
+
+    def __init__(self, plane: Plane, folder: Path, name: str) -> None:
+        self.metrics_port, self.health_port = ports.choose(2)
+        self.log = folder / f"{name}.log"
+        settings = {
+            "KUBECONFIG": str(plane.kubeconfig),
+            "PARKADE_NAMESPACE": SYSTEM,
+            "PARKADE_IDENTITY": name,
+            "PARKADE_MODEL_STORE": (folder / "store").as_uri(),
+            "PARKADE_STATUS_URL": "Router",
+            "PARKADE_METRICS_PORT": str(self.metrics_port),
+            "PARKADE_HEALTH_PORT": str(self.health_port),
+            "PARKADE_LEASE_SECONDS": str(LEASE_SECONDS),
+            "PARKADE_RESYNC": "2",
+        }
+        inherited = {key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ}
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "parkade", "operator"], env=inherited | settings, stdout=log, stderr=log
+            )
+
+    def probe(self, path: str) -> int:
+        """Status of a health probe."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.health_port}{path}", timeout=5) as answer:
+                return int(answer.status)
+        except HTTPError as error:
+            return error.code
+
+    def metrics(self) -> str:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5) as answer:
+            return str(answer.read().decode())
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+
+class World:
+    """What a user and carlet do, and what can be seen."""
+
+    def __init__(self, plane: Plane, client: ClusterClient, folder: Path) -> None:
+        self.plane, self.client, self.folder = plane, client, folder
+        self.operators: list[OperatorProcess] = []
+        self.model = folder / "model.onnx"
+        self.model.write_bytes(b"a model")
+
+    def operate(self, name: str) -> OperatorProcess:
+        self.operators.append(OperatorProcess(self.plane, self.folder, name))
+        return self.operators[-1]
+
+    def apply(self, *manifests: dict[str, Any], status: bool = False, manager: str = "test") -> None:
+        text = "\n".join(json.dumps(manifest) for manifest in manifests)
+        flags = ("--subresource=status",) if status else ()
+        self.plane.kubectl(
+            "apply", "--server-side", "--force-conflicts", f"--field-manager={manager}", *flags, "-f", "-", stdin=text
+        )
+
+    def cell(self) -> dict[str, Any]:
+        return self.client.get(CELLS.path(name=CELL))
+
+    def workload(self, name: str = "sign-reader") -> dict[str, Any]:
+        return self.client.get(WORKLOADS.path(SPACE, name))
+
+    def condition(self, kind: str, name: str = "sign-reader") -> tuple[str, str]:
+        conditions = self.workload(name).get("status", {}).get("conditions", [])
+        return next(((c["status"], c["reason"]) for c in conditions if c["type"] == kind), ("", ""))
+
+    def orders(self) -> dict[str, int]:
+        return {row["workload"]: row["replicas"] for row in self.cell()["spec"].get("assignments", [])}
+
+    def pods(self) -> list[str]:
+        return [pod["metadata"]["name"] for pod in self.client.list(PODS.path(SPACE))]
+
+    def act_as_carlet(self, vehicles: int = 4, ready: int | None = None) -> None:
+        """Report cars that charge at home, and how many of each order are ready (all, if not said)."""
+        cell = eventually(self.cell, "the cell")
+        orders = cell["spec"].get("assignments", [])
+        rows = [
+            {
+                "workload": row["workload"],
+                "desired": row["replicas"],
+                "ready": row["replicas"] if ready is None else ready,
+                "observedGeneration": cell["metadata"]["generation"],
+            }
+            for row in orders
+        ]
+        counts = dict.fromkeys(("registered", "here", "eligible"), vehicles)
+        column = {"link": "WiFi", "state": "Charging", "vehicles": vehicles, "free": vehicles}
+        status = {"vehicles": counts, "supply": [column | {"rttMillis": {"p50": 18, "p99": 40}}], "assignments": rows}
+        meta = {"name": CELL}
+        self.apply(
+            {"apiVersion": CELLS.api, "kind": "VehicleCell", "metadata": meta, "status": status},
+            status=True,
+            manager="carlet",
+        )
+        labels = {"parkade.dev/cell": CELL, "type": "virtual-kubelet"}
+        self.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": CELL, "labels": labels}})
+
+    def route(self) -> None:
+        """A router's Lease, fresh for a minute."""
+        says = {f"parkade.dev/{name}": f"127.0.0.1:{port}" for name, port in (("http", 81), ("grpc", 82), ("cars", 83))}
+        self.apply(
+            {
+                "apiVersion": LEASES.api,
+                "kind": "Lease",
+                "metadata": {
+                    "name": "parkade-router-test",
+                    "namespace": SYSTEM,
+                    "labels": {"parkade.dev/component": "router"},
+                    "annotations": says,
+                },
+                "spec": {
+                    "holderIdentity": "test",
+                    "leaseDurationSeconds": 600,
+                    "renewTime": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
+                },
+            }
+        )
+
+    def switch(self, **content: str) -> None:
+        meta = {"name": "parkade-settings", "namespace": SYSTEM}
+        self.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": content})
+
+    def serve(self) -> None:
+        """Bring the workload up in the cell."""
+        self.apply(region(), vehicle_pool(), self.sign_reader())
+        self.act_as_carlet()
+        eventually(self.orders, "an order to the cell")
+        self.act_as_carlet()
+        eventually(lambda: self.condition("Ready")[0] == "True", "the workload is ready")
+
+    def sign_reader(self, name: str = "sign-reader", **spec: Any) -> dict[str, Any]:
+        artifact = {"source": self.model.as_uri(), "sha256": A_MODEL}
+        profiles = [{"hardware": "hw4", "serviceTime": "12ms"}]
+        model = {"name": name, "memory": "900Mi", "artifacts": [artifact], "profiles": profiles}
+        body = {"model": model, "demand": [{"region": "us-ca", "rate": "20"}], "latency": {"target": "500ms"}} | spec
+        meta = {"name": name, "namespace": SPACE}
+        return {"apiVersion": WORKLOADS.api, "kind": "InferenceWorkload", "metadata": meta, "spec": body}
+
+    def sweep(self) -> None:
+        """Delete everything, and wait until nothing is left; an operator must be running."""
+        for resource in (WORKLOADS, VEHICLE_POOLS, REGIONS):
+            for item in self.client.list(resource.path()):
+                meta = item["metadata"]
+                self.client.delete(resource.path(meta.get("namespace", ""), meta["name"]))
+        eventually(lambda: not self.client.list(WORKLOADS.path()), "no workload is left")
+        eventually(lambda: not self.client.list(CELLS.path()), "no cell is left", 60)
+        self.client.delete(NODES.path(name=CELL))
+
+
+A_MODEL = hashlib.sha256(b"a model").hexdigest()
+
+
+def region() -> dict[str, Any]:
+    spec = {"jurisdiction": "US", "energyPrice": {"perKWh": "0.11"}}
+    return {"apiVersion": REGIONS.api, "kind": "Region", "metadata": {"name": "us-ca"}, "spec": spec}
+
+
+def vehicle_pool() -> dict[str, Any]:
+    spec = {
+        "region": "us-ca",
+        "match": {"fleet": "owners-ca", "hardware": "hw4"},
+        "vehicles": 8,
+        "hardware": {"name": "hw4", "memory": "8Gi"},
+        "power": {"computeWatts": 100},
+        "links": [{"name": "WiFi"}],
+    }
+    return {"apiVersion": VEHICLE_POOLS.api, "kind": "VehicleNodePool", "metadata": {"name": "ca-home"}, "spec": spec}
+
+
+@pytest.fixture
+def world(plane: Plane, tmp_path: Path) -> Iterator[World]:
+    client = ClusterClient.connect(1000, 1000, plane.kubeconfig)
+    world = World(plane, client, tmp_path)
+    world.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SPACE}})
+    world.route()
+    client.delete(CONFIG_MAPS.path(SYSTEM, "parkade-settings"))
+    client.delete(LEASES.path(SYSTEM, "parkade-operator"))
+    try:
+        yield world
+        world.operate("sweeper")
+        world.sweep()
+    finally:
+        for operator in world.operators:
+            operator.stop()
+            print(operator.log.read_text())  # noqa: T201 -- pytest shows it with a failure
+        client.close()
+
+
+def test_a_workload_becomes_orders_pods_service_and_status(world: World) -> None:
+    operator = world.operate("a")
+    world.serve()
+    status = world.workload()["status"]
+    assert (status["url"], status["grpcUrl"], status["modelName"]) == ("127.0.0.1:81", "127.0.0.1:82", "sign-reader")
+    assert [(row["place"], row["tier"]) for row in status["placements"]] == [(CELL, "Vehicle")]
+    assert status["replicas"] == world.orders()["vision/sign-reader"]
+    assert world.condition("Placed")[0] == "True"
+    assert world.condition("SLOMet")[0] == "True"
+    assert world.condition("FieldsHonoured") == ("True", "AllFieldsHonoured")
+    eventually(lambda: world.pods() == [f"sign-reader-{CELL}"], "the face of the workload in the cell")
+    service = world.client.get(SERVICES.path(SPACE, "sign-reader"))
+    assert [port["port"] for port in service["spec"]["ports"]] == [8000, 8001]
+    assert world.cell()["spec"]["term"] == 1
+    assert (operator.probe("/healthz"), operator.probe("/readyz"), operator.probe("/nothing")) == (200, 200, 404)
+    metrics = operator.metrics()
+    assert 'parkade_replicas{tier="Vehicle",workload="vision/sign-reader"}' in metrics
+    assert 'parkade_cycle_phase_seconds_count{phase="solve"}' in metrics
+
+
+def test_deleting_the_workload_leaves_nothing(world: World) -> None:
+    world.operate("a")
+    world.serve()
+    eventually(world.pods, "a pod")
+    world.plane.kubectl("delete", "iw", "-n", SPACE, "sign-reader", "--timeout=30s")
+    assert world.orders() == {}
+    eventually(lambda: not world.pods(), "no pod is left")
+    eventually(lambda: not world.client.list(SERVICES.path(SPACE)), "no service is left")
+
+
+def test_pods_that_vanish_come_back_and_no_order_changes(world: World) -> None:
+    world.operate("a")
+    world.serve()
+    eventually(world.pods, "a pod")
+    before, orders = world.client.list(PODS.path(SPACE))[0]["metadata"]["uid"], world.cell()["spec"]
+    world.plane.kubectl("delete", "pods", "--all", "-n", SPACE)
+    again = eventually(lambda: world.client.list(PODS.path(SPACE)), "the pod is back")
+    assert again[0]["metadata"]["uid"] != before
+    assert world.cell()["spec"] == orders
+
+
+def test_one_leads_and_a_killed_leader_is_replaced_with_a_higher_term(world: World) -> None:
+    first = world.operate("a")
+    world.serve()
+    second = world.operate("b")
+    eventually(lambda: second.probe("/readyz") == 200, "the standby is ready")
+    assert world.client.get(LEASES.path(SYSTEM, "parkade-operator"))["spec"]["holderIdentity"] == "a"
+    orders = world.orders()
+    first.kill()
+    eventually(lambda: world.cell()["spec"]["term"] == 2, "the second leads", 5 * LEASE_SECONDS)
+    assert world.orders() == orders
+    assert world.client.get(LEASES.path(SYSTEM, "parkade-operator"))["spec"]["holderIdentity"] == "b"
+
+
+def test_observe_changes_nothing_but_what_is_shown(world: World) -> None:
+    world.switch(mode="Observe")
+    world.operate("a")
+    world.apply(region(), vehicle_pool(), world.sign_reader())
+    eventually(lambda: world.condition("Ready")[1], "the status is shown")
+    assert world.client.list(CELLS.path()) == []
+    assert world.client.list(SERVICES.path(SPACE)) == []
+    assert "finalizers" not in world.workload()["metadata"]
+    world.switch(mode="Apply")
+    eventually(world.cell, "the cell is made once the mode is Apply")
+
+
+def test_a_pause_plans_and_changes_nothing(world: World) -> None:
+    world.switch(paused="true")
+    operator = world.operate("a")
+    world.apply(region(), vehicle_pool(), world.sign_reader())
+    eventually(lambda: operator.log.read_text().count("paused by the ConfigMap") >= 2, "two cycles are paused")
+    assert world.client.list(CELLS.path()) == []
+    assert "status" not in world.workload()
+    world.switch(paused="false")
+    eventually(world.cell, "the cell is made once nobody pauses")
+
+
+def test_a_cordoned_node_empties_its_cell(world: World) -> None:
+    world.operate("a")
+    world.serve()
+    world.plane.kubectl("cordon", CELL)
+    eventually(lambda: world.orders() == {}, "the cell has no orders")
+    eventually(lambda: not world.pods(), "no pod is left")
+    assert world.condition("Placed")[0] == "False"
+    world.plane.kubectl("uncordon", CELL)
+    world.act_as_carlet()
+    eventually(world.orders, "the cell has orders again")
+
+
+def test_a_taken_model_name_is_told_and_the_older_workload_goes_on(world: World) -> None:
+    world.operate("a")
+    world.serve()
+    twin = world.sign_reader("twin")
+    twin["spec"]["model"]["name"] = "sign-reader"
+    world.apply(twin)
+    eventually(lambda: world.condition("Placed", "twin") == ("False", "ModelNameTaken"), "the twin is refused")
+    assert world.condition("Ready")[0] == "True"
+    said = [event["reason"] for event in world.client.list(EVENTS.path(SPACE)) if "twin" in event["metadata"]["name"]]
+    assert "ModelNameTaken" in said
+
+
+def test_a_service_of_somebody_else_is_left_alone(world: World) -> None:
+    meta = {"name": "sign-reader", "namespace": SPACE}
+    world.apply({"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": {"ports": [{"port": 5}]}})
+    world.operate("a")
+    world.serve()
+    ports_now = world.client.get(SERVICES.path(SPACE, "sign-reader"))["spec"]["ports"]
+    assert [port["port"] for port in ports_now] == [5]
+    said = [event["message"] for event in world.client.list(EVENTS.path(SPACE))]
+    assert any("a Service named sign-reader exists that Parkade did not make" in message for message in said)
+    world.client.delete(SERVICES.path(SPACE, "sign-reader"))
+    eventually(lambda: world.client.get(SERVICES.path(SPACE, "sign-reader"))["metadata"].get("labels"), "ours")
+
+
+def test_grid_levers_are_accepted_and_named(world: World) -> None:
+    world.operate("a")
+    event = {
+        "apiVersion": WORKLOADS.api,
+        "kind": "GridEvent",
+        "metadata": {"name": "elrp"},
+        "spec": {
+            "regions": ["us-ca"],
+            "start": "2026-08-18T16:00:00-07:00",
+            "end": "2026-08-18T21:00:00-07:00",
+            "reduce": {"targetKW": 500},
+        },
+    }
+    world.apply(event)
+    wait = "--for=condition=FieldsHonoured=False"
+    world.plane.kubectl("wait", wait, "gridevent/elrp", "--timeout=20s")
+    world.plane.kubectl("delete", "gridevent", "elrp")
