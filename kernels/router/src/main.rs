@@ -1,3 +1,214 @@
-//! `parkade-router`: the KServe v2 front door.
+//! `parkade-router`: the KServe v2 front door, over HTTP and gRPC, for every workload.
+//!
+//! It knows which replicas are free (idle connections that cars dialled, slots of Triton servers) and sends a request to
+//! one of them; a miss is tried again elsewhere inside the deadline. It decides nothing about placement: it follows
+//! `InferenceWorkload.status.placements`, and goes on with what it knows while the cluster is away. It stores no payload,
+//! and no vehicle's id leaves it.
 
-fn main() {}
+mod access;
+mod ask;
+mod body;
+mod car;
+mod cars;
+mod definition;
+mod directory;
+mod dispatch;
+mod durations;
+mod errors;
+mod front_grpc;
+mod front_http;
+mod lease;
+mod listen;
+mod message;
+mod metrics;
+mod placements;
+mod queue;
+mod settings;
+mod triton;
+mod workload;
+mod world;
+
+use std::convert::Infallible;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use clap::Parser;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+use tracing::{info, warn};
+use tracing_subscriber::EnvFilter;
+
+use crate::access::AccessLog;
+use crate::body::Intake;
+use crate::directory::Directory;
+use crate::lease::Face;
+use crate::metrics::Metrics;
+use crate::settings::Settings;
+use crate::triton::Tritons;
+use crate::world::World;
+
+/// Tasks that are left after draining are given this long to be dropped.
+const TASKS_END: Duration = Duration::from_secs(2);
+
+fn main() -> ExitCode {
+    let settings = Settings::parse();
+    let filter = EnvFilter::try_from_env("PARKADE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    match serve(settings) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(sentence) => {
+            eprintln!("parkade-router: {sentence}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(settings: Settings) -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(usize::from(settings.threads))
+        .enable_all()
+        .build()
+        .map_err(|error| format!("threads cannot be started: {error}"))?;
+    let writer = runtime.block_on(run(settings))?;
+    // Every other end of the access log is in a task; when they are gone, its thread writes the rest and ends.
+    runtime.shutdown_timeout(TASKS_END);
+    writer.map_or(Ok(()), |writer| writer.join().map_err(|_| "the access log's thread broke".to_owned()))
+}
+
+struct Listeners {
+    http: TcpListener,
+    grpc: TcpListener,
+    metrics: TcpListener,
+    cars: Option<TcpListener>,
+}
+
+async fn run(settings: Settings) -> Result<Option<JoinHandle<()>>, String> {
+    let metrics = Arc::new(Metrics::new().map_err(|error| error.to_string())?);
+    let (access, writer) = AccessLog::open(&settings.access_log)
+        .map_err(|error| format!("--access-log {}: {error}; give a file that can be written", settings.access_log))?;
+    let directory = Arc::new(Directory::new(metrics.clone()));
+    let world = Arc::new(World {
+        directory: directory.clone(),
+        tritons: Tritons::new(settings.max_body),
+        metrics,
+        access,
+        intake: Intake::new(settings.max_body, settings.body_time(), settings.body_memory),
+    });
+    let acceptor = match (&settings.cars, &settings.ca, &settings.cert, &settings.key) {
+        (Some(_), Some(ca), Some(cert), Some(key)) => Some(cars::tls(ca, cert, key)?),
+        _ => None,
+    };
+    let listeners = bind(&settings).await?;
+    let face = announce(&settings, &listeners)?;
+    let (stopper, stop) = watch::channel(false);
+    let (alive, mut finished) = mpsc::channel::<Infallible>(1);
+
+    follow(&settings, directory.clone(), face, &stop, &alive).await?;
+    if let (Some(listener), Some(acceptor)) = (listeners.cars, acceptor) {
+        tokio::spawn(cars::listen(listener, settings.car_connections, acceptor, world.clone(), stop.clone()));
+    }
+    tokio::spawn(listen::metrics(listeners.metrics, world.clone(), stop.clone()));
+    let (limit, idle) = (settings.connections, settings.idle());
+    tokio::spawn(listen::http(listeners.http, limit, idle, world.clone(), stop.clone(), alive.clone()));
+    tokio::spawn(listen::grpc(listeners.grpc, limit, idle, world.clone(), stop.clone(), alive));
+
+    wait_for_the_end().await?;
+    info!("stopping: requests under way are finished, new ones are refused");
+    stopper.send_replace(true);
+    if tokio::time::timeout(settings.drain(), finished.recv()).await.is_err() {
+        warn!("requests were still under way after {} s", settings.drain_seconds);
+    }
+    for workload in directory.all() {
+        workload.close();
+    }
+    Ok(writer)
+}
+
+async fn bind(settings: &Settings) -> Result<Listeners, String> {
+    let bound = |flag: &'static str, address: SocketAddr| async move {
+        TcpListener::bind(address).await.map_err(|error| format!("{flag} {address}: {error}; choose another address"))
+    };
+    Ok(Listeners {
+        http: bound("--http", settings.http).await?,
+        grpc: bound("--grpc", settings.grpc).await?,
+        metrics: bound("--metrics", settings.metrics).await?,
+        cars: match settings.cars {
+            Some(address) => Some(bound("--cars", address).await?),
+            None => None,
+        },
+    })
+}
+
+/// Prints where the router listens as one JSON line on standard output, for whoever started it with port 0.
+fn announce(settings: &Settings, listeners: &Listeners) -> Result<Face, String> {
+    let address = |listener: &TcpListener| {
+        listener.local_addr().map(|address| address.to_string()).map_err(|error| error.to_string())
+    };
+    let (http, grpc) = (address(&listeners.http)?, address(&listeners.grpc)?);
+    let cars = listeners.cars.as_ref().map(address).transpose()?;
+    let line = json!({"http": http, "grpc": grpc, "cars": cars, "metrics": address(&listeners.metrics)?});
+    let mut out = std::io::stdout();
+    // Nobody may be reading; serving does not depend on it.
+    drop(writeln!(out, "{line}").and_then(|()| out.flush()));
+    info!(http, grpc, cars, "listening");
+    Ok(Face {
+        namespace: settings.namespace.clone(),
+        id: settings.id.clone(),
+        http: settings.advertise_http.clone().unwrap_or(http),
+        grpc: settings.advertise_grpc.clone().unwrap_or(grpc),
+        cars: settings.advertise_cars.clone().or(cars),
+    })
+}
+
+/// Starts following placements, and the Lease where there is a cluster.
+async fn follow(
+    settings: &Settings,
+    directory: Arc<Directory>,
+    face: Face,
+    stop: &listen::Stop,
+    alive: &listen::Alive,
+) -> Result<(), String> {
+    if let Some(path) = settings.placements.clone() {
+        tokio::spawn(placements::follow_file(path, directory));
+        return Ok(());
+    }
+    let config = match &settings.kubeconfig {
+        Some(path) => {
+            let file =
+                Kubeconfig::read_from(path).map_err(|error| format!("--kubeconfig {}: {error}", path.display()))?;
+            kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
+                .await
+                .map_err(|error| format!("--kubeconfig {}: {error}", path.display()))?
+        }
+        None => kube::Config::infer().await.map_err(|error| {
+            format!("no cluster: {error}; give --kubeconfig, set KUBECONFIG, or give --placements instead")
+        })?,
+    };
+    let client = kube::Client::try_from(config).map_err(|error| format!("the cluster's configuration: {error}"))?;
+    tokio::spawn(placements::follow_cluster(client.clone(), directory));
+    let (stop, alive) = (stop.clone(), alive.clone());
+    tokio::spawn(async move {
+        // Until the Lease is deleted, the process stays.
+        let _held = alive;
+        lease::keep(client, face, stop).await;
+    });
+    Ok(())
+}
+
+async fn wait_for_the_end() -> Result<(), String> {
+    let failed = |error: std::io::Error| format!("signals cannot be caught: {error}");
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}

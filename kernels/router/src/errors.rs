@@ -1,0 +1,281 @@
+//! Every answer that the router gives by itself instead of a place: one sentence, one HTTP status, one gRPC status.
+
+use std::fmt;
+use std::time::Duration;
+
+use http::StatusCode;
+
+/// Status codes of gRPC that the router itself uses or looks for.
+pub mod grpc_code {
+    /// The call succeeded.
+    pub const OK: u32 = 0;
+    /// The caller's own fault.
+    pub const INVALID_ARGUMENT: u32 = 3;
+    /// Not within the deadline.
+    pub const DEADLINE_EXCEEDED: u32 = 4;
+    /// No such model.
+    pub const NOT_FOUND: u32 = 5;
+    /// Too large, or too many.
+    pub const RESOURCE_EXHAUSTED: u32 = 8;
+    /// No such method.
+    pub const UNIMPLEMENTED: u32 = 12;
+    /// The server broke.
+    pub const INTERNAL: u32 = 13;
+    /// Try again later.
+    pub const UNAVAILABLE: u32 = 14;
+}
+
+/// Why an attempt at one place gave no answer for the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The connection was already closing; nothing was sent.
+    Closed,
+    /// The connection could not be made or broke.
+    Connect,
+    /// No complete answer in the attempt's time.
+    Timeout,
+    /// The place does not hold the model now.
+    NotReady,
+    /// The place answered with an error of its own.
+    Failed,
+    /// The answer is not one that KServe v2 allows.
+    Malformed,
+}
+
+impl Cause {
+    /// All causes, in the order of their declaration.
+    pub const ALL: [Self; 6] =
+        [Self::Closed, Self::Connect, Self::Timeout, Self::NotReady, Self::Failed, Self::Malformed];
+
+    /// The label in metrics.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Connect => "connect",
+            Self::Timeout => "timeout",
+            Self::NotReady => "not_ready",
+            Self::Failed => "failed",
+            Self::Malformed => "malformed",
+        }
+    }
+
+    const fn phrase(self) -> &'static str {
+        match self {
+            Self::Closed => "had closed its connection",
+            Self::Connect => "could not be reached",
+            Self::Timeout => "did not answer in time",
+            Self::NotReady => "does not hold the model now",
+            Self::Failed => "failed on the request",
+            Self::Malformed => "sent an answer that is not KServe v2",
+        }
+    }
+}
+
+/// A request that no place answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// No workload has this model name. The sentence is Triton's own.
+    UnknownModel(String),
+    /// The path or method is not one of KServe v2 that the router offers.
+    UnknownPath(String),
+    /// The gRPC method is not one that the router offers.
+    UnknownMethod(String),
+    /// The method is not the path's.
+    WrongMethod,
+    /// The workload is suspended by its owner.
+    Suspended(String),
+    /// No place had a credit or answered before the deadline.
+    NoPlace {
+        /// Namespace and name of the workload.
+        workload: String,
+        /// Attempts that were made.
+        attempts: u32,
+        /// How long the request was held.
+        waited: Duration,
+        /// Why the last attempt missed.
+        last: Option<Cause>,
+    },
+    /// As many requests wait as the queue holds.
+    QueueFull(String),
+    /// A model version was named, and only Triton knows versions.
+    VersionWithoutTriton(String),
+    /// The method needs a Triton server, and the workload has none.
+    NeedsTriton(String),
+    /// The body is larger than the limit in bytes.
+    TooLarge(usize),
+    /// The body did not come in time.
+    TooSlow(Duration),
+    /// The body broke off or is not framed as the protocol wants.
+    BrokenBody(&'static str),
+    /// gRPC messages compressed by the caller cannot be routed.
+    Compressed,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownModel(model) => write!(out, "Request for unknown model: '{model}' is not found"),
+            Self::UnknownPath(path) => {
+                write!(out, "{path} is not a KServe v2 inference path; use /v2/models/NAME/infer")
+            }
+            Self::UnknownMethod(path) => {
+                write!(out, "{path} is not offered here; model control is the operator's, statistics are Triton's")
+            }
+            Self::WrongMethod => write!(out, "this path wants another method: POST to infer, GET for all else"),
+            Self::Suspended(workload) => {
+                write!(out, "workload {workload} is suspended; set spec.suspend to false to serve it")
+            }
+            Self::NoPlace { workload, attempts, waited, last } => {
+                let milliseconds = waited.as_millis();
+                match last {
+                    Some(cause) => write!(
+                        out,
+                        "no place answered for workload {workload} within {milliseconds} ms: {attempts} attempts, \
+                         the last place {}; try again",
+                        cause.phrase()
+                    ),
+                    None => write!(
+                        out,
+                        "no place was free for workload {workload} within {milliseconds} ms; \
+                         try again, or see its condition Ready"
+                    ),
+                }
+            }
+            Self::QueueFull(workload) => {
+                write!(out, "too many requests wait for workload {workload}; try again later")
+            }
+            Self::VersionWithoutTriton(workload) => write!(
+                out,
+                "workload {workload} has no Triton server, which alone knows model versions; ask without a version"
+            ),
+            Self::NeedsTriton(workload) => {
+                write!(out, "workload {workload} has no Triton server now, and only Triton answers this")
+            }
+            Self::TooLarge(limit) => write!(out, "the request's body is over {limit} bytes; send less at a time"),
+            Self::TooSlow(time) => {
+                write!(out, "the request's body was not complete after {} s; send it faster", time.as_secs())
+            }
+            Self::BrokenBody(what) => write!(out, "the request cannot be read: {what}"),
+            Self::Compressed => write!(out, "compressed gRPC messages are not supported; send them with identity"),
+        }
+    }
+}
+
+impl Refusal {
+    /// The HTTP status; for an unknown model the one that Triton gives.
+    pub const fn status(&self) -> StatusCode {
+        match self {
+            Self::VersionWithoutTriton(_) | Self::BrokenBody(_) | Self::Compressed => StatusCode::BAD_REQUEST,
+            Self::UnknownModel(_) | Self::UnknownPath(_) | Self::UnknownMethod(_) => StatusCode::NOT_FOUND,
+            Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Suspended(_) | Self::NoPlace { .. } | Self::QueueFull(_) | Self::NeedsTriton(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
+        }
+    }
+
+    /// The gRPC status code.
+    pub const fn grpc(&self) -> u32 {
+        match self {
+            Self::UnknownModel(_) => grpc_code::NOT_FOUND,
+            Self::VersionWithoutTriton(_) => grpc_code::INVALID_ARGUMENT,
+            Self::UnknownPath(_) | Self::UnknownMethod(_) | Self::WrongMethod | Self::Compressed => {
+                grpc_code::UNIMPLEMENTED
+            }
+            Self::Suspended(_) | Self::NoPlace { .. } | Self::NeedsTriton(_) => grpc_code::UNAVAILABLE,
+            Self::QueueFull(_) | Self::TooLarge(_) => grpc_code::RESOURCE_EXHAUSTED,
+            Self::TooSlow(_) => grpc_code::DEADLINE_EXCEEDED,
+            Self::BrokenBody(_) => grpc_code::INTERNAL,
+        }
+    }
+
+    /// Seconds after which another try makes sense.
+    pub const fn retry_after(&self) -> Option<u32> {
+        match self {
+            Self::NoPlace { .. } | Self::QueueFull(_) | Self::NeedsTriton(_) => Some(1),
+            Self::Suspended(_) => Some(30),
+            _ => None,
+        }
+    }
+
+    /// The label `outcome` in metrics.
+    pub const fn outcome(&self) -> Outcome {
+        match self.status().as_u16() {
+            400..=499 => Outcome::Rejected,
+            _ => Outcome::Unplaced,
+        }
+    }
+
+    /// The body `{"error": "..."}` that KServe v2 wants.
+    pub fn json(&self) -> String {
+        error_json(&self.to_string())
+    }
+}
+
+/// The body of an error in KServe v2.
+pub fn error_json(sentence: &str) -> String {
+    serde_json::json!({ "error": sentence }).to_string()
+}
+
+/// How a request ended, as counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// A place answered.
+    Answered,
+    /// The request itself was at fault.
+    Rejected,
+    /// A place answered that it failed, after retries.
+    Failed,
+    /// No place in time.
+    Unplaced,
+}
+
+impl Outcome {
+    /// All outcomes, in the order of their declaration.
+    pub const ALL: [Self; 4] = [Self::Answered, Self::Rejected, Self::Failed, Self::Unplaced];
+
+    /// The label in metrics.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Rejected => "rejected",
+            Self::Failed => "failed",
+            Self::Unplaced => "unplaced",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{Cause, Refusal};
+
+    #[test]
+    fn an_unknown_model_reads_as_triton_writes_it() {
+        let refusal = Refusal::UnknownModel("x".to_owned());
+        assert_eq!(refusal.json(), r#"{"error":"Request for unknown model: 'x' is not found"}"#);
+    }
+
+    #[test]
+    fn a_quoted_name_stays_json() {
+        let refusal = Refusal::UnknownModel("a\"b".to_owned());
+        let read: serde_json::Value = serde_json::from_str(&refusal.json()).unwrap();
+        assert!(read["error"].as_str().unwrap().contains("a\"b"));
+    }
+
+    #[test]
+    fn every_temporary_refusal_says_when_to_try_again() {
+        let refusal = Refusal::NoPlace {
+            workload: "a/b".into(),
+            attempts: 2,
+            waited: Duration::from_millis(7),
+            last: Some(Cause::Timeout),
+        };
+        assert_eq!(refusal.status().as_u16(), 503);
+        assert!(refusal.retry_after().is_some());
+        assert!(refusal.to_string().contains("did not answer in time"));
+    }
+}

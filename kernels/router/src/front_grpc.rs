@@ -1,0 +1,318 @@
+//! KServe v2 over gRPC, as callers see it. Only the model's name is read out of a message; the message itself stays opaque.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, USER_AGENT};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
+use http_body::Frame;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use serde::Deserialize;
+use tokio::sync::mpsc;
+
+use crate::ask::{Answer, Ask, Form, GRPC, GRPC_MESSAGE, GRPC_STATUS, strip_hop_by_hop};
+use crate::body::{Chunks, Reply};
+use crate::errors::{Refusal, grpc_code};
+use crate::front_http::EXTENSIONS;
+use crate::message::{self, BadFrame, Writer};
+use crate::world::{Arrival, World};
+
+const SERVICE: &str = "/inference.GRPCInferenceService/";
+const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+const GRPC_ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
+/// Answers of a stream that may wait for a slow caller.
+const STREAM_BACKLOG: usize = 4;
+
+/// Answers one call.
+pub async fn answer(world: Arc<World>, request: Request<Incoming>) -> Result<Response<Reply>, Infallible> {
+    let begun = Instant::now();
+    let path = request.uri().path().to_owned();
+    let method = path.strip_prefix(SERVICE).unwrap_or_default();
+    if request.method() == Method::POST && method == "ModelStreamInfer" {
+        return Ok(stream(world, request));
+    }
+    let answered = if request.method() == Method::POST {
+        unary(&world, method, request, begun).await
+    } else {
+        Err(Refusal::WrongMethod)
+    };
+    Ok(respond(answered.unwrap_or_else(|refusal| refused(&refusal))))
+}
+
+async fn unary(world: &World, method: &str, request: Request<Incoming>, begun: Instant) -> Result<Answer, Refusal> {
+    let (head, body) = request.into_parts();
+    let gathered = world.intake.gather(body).await?;
+    let message = message::unframe(gathered.chunks.clone()).map_err(bad_frame)?;
+    match method {
+        "ServerLive" => Ok(said(Writer::default().truth(1, true))),
+        "ServerReady" => Ok(said(Writer::default().truth(1, world.directory.is_known()))),
+        "ServerMetadata" => {
+            let named = Writer::default().bytes(1, b"parkade-router").bytes(2, env!("CARGO_PKG_VERSION").as_bytes());
+            Ok(said(EXTENSIONS.iter().fold(named, |message, extension| message.bytes(3, extension.as_bytes()))))
+        }
+        "ModelReady" => {
+            let [name, _] = names(&message)?;
+            let ready = world.directory.model(&name).is_some_and(|workload| workload.replicas(None) > 0);
+            Ok(said(Writer::default().truth(1, ready)))
+        }
+        "ModelInfer" => {
+            let limit = head.headers.get(GRPC_TIMEOUT).and_then(|value| timeout(value.to_str().ok()?));
+            let arrival = Arrival { begun, limit, protocol: "grpc" };
+            infer(world, &passed_on(head.headers), &message, arrival).await
+        }
+        "ModelMetadata" | "ModelConfig" | "ModelStatistics" => {
+            let path = head.uri.path_and_query().cloned();
+            ask(world, path, &passed_on(head.headers), gathered.chunks.clone(), &message).await
+        }
+        _ => Err(Refusal::UnknownMethod(head.uri.path().to_owned())),
+    }
+}
+
+async fn infer(world: &World, metadata: &HeaderMap, message: &Chunks, arrival: Arrival) -> Result<Answer, Refusal> {
+    let [name, version] = names(message)?;
+    let workload = world.serving(&name)?;
+    let ask = Ask {
+        model: workload.model.clone(),
+        form: Form::Grpc { metadata: metadata.clone() },
+        body: message::frame(message.clone()),
+        only: None,
+        versioned: !version.is_empty(),
+    };
+    let answered = world.infer(&workload, ask, arrival).await;
+    match answered {
+        Err(refusal @ Refusal::NoPlace { .. }) if arrival.limit.is_some() => {
+            Ok(Answer::grpc_error(grpc_code::DEADLINE_EXCEEDED, &refusal.to_string()))
+        }
+        answered => answered,
+    }
+}
+
+async fn ask(
+    world: &World,
+    path: Option<PathAndQuery>,
+    metadata: &HeaderMap,
+    body: Chunks,
+    message: &Chunks,
+) -> Result<Answer, Refusal> {
+    let [name, _] = names(message)?;
+    let workload = world.serving(&name)?;
+    let path = path.unwrap_or_else(|| PathAndQuery::from_static("/"));
+    let is_metadata = path.path().ends_with("/ModelMetadata");
+    if let Some(answer) = world.call_triton(&workload, path, metadata, body).await {
+        return Ok(answer);
+    }
+    if !is_metadata {
+        return Err(Refusal::NeedsTriton(workload.key.to_string()));
+    }
+    let json = world.car_metadata(&workload).await?;
+    let metadata: ModelMetadata = serde_json::from_slice(&json.head(json.len()))
+        .map_err(|_| Refusal::BrokenBody("a car's metadata are not KServe v2"))?;
+    Ok(said(metadata.message()))
+}
+
+/// A model's metadata in the JSON of KServe v2.
+#[derive(Deserialize)]
+struct ModelMetadata {
+    name: String,
+    #[serde(default)]
+    versions: Vec<String>,
+    #[serde(default)]
+    platform: String,
+    #[serde(default)]
+    inputs: Vec<TensorMetadata>,
+    #[serde(default)]
+    outputs: Vec<TensorMetadata>,
+}
+
+#[derive(Deserialize)]
+struct TensorMetadata {
+    name: String,
+    datatype: String,
+    #[serde(default)]
+    shape: Vec<i64>,
+}
+
+impl ModelMetadata {
+    fn message(&self) -> Writer {
+        let mut message = Writer::default().bytes(1, self.name.as_bytes());
+        for version in &self.versions {
+            message = message.bytes(2, version.as_bytes());
+        }
+        message = message.bytes(3, self.platform.as_bytes());
+        for (field, tensors) in [(4, &self.inputs), (5, &self.outputs)] {
+            for tensor in tensors {
+                message = message.bytes(field, &tensor.message().done());
+            }
+        }
+        message
+    }
+}
+
+impl TensorMetadata {
+    fn message(&self) -> Writer {
+        Writer::default().bytes(1, self.name.as_bytes()).bytes(2, self.datatype.as_bytes()).packed(3, &self.shape)
+    }
+}
+
+/// A stream of requests, answered one after another in their order.
+fn stream(world: Arc<World>, request: Request<Incoming>) -> Response<Reply> {
+    let (answers, receiver) = mpsc::channel(STREAM_BACKLOG);
+    tokio::spawn(async move {
+        let gone = answers.clone();
+        tokio::select! {
+            () = gone.closed() => {}
+            () = answer_stream(&world, request, &answers) => {}
+        }
+    });
+    let mut response = Response::new(Reply::Stream(receiver));
+    response.headers_mut().insert(CONTENT_TYPE, GRPC);
+    response
+}
+
+async fn answer_stream(world: &World, request: Request<Incoming>, answers: &mpsc::Sender<Frame<Bytes>>) {
+    let (head, mut body) = request.into_parts();
+    let metadata = passed_on(head.headers);
+    let mut waiting = Chunks::default();
+    let status = loop {
+        match message::next_frame(&mut waiting) {
+            Ok(Some(message)) => {
+                let arrival = Arrival { begun: Instant::now(), limit: None, protocol: "grpc" };
+                let answered = infer(world, &metadata, &message, arrival).await;
+                for piece in message::frame(stream_answer(answered)).pieces() {
+                    if answers.send(Frame::data(piece.clone())).await.is_err() {
+                        return;
+                    }
+                }
+            }
+            Ok(None) if message::announced(&waiting) > world.intake.limit() => {
+                break (grpc_code::RESOURCE_EXHAUSTED, Refusal::TooLarge(world.intake.limit()).to_string());
+            }
+            Ok(None) => match body.frame().await {
+                Some(Ok(frame)) => frame.into_data().map_or((), |data| waiting.push(data)),
+                Some(Err(_)) => return,
+                None => break (grpc_code::OK, String::new()),
+            },
+            Err(broken) => {
+                let refusal = bad_frame(broken);
+                break (refusal.grpc(), refusal.to_string());
+            }
+        }
+    };
+    let mut trailers = Answer::grpc_error(status.0, &status.1).headers;
+    trailers.remove(CONTENT_TYPE);
+    drop(answers.send(Frame::trailers(trailers)).await);
+}
+
+/// `ModelStreamInferResponse`: an error's sentence (field 1) or an answer (field 2).
+fn stream_answer(answered: Result<Answer, Refusal>) -> Chunks {
+    match answered {
+        Ok(mut answer) if answer.grpc == grpc_code::OK => {
+            answer.body.split_to(5);
+            answer.body.take_trailers();
+            let head = Writer::default().announce(2, answer.body.len()).done();
+            answer.body.prepend(head);
+            answer.body
+        }
+        Ok(answer) => {
+            let trailers = answer.body.clone().take_trailers();
+            let said = answer.headers.get(GRPC_MESSAGE).or_else(|| trailers.as_ref()?.get(GRPC_MESSAGE));
+            Writer::default().bytes(1, said.map_or(b"the model failed", HeaderValue::as_bytes)).done().into()
+        }
+        Err(refusal) => Writer::default().bytes(1, refusal.to_string().as_bytes()).done().into(),
+    }
+}
+
+fn names(message: &Chunks) -> Result<[String; 2], Refusal> {
+    message::model_and_version(message).map_err(|_| Refusal::BrokenBody("its message is not protobuf"))
+}
+
+const fn bad_frame(broken: BadFrame) -> Refusal {
+    match broken {
+        BadFrame::Compressed => Refusal::Compressed,
+        BadFrame::Length => Refusal::BrokenBody("its body is not one gRPC frame"),
+    }
+}
+
+/// The caller's metadata as they go on to Triton.
+fn passed_on(mut headers: HeaderMap) -> HeaderMap {
+    strip_hop_by_hop(&mut headers);
+    for name in [HOST, CONTENT_TYPE, CONTENT_LENGTH, USER_AGENT, GRPC_TIMEOUT] {
+        headers.remove(name);
+    }
+    headers
+}
+
+/// `grpc-timeout`: at most eight digits and a unit.
+fn timeout(text: &str) -> Option<Duration> {
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let count: u64 = if digits.len() <= 8 { digits.parse().ok()? } else { return None };
+    Some(match unit {
+        "H" => Duration::from_secs(count * 3600),
+        "M" => Duration::from_secs(count * 60),
+        "S" => Duration::from_secs(count),
+        "m" => Duration::from_millis(count),
+        "u" => Duration::from_micros(count),
+        "n" => Duration::from_nanos(count),
+        _ => return None,
+    })
+}
+
+fn said(message: Writer) -> Answer {
+    Answer::grpc_message(message.done().into())
+}
+
+fn refused(refusal: &Refusal) -> Answer {
+    let mut answer = Answer::grpc_error(refusal.grpc(), &refusal.to_string());
+    if *refusal == Refusal::Compressed {
+        answer.headers.insert(GRPC_ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    }
+    answer
+}
+
+fn respond(answer: Answer) -> Response<Reply> {
+    debug_assert!(answer.headers.contains_key(GRPC_STATUS) || answer.body.len() > 0);
+    let mut response = Response::new(Reply::Whole(answer.body));
+    *response.headers_mut() = answer.headers;
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{ModelMetadata, stream_answer, timeout};
+    use crate::ask::Answer;
+    use crate::errors::Refusal;
+    use crate::message::Writer;
+
+    #[test]
+    fn timeouts_of_grpc() {
+        assert_eq!(timeout("250m"), Some(Duration::from_millis(250)));
+        assert_eq!(timeout("2S"), Some(Duration::from_secs(2)));
+        for bad in ["", "m", "5", "5x", "123456789m", "-1S"] {
+            assert_eq!(timeout(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn metadata_of_a_car_become_a_message() {
+        let json = r#"{"name":"m","platform":"onnx","inputs":[{"name":"x","datatype":"FP32","shape":[-1,2]}]}"#;
+        let metadata: ModelMetadata = serde_json::from_str(json).unwrap();
+        let tensor = Writer::default().bytes(1, b"x").bytes(2, b"FP32").packed(3, &[-1, 2]).done();
+        let expected = Writer::default().bytes(1, b"m").bytes(3, b"onnx").bytes(4, &tensor).done();
+        assert_eq!(metadata.message().done(), expected);
+    }
+
+    #[test]
+    fn a_stream_carries_answers_and_errors() {
+        let answer = Answer::grpc_message(Writer::default().bytes(1, b"m").done().into());
+        let carried = stream_answer(Ok(answer));
+        assert_eq!(&carried.head(9)[..], b"\x12\x03\x0a\x01m");
+        let refused = stream_answer(Err(Refusal::UnknownModel("x".to_owned())));
+        assert_eq!(refused.first(), Some(0x0a));
+    }
+}

@@ -1,0 +1,176 @@
+//! Listeners: bounded connections, no small-packet delay, and a stop that lets requests under way finish.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tracing::warn;
+
+use crate::body::{Chunks, Reply};
+use crate::settings::HEAD_LIMIT;
+use crate::world::World;
+use crate::{front_grpc, front_http};
+
+/// After an accept that failed (out of file descriptors), nothing is accepted for this time.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Bytes sent and not acknowledged end a connection after this time: a caller that does not read, or a link that died.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
+/// A silent connection is asked for a sign of life after this time, and this often.
+const KEEPALIVE: Duration = Duration::from_secs(15);
+/// Calls under way on one HTTP/2 connection.
+const STREAMS: u32 = 1024;
+/// HTTP/2 flow control from a caller: a body of one MiB comes without waiting for window updates.
+const STREAM_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = 16 << 20;
+/// Reading goes in pieces of at most this size.
+const READ_BUFFER: usize = 256 << 10;
+
+/// Told to every connection: `true` means finish what is under way and take no more.
+pub type Stop = watch::Receiver<bool>;
+
+/// Held by whatever must finish before the process ends.
+pub type Alive = mpsc::Sender<Infallible>;
+
+/// Accepts connections until told to stop. `serve` gets each with its place among `limit`.
+pub async fn accept<F, S>(listener: TcpListener, limit: usize, mut stop: Stop, serve: S)
+where
+    S: Fn(TcpStream, OwnedSemaphorePermit) -> F,
+    F: Future<Output = ()> + Send + 'static,
+{
+    let places = Arc::new(Semaphore::new(limit));
+    loop {
+        let accepted = tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => return,
+            accepted = next(&listener, &places) => accepted,
+        };
+        if let Some((stream, place)) = accepted {
+            tokio::spawn(serve(stream, place));
+        }
+    }
+}
+
+async fn next(listener: &TcpListener, places: &Arc<Semaphore>) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+    let place = places.clone().acquire_owned().await.ok()?;
+    match listener.accept().await {
+        Ok((stream, _)) => match tune(&stream) {
+            Ok(()) => Some((stream, place)),
+            // The other end is gone already.
+            Err(_) => None,
+        },
+        Err(error) => {
+            warn!("a connection cannot be accepted: {error}");
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            None
+        }
+    }
+}
+
+fn tune(stream: &TcpStream) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    let socket = SockRef::from(stream);
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 3))?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
+    Ok(())
+}
+
+/// Serves callers over HTTP/1.1.
+pub async fn http(listener: TcpListener, limit: usize, idle: Duration, world: Arc<World>, stop: Stop, alive: Alive) {
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(idle).max_buf_size(READ_BUFFER).max_header_size(HEAD_LIMIT);
+    accept(listener, limit, stop.clone(), |stream, place| {
+        let (world, mut stop, alive) = (world.clone(), stop.clone(), alive.clone());
+        let service = service_fn(move |request| front_http::answer(world.clone(), request));
+        let connection = builder.serve_connection(TokioIo::new(stream), service);
+        async move {
+            let _held = (place, alive);
+            let mut connection = pin!(connection);
+            tokio::select! {
+                _ = connection.as_mut() => return,
+                _ = stop.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
+            }
+            drop(connection.await);
+        }
+    })
+    .await;
+}
+
+/// Serves callers over gRPC.
+pub async fn grpc(listener: TcpListener, limit: usize, idle: Duration, world: Arc<World>, stop: Stop, alive: Alive) {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .keep_alive_interval(idle)
+        .keep_alive_timeout(KEEPALIVE)
+        .max_concurrent_streams(STREAMS)
+        .max_header_list_size(u32::try_from(HEAD_LIMIT).unwrap_or(u32::MAX))
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW);
+    accept(listener, limit, stop.clone(), |stream, place| {
+        let (world, mut stop, alive) = (world.clone(), stop.clone(), alive.clone());
+        let service = service_fn(move |request| front_grpc::answer(world.clone(), request));
+        let connection = builder.serve_connection(TokioIo::new(stream), service);
+        async move {
+            let _held = (place, alive);
+            let mut connection = pin!(connection);
+            tokio::select! {
+                _ = connection.as_mut() => return,
+                _ = stop.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
+            }
+            drop(connection.await);
+        }
+    })
+    .await;
+}
+
+/// Connections to the metrics port.
+const SCRAPERS: usize = 64;
+
+/// Serves `/metrics`, `/livez` and `/readyz`.
+pub async fn metrics(listener: TcpListener, world: Arc<World>, stop: Stop) {
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(KEEPALIVE);
+    accept(listener, SCRAPERS, stop, |stream, place| {
+        let world = world.clone();
+        let service = service_fn(move |request: Request<Incoming>| {
+            let response = show(&world, &request);
+            async move { Ok::<_, Infallible>(response) }
+        });
+        let connection = builder.serve_connection(TokioIo::new(stream), service);
+        async move {
+            let _held = place;
+            drop(connection.await);
+        }
+    })
+    .await;
+}
+
+fn show(world: &World, request: &Request<Incoming>) -> Response<Reply> {
+    let (status, body) = match (request.method(), request.uri().path()) {
+        (&Method::GET, "/metrics") => {
+            for workload in world.directory.all() {
+                workload.measure();
+            }
+            (StatusCode::OK, world.metrics.text())
+        }
+        (&Method::GET, "/livez") => (StatusCode::OK, b"ok\n".to_vec()),
+        (&Method::GET, "/readyz") if world.directory.is_known() => (StatusCode::OK, b"ok\n".to_vec()),
+        (&Method::GET, "/readyz") => (StatusCode::SERVICE_UNAVAILABLE, b"no placements are known yet\n".to_vec()),
+        _ => (StatusCode::NOT_FOUND, b"only /metrics, /livez and /readyz are here\n".to_vec()),
+    };
+    let mut response = Response::new(Reply::Whole(Chunks::from(bytes::Bytes::from(body))));
+    *response.status_mut() = status;
+    let kind = http::HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    response.headers_mut().insert(http::header::CONTENT_TYPE, kind);
+    response
+}

@@ -1,0 +1,393 @@
+//! The central queue of one workload: idle replicas, requests that wait, and which meets which. Pure: no clock, no I/O.
+//!
+//! A credit is a replica known to be free: an idle connection of a car, or a free slot of a Triton server. A request takes
+//! a credit at once if there is one; else it waits, and a credit that frees goes to the earliest deadline that may use it.
+//! Among places with a free credit, requests follow the plan's shares (smooth weighted round robin); a place without a
+//! share is used only when no other has a credit.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Where a replica is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]
+pub enum Tier {
+    /// On a parked car.
+    Vehicle,
+    /// On a Triton server.
+    Datacenter,
+}
+
+impl Tier {
+    /// The name in metrics, headers and the access log.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Vehicle => "Vehicle",
+            Self::Datacenter => "Datacenter",
+        }
+    }
+}
+
+/// An idle connection of a car, as far as the queue must know it.
+pub trait Dialled {
+    /// Unique among all connections of this process.
+    fn id(&self) -> u64;
+    /// Which car; a request never meets the same car twice.
+    fn vehicle(&self) -> &Arc<str>;
+}
+
+/// One line of the plan: a place and, for Triton, its servers with their slots.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedPlace<S> {
+    /// A cell or a Triton pool.
+    pub name: Arc<str>,
+    /// Which kind of place it is.
+    pub tier: Tier,
+    /// Percent of the expected rate.
+    pub share: u32,
+    /// Triton servers and how many requests each may have at a time.
+    pub servers: Vec<(S, u32)>,
+}
+
+/// What a request asks of its next place.
+#[derive(Clone, Debug, Default)]
+pub struct Want {
+    /// Only this tier will do.
+    pub only: Option<Tier>,
+    /// This tier first, if it has a credit.
+    pub prefer: Option<Tier>,
+    /// Cars that missed this request before.
+    pub avoid: Vec<Arc<str>>,
+}
+
+/// A credit in use.
+#[derive(Debug)]
+pub enum Grant<C, S> {
+    /// A car's connection.
+    Car {
+        /// The car's cell.
+        place: Arc<str>,
+        /// The connection itself.
+        car: C,
+    },
+    /// One slot of a Triton server.
+    Server {
+        /// The server's pool.
+        place: Arc<str>,
+        /// The server.
+        server: S,
+    },
+}
+
+/// A waiting request's place in the queue: deadline, then order of arrival.
+pub type Ticket = (Instant, u64);
+
+#[derive(Debug)]
+struct Server<S> {
+    name: S,
+    slots: u32,
+    busy: u32,
+    open: bool,
+}
+
+#[derive(Debug)]
+struct Place<C, S> {
+    name: Arc<str>,
+    tier: Tier,
+    share: i64,
+    /// The running weight of smooth weighted round robin.
+    weight: i64,
+    /// Oldest first, so that wear and pay spread evenly over cars.
+    idle: VecDeque<C>,
+    busy_cars: usize,
+    servers: Vec<Server<S>>,
+    next_server: usize,
+}
+
+#[derive(Debug)]
+struct Waiter<W> {
+    want: Want,
+    waker: W,
+}
+
+/// Credits and waiting requests of one workload. `C` is a car's connection, `S` a server, `W` what wakes a waiting request.
+#[derive(Debug)]
+pub struct Queue<C, S, W> {
+    places: Vec<Place<C, S>>,
+    waiting: BTreeMap<Ticket, Waiter<W>>,
+    arrivals: u64,
+    limit: usize,
+}
+
+impl<C: Dialled, S: PartialEq + Clone> Place<C, S> {
+    fn has_credit(&self, avoid: &[Arc<str>]) -> bool {
+        self.servers.iter().any(Server::is_free) || self.idle.iter().any(|car| !avoid.contains(car.vehicle()))
+    }
+
+    fn take(&mut self, avoid: &[Arc<str>]) -> Option<Grant<C, S>> {
+        let count = self.servers.len();
+        for step in 0..count {
+            let index = (self.next_server + step) % count;
+            if self.servers[index].is_free() {
+                self.servers[index].busy += 1;
+                self.next_server = (index + 1) % count;
+                return Some(Grant::Server { place: self.name.clone(), server: self.servers[index].name.clone() });
+            }
+        }
+        let index = self.idle.iter().position(|car| !avoid.contains(car.vehicle()))?;
+        let car = self.idle.remove(index)?;
+        self.busy_cars += 1;
+        Some(Grant::Car { place: self.name.clone(), car })
+    }
+
+    /// Replicas that answer now or will again, whether busy or idle.
+    fn replicas(&self) -> usize {
+        self.idle.len() + self.busy_cars + self.servers.iter().filter(|server| server.open).count()
+    }
+
+    fn credits(&self) -> usize {
+        let slots: u32 = self.servers.iter().filter(|server| server.open).map(Server::free).sum();
+        self.idle.len() + slots as usize
+    }
+}
+
+impl<S> Server<S> {
+    const fn free(&self) -> u32 {
+        self.slots.saturating_sub(self.busy)
+    }
+
+    const fn is_free(&self) -> bool {
+        self.open && self.free() > 0
+    }
+}
+
+impl<C: Dialled, S: PartialEq + Clone, W> Queue<C, S, W> {
+    /// An empty queue in which at most `limit` requests may wait.
+    pub const fn new(limit: usize) -> Self {
+        Self { places: Vec::new(), waiting: BTreeMap::new(), arrivals: 0, limit }
+    }
+
+    /// Follows a new plan. Returns the idle cars of places that are no longer in it, to be closed.
+    pub fn follow(&mut self, plan: &[PlannedPlace<S>]) -> Vec<C> {
+        let mut before = std::mem::take(&mut self.places);
+        for planned in plan {
+            let known = before.iter().position(|place| place.name == planned.name && place.tier == planned.tier);
+            let mut place = match known {
+                Some(index) => before.swap_remove(index),
+                None => Place {
+                    name: planned.name.clone(),
+                    tier: planned.tier,
+                    share: 0,
+                    weight: 0,
+                    idle: VecDeque::new(),
+                    busy_cars: 0,
+                    servers: Vec::new(),
+                    next_server: 0,
+                },
+            };
+            place.share = i64::from(planned.share);
+            let mut old = std::mem::take(&mut place.servers);
+            for (name, slots) in &planned.servers {
+                let known = old.iter().position(|server| server.name == *name);
+                let (busy, open) = known.map_or((0, true), |index| {
+                    let server = old.swap_remove(index);
+                    (server.busy, server.open)
+                });
+                place.servers.push(Server { name: name.clone(), slots: *slots, busy, open });
+            }
+            place.next_server = 0;
+            self.places.push(place);
+        }
+        before.into_iter().flat_map(|place| place.idle).collect()
+    }
+
+    /// A car offers itself. Gives the car back if the plan has no such cell.
+    pub fn offer(&mut self, cell: &str, car: C) -> Result<(), C> {
+        match self.cell(cell) {
+            Some(place) => {
+                place.idle.push_back(car);
+                Ok(())
+            }
+            None => Err(car),
+        }
+    }
+
+    /// Takes a credit that is free now.
+    pub fn take(&mut self, want: &Want) -> Option<Grant<C, S>> {
+        let preferred = want.prefer.and_then(|tier| self.choose(want, Some(tier)));
+        let index = preferred.or_else(|| self.choose(want, None))?;
+        self.places[index].take(&want.avoid)
+    }
+
+    /// Waits for a credit. `Err` gives the waker back: the queue is full.
+    pub fn wait(&mut self, want: Want, deadline: Instant, waker: W) -> Result<Ticket, W> {
+        if self.waiting.len() >= self.limit {
+            return Err(waker);
+        }
+        self.arrivals += 1;
+        let ticket = (deadline, self.arrivals);
+        self.waiting.insert(ticket, Waiter { want, waker });
+        Ok(ticket)
+    }
+
+    /// The waiting request gave up, or its deadline is over.
+    pub fn forget(&mut self, ticket: Ticket) {
+        self.waiting.remove(&ticket);
+    }
+
+    /// The use of a credit ended. A car is kept for the next request if `keep`; else it comes back to be closed.
+    pub fn release(&mut self, grant: Grant<C, S>, keep: bool) -> Option<C> {
+        match grant {
+            Grant::Car { place, car } => {
+                let Some(place) = self.cell(&place) else { return Some(car) };
+                place.busy_cars = place.busy_cars.saturating_sub(1);
+                if !keep {
+                    return Some(car);
+                }
+                place.idle.push_back(car);
+                None
+            }
+            Grant::Server { place, server } => {
+                if let Some(server) = self.server(&place, &server) {
+                    server.busy = server.busy.saturating_sub(1);
+                }
+                None
+            }
+        }
+    }
+
+    /// The next waiting request that can be served now, earliest deadline first.
+    pub fn next_handoff(&mut self) -> Option<(W, Grant<C, S>)> {
+        if self.waiting.is_empty() || self.places.iter().all(|place| place.credits() == 0) {
+            return None;
+        }
+        let mut after = Bound::Unbounded;
+        loop {
+            let (&ticket, waiter) = self.waiting.range_mut((after, Bound::Unbounded)).next()?;
+            let want = std::mem::take(&mut waiter.want);
+            if let Some(grant) = self.take(&want) {
+                let waiter = self.waiting.remove(&ticket)?;
+                return Some((waiter.waker, grant));
+            }
+            self.waiting.get_mut(&ticket)?.want = want;
+            after = Bound::Excluded(ticket);
+        }
+    }
+
+    /// A server fails: no request goes there until `open_server`. True if it was open, so that one caller starts probing.
+    pub fn close_server(&mut self, place: &str, server: &S) -> bool {
+        self.server(place, server).is_some_and(|server| std::mem::replace(&mut server.open, false))
+    }
+
+    /// A server answers again. False if the plan no longer has it.
+    pub fn open_server(&mut self, place: &str, server: &S) -> bool {
+        self.server(place, server).map(|server| server.open = true).is_some()
+    }
+
+    /// Whether the plan has this cell.
+    pub fn has_cell(&mut self, name: &str) -> bool {
+        self.cell(name).is_some()
+    }
+
+    /// A server that answers, for questions that take no slot.
+    pub fn an_open_server(&self) -> Option<(Arc<str>, S)> {
+        self.places.iter().find_map(|place| {
+            let server = place.servers.iter().find(|server| server.open)?;
+            Some((place.name.clone(), server.name.clone()))
+        })
+    }
+
+    /// Whether the plan has this server.
+    pub fn has_server(&mut self, place: &str, server: &S) -> bool {
+        self.server(place, server).is_some()
+    }
+
+    /// An idle connection ended.
+    pub fn withdraw(&mut self, id: u64) -> Option<C> {
+        self.places.iter_mut().find_map(|place| {
+            let index = place.idle.iter().position(|car| car.id() == id)?;
+            place.idle.remove(index)
+        })
+    }
+
+    /// Takes all idle connections of one car: its link may be dead.
+    pub fn withdraw_vehicle(&mut self, vehicle: &str) -> Vec<C> {
+        let mut gone = Vec::new();
+        for place in &mut self.places {
+            for _ in 0..place.idle.len() {
+                match place.idle.pop_front() {
+                    Some(car) if &**car.vehicle() == vehicle => gone.push(car),
+                    Some(car) => place.idle.push_back(car),
+                    None => break,
+                }
+            }
+        }
+        gone
+    }
+
+    /// Replicas of the tiers that `want` allows, busy or idle, cars that missed before included.
+    pub fn replicas(&self, only: Option<Tier>) -> usize {
+        self.allowed(only).map(Place::replicas).sum()
+    }
+
+    /// Free credits of one tier.
+    pub fn credits(&self, tier: Tier) -> usize {
+        self.allowed(Some(tier)).map(Place::credits).sum()
+    }
+
+    /// Whether the plan has a place of this tier.
+    pub fn plans(&self, tier: Tier) -> bool {
+        self.allowed(Some(tier)).next().is_some()
+    }
+
+    /// How many requests wait.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    fn allowed(&self, only: Option<Tier>) -> impl Iterator<Item = &Place<C, S>> {
+        self.places.iter().filter(move |place| only.is_none_or(|tier| tier == place.tier))
+    }
+
+    fn cell(&mut self, name: &str) -> Option<&mut Place<C, S>> {
+        self.places.iter_mut().find(|place| place.tier == Tier::Vehicle && &*place.name == name)
+    }
+
+    fn server(&mut self, place: &str, server: &S) -> Option<&mut Server<S>> {
+        let place = self.places.iter_mut().find(|known| known.tier == Tier::Datacenter && &*known.name == place)?;
+        place.servers.iter_mut().find(|known| known.name == *server)
+    }
+
+    /// The place that is most behind its share among those with a credit; the plan's order among those without a share.
+    fn choose(&mut self, want: &Want, tier: Option<Tier>) -> Option<usize> {
+        let mut total = 0;
+        let mut best: Option<usize> = None;
+        let mut spare: Option<usize> = None;
+        for index in 0..self.places.len() {
+            let place = &mut self.places[index];
+            let allowed = [want.only, tier].into_iter().flatten().all(|wanted| wanted == place.tier);
+            if !allowed || !place.has_credit(&want.avoid) {
+                continue;
+            }
+            if place.share == 0 {
+                spare = spare.or(Some(index));
+                continue;
+            }
+            place.weight += place.share;
+            total += place.share;
+            let weight = place.weight;
+            if best.is_none_or(|known| weight > self.places[known].weight) {
+                best = Some(index);
+            }
+        }
+        if let Some(index) = best {
+            self.places[index].weight -= total;
+        }
+        best.or(spare)
+    }
+}
+
+#[cfg(test)]
+#[path = "queue_tests.rs"]
+mod tests;

@@ -1,0 +1,301 @@
+//! One workload at run time: its queue, its rules, and permits to use one replica once.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use crate::car::Car;
+use crate::definition::{Definition, Endpoint};
+use crate::metrics::Meters;
+use crate::queue::{self, Grant, Queue, Ticket, Tier, Want};
+use crate::settings::QUEUE_LIMIT;
+
+/// How long an answered car may take to be ready for the next request.
+const READY_AGAIN: Duration = Duration::from_secs(1);
+
+type CarQueue = Queue<Car, Arc<Endpoint>, oneshot::Sender<Permit>>;
+
+/// What a manifest says about requests.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rules {
+    /// Latency target.
+    pub target: Duration,
+    /// Deadline of requests that name none.
+    pub timeout: Duration,
+    /// Fleets that may see payloads; empty means every fleet.
+    pub fleets: Vec<String>,
+    /// Whether its owner suspended it.
+    pub suspended: bool,
+}
+
+/// One workload. Lives as long as its model name does.
+#[derive(Debug)]
+pub struct Workload {
+    /// `namespace/name`.
+    pub key: Arc<str>,
+    /// The name callers use.
+    pub model: Arc<str>,
+    /// What is counted.
+    pub meters: Meters,
+    queue: Mutex<CarQueue>,
+    rules: RwLock<Arc<Rules>>,
+}
+
+/// Why no permit was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoPermit {
+    /// The queue is full.
+    Full,
+    /// The deadline came first.
+    Late,
+}
+
+/// The right to send one request to one replica. Dropped while a request is under way, it closes the car's connection, which
+/// cancels the request there; a Triton slot is free again in any case.
+#[derive(Debug)]
+pub struct Permit {
+    workload: Arc<Workload>,
+    grant: Option<Grant<Car, Arc<Endpoint>>>,
+    under_way: bool,
+}
+
+impl Workload {
+    /// A workload as first seen.
+    pub fn new(key: Arc<str>, definition: &Definition, meters: Meters) -> Self {
+        let workload = Self {
+            key,
+            model: definition.model.clone(),
+            meters,
+            queue: Mutex::new(Queue::new(QUEUE_LIMIT)),
+            rules: RwLock::new(Arc::new(rules(definition))),
+        };
+        workload.lock().follow(&definition.places);
+        workload
+    }
+
+    /// Follows a changed definition; connections of cells that left the plan are closed.
+    pub fn follow(self: &Arc<Self>, definition: &Definition) {
+        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules(definition));
+        let gone = self.lock().follow(&definition.places);
+        drop(gone);
+        self.hand_over();
+    }
+
+    /// The manifest's rules at this moment.
+    pub fn rules(&self) -> Arc<Rules> {
+        self.rules.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits for a credit until `deadline`.
+    pub async fn acquire(self: &Arc<Self>, want: Want, deadline: Instant) -> Result<Permit, NoPermit> {
+        let (sender, mut receiver) = oneshot::channel();
+        let ticket = {
+            let mut queue = self.lock();
+            if let Some(grant) = queue.take(&want) {
+                drop(queue);
+                return Ok(Permit { workload: self.clone(), grant: Some(grant), under_way: false });
+            }
+            queue.wait(want, deadline, sender).map_err(|_| NoPermit::Full)?
+        };
+        let _forget = Forget { workload: self, ticket };
+        match tokio::time::timeout_at(deadline.into(), &mut receiver).await {
+            Ok(Ok(permit)) => Ok(permit),
+            _ => Err(NoPermit::Late),
+        }
+    }
+
+    /// A car offers a connection; it is closed if its cell has left the plan.
+    pub fn offer(self: &Arc<Self>, cell: &str, car: Car) {
+        let refused = self.lock().offer(cell, car);
+        drop(refused);
+        self.hand_over();
+    }
+
+    /// An idle connection ended.
+    pub fn withdraw(&self, id: u64) {
+        let gone = self.lock().withdraw(id);
+        drop(gone);
+    }
+
+    /// All idle connections of a car whose link may be dead.
+    pub fn withdraw_vehicle(&self, vehicle: &str) {
+        let gone = self.lock().withdraw_vehicle(vehicle);
+        drop(gone);
+    }
+
+    /// Keeps requests from a failing server; true for the one caller that must probe it.
+    pub fn close_server(&self, place: &str, server: &Arc<Endpoint>) -> bool {
+        self.lock().close_server(place, server)
+    }
+
+    /// A failing server answers again.
+    pub fn open_server(self: &Arc<Self>, place: &str, server: &Arc<Endpoint>) {
+        self.lock().open_server(place, server);
+        self.hand_over();
+    }
+
+    /// Whether the plan has this cell.
+    pub fn has_cell(&self, name: &str) -> bool {
+        self.lock().has_cell(name)
+    }
+
+    /// A server that answers, for questions that take no slot, and its place.
+    pub fn an_open_server(&self) -> Option<(Arc<str>, Arc<Endpoint>)> {
+        self.lock().an_open_server()
+    }
+
+    /// Whether the plan has this server.
+    pub fn has_server(&self, place: &str, server: &Arc<Endpoint>) -> bool {
+        self.lock().has_server(place, server)
+    }
+
+    /// Replicas that answer now or will again, of one tier or of all.
+    pub fn replicas(&self, only: Option<Tier>) -> usize {
+        self.lock().replicas(only)
+    }
+
+    /// Whether the plan has a place of this tier.
+    pub fn plans(&self, tier: Tier) -> bool {
+        self.lock().plans(tier)
+    }
+
+    /// Sets the gauges.
+    pub fn measure(&self) {
+        let queue = self.lock();
+        self.meters.holds(queue.credits(Tier::Vehicle), queue.credits(Tier::Datacenter), queue.waiting());
+    }
+
+    /// Closes every idle connection.
+    pub fn close(&self) {
+        let gone = self.lock().follow(&[]);
+        drop(gone);
+    }
+
+    /// Wakes waiting requests as long as there are credits for them. Outside the lock, because a request that gave up
+    /// meanwhile drops its permit, which releases the credit again.
+    fn hand_over(self: &Arc<Self>) {
+        loop {
+            let Some((waker, grant)) = self.lock().next_handoff() else { return };
+            drop(waker.send(Permit { workload: self.clone(), grant: Some(grant), under_way: false }));
+        }
+    }
+
+    fn release(self: &Arc<Self>, grant: Grant<Car, Arc<Endpoint>>, keep: bool) {
+        let gone = self.lock().release(grant, keep);
+        drop(gone);
+        self.hand_over();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, CarQueue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn rules(definition: &Definition) -> Rules {
+    Rules {
+        target: definition.target,
+        timeout: definition.timeout,
+        fleets: definition.fleets.clone(),
+        suspended: definition.suspended,
+    }
+}
+
+/// Leaves the queue when the request is dropped, its deadline is over, or it was served.
+struct Forget<'a> {
+    workload: &'a Workload,
+    ticket: Ticket,
+}
+
+impl Drop for Forget<'_> {
+    fn drop(&mut self) {
+        self.workload.lock().forget(self.ticket);
+    }
+}
+
+impl Permit {
+    /// Where the replica is.
+    pub fn place(&self) -> (Tier, Arc<str>) {
+        match &self.grant {
+            Some(Grant::Car { place, .. }) => (Tier::Vehicle, place.clone()),
+            Some(Grant::Server { place, .. }) => (Tier::Datacenter, place.clone()),
+            None => unreachable!("a permit holds its grant until it is consumed"),
+        }
+    }
+
+    /// Whether any other replica might answer this workload.
+    pub fn has_alternative(&self) -> bool {
+        self.workload.replicas(None) > 1
+    }
+
+    /// The largest of a car's recent answer times; `None` for Triton and for a car that has answered little.
+    pub fn recent_p99(&self) -> Option<Duration> {
+        match &self.grant {
+            Some(Grant::Car { car, .. }) => car.recent_p99(),
+            _ => None,
+        }
+    }
+
+    /// The replica, to send a request to; from now on a drop cancels.
+    pub const fn begin(&mut self) -> Replica<'_> {
+        self.under_way = true;
+        match &mut self.grant {
+            Some(Grant::Car { car, .. }) => Replica::Car(car),
+            Some(Grant::Server { server, .. }) => Replica::Server(server),
+            None => unreachable!(),
+        }
+    }
+
+    /// The replica answered completely: it is free for the next request.
+    pub fn finish(mut self) {
+        match self.grant.take() {
+            Some(Grant::Car { place, mut car }) => {
+                if car.is_ready() {
+                    self.workload.release(Grant::Car { place, car }, true);
+                    return;
+                }
+                let workload = self.workload.clone();
+                tokio::spawn(async move {
+                    let ready = tokio::time::timeout(READY_AGAIN, car.ready()).await;
+                    workload.release(Grant::Car { place, car }, ready == Ok(true));
+                });
+            }
+            Some(grant) => self.workload.release(grant, true),
+            None => {}
+        }
+    }
+
+    /// The replica did not serve; a car's connection is closed.
+    pub fn discard(mut self) {
+        if let Some(grant) = self.grant.take() {
+            self.workload.release(grant, false);
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if let Some(grant) = self.grant.take() {
+            self.workload.release(grant, !self.under_way);
+        }
+    }
+}
+
+/// A replica to send a request to.
+#[derive(Debug)]
+pub enum Replica<'a> {
+    /// A car's connection.
+    Car(&'a mut Car),
+    /// A Triton server.
+    Server(&'a Arc<Endpoint>),
+}
+
+impl queue::Dialled for Car {
+    fn id(&self) -> u64 {
+        self.id
+    }
+
+    fn vehicle(&self) -> &Arc<str> {
+        &self.vehicle
+    }
+}

@@ -1,0 +1,196 @@
+//! What every request needs, and the record of each.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::access::{AccessLog, Line};
+use crate::ask::{Answer, Ask};
+use crate::body::{Chunks, Intake};
+use crate::directory::Directory;
+use crate::dispatch::{Served, Unserved, dispatch};
+use crate::errors::{Outcome, Refusal};
+use crate::metrics::Metrics;
+use crate::queue::{Tier, Want};
+use crate::settings::CAR_BODY_LIMIT;
+use crate::triton::Tritons;
+use crate::workload::{Replica, Workload};
+
+/// The tier that answered.
+const TIER: HeaderName = HeaderName::from_static("parkade-tier");
+/// The place that answered.
+const PLACE: HeaderName = HeaderName::from_static("parkade-place");
+/// Time for questions that are not inference.
+const QUESTION: Duration = Duration::from_secs(2);
+/// The longest deadline that a caller may name.
+const LONGEST: Duration = Duration::from_secs(600);
+
+/// Built once at the start and shared by all connections.
+#[derive(Debug)]
+pub struct World {
+    /// All workloads.
+    pub directory: Arc<Directory>,
+    /// Clients of Triton servers.
+    pub tritons: Tritons,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Where requests are logged.
+    pub access: AccessLog,
+    /// How bodies are read.
+    pub intake: Intake,
+}
+
+/// When and how a request came.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival {
+    /// When its head was read.
+    pub begun: Instant,
+    /// The caller's own time limit.
+    pub limit: Option<Duration>,
+    /// `http` or `grpc`.
+    pub protocol: &'static str,
+}
+
+impl World {
+    /// The workload of a model name, if it may be asked.
+    pub fn serving(&self, model: &str) -> Result<Arc<Workload>, Refusal> {
+        let Some(workload) = self.directory.model(model) else {
+            self.metrics.unknown_model();
+            return Err(Refusal::UnknownModel(model.to_owned()));
+        };
+        if workload.rules().suspended {
+            return Err(Refusal::Suspended(workload.key.to_string()));
+        }
+        Ok(workload)
+    }
+
+    /// Serves one inference request and records it.
+    pub async fn infer(&self, workload: &Arc<Workload>, mut ask: Ask, arrival: Arrival) -> Result<Answer, Refusal> {
+        let request_bytes = ask.body.len();
+        let result = match restrict(workload, &mut ask) {
+            Ok(()) => {
+                // A caller's own limit counts from the head; the workload's, from the moment its body is here.
+                let deadline = arrival.limit.map_or_else(
+                    || Instant::now() + workload.rules().timeout,
+                    |limit| arrival.begun + limit.min(LONGEST),
+                );
+                dispatch(&self.tritons, workload, &ask, deadline).await
+            }
+            Err(refusal) => Err(Unserved { refusal, attempts: 0 }),
+        };
+        self.record(workload, arrival, request_bytes, &result);
+        match result {
+            Ok(Served { mut answer, place: (tier, place), .. }) => {
+                answer.headers.insert(TIER, HeaderValue::from_static(tier.label()));
+                if let Ok(place) = HeaderValue::from_str(&place) {
+                    answer.headers.insert(PLACE, place);
+                }
+                Ok(answer)
+            }
+            Err(unserved) => Err(unserved.refusal),
+        }
+    }
+
+    fn record(&self, workload: &Workload, arrival: Arrival, request_bytes: usize, result: &Result<Served, Unserved>) {
+        let taken = arrival.begun.elapsed().as_secs_f64();
+        let (place, attempts, outcome) = match result {
+            Ok(served) => (Some(served.place.clone()), served.attempts, outcome(served)),
+            Err(unserved) => (None, unserved.attempts, unserved.refusal.outcome()),
+        };
+        workload.meters.ended(place.as_ref().map(|(tier, _)| *tier), outcome, taken);
+        let status = match (result, arrival.protocol) {
+            (Ok(served), "grpc") => served.answer.grpc,
+            (Ok(served), _) => u32::from(served.answer.status.as_u16()),
+            (Err(unserved), "grpc") => unserved.refusal.grpc(),
+            (Err(unserved), _) => u32::from(unserved.refusal.status().as_u16()),
+        };
+        let line = Line {
+            attempts,
+            status,
+            milliseconds: (taken * 1e6).round() / 1e3,
+            request_bytes,
+            response_bytes: result.as_ref().map_or(0, |served| served.answer.body.len()),
+            ..Line::now(arrival.protocol, workload.key.clone(), place)
+        };
+        self.access.write(line, &self.metrics);
+    }
+
+    /// A question that a Triton server answers over HTTP.
+    pub async fn ask_triton(
+        &self,
+        workload: &Arc<Workload>,
+        path: &http::uri::PathAndQuery,
+        headers: &HeaderMap,
+    ) -> Option<Answer> {
+        let (place, server) = workload.an_open_server()?;
+        let asked = self.tritons.ask(&server, http::Method::GET, path, headers);
+        if let Ok(Ok(answer)) = tokio::time::timeout(QUESTION, asked).await {
+            return Some(answer);
+        }
+        self.tritons.rest(workload, &place, &server);
+        None
+    }
+
+    /// A question that a Triton server answers over gRPC; `body` is one frame.
+    pub async fn call_triton(
+        &self,
+        workload: &Arc<Workload>,
+        path: http::uri::PathAndQuery,
+        metadata: &HeaderMap,
+        body: Chunks,
+    ) -> Option<Answer> {
+        let (place, server) = workload.an_open_server()?;
+        let asked = self.tritons.call(&server, path, metadata, body, QUESTION);
+        if let Ok(Ok(answer)) = tokio::time::timeout(QUESTION, asked).await {
+            return Some(answer);
+        }
+        self.tritons.rest(workload, &place, &server);
+        None
+    }
+
+    /// The model's metadata in JSON, from a car.
+    pub async fn car_metadata(&self, workload: &Arc<Workload>) -> Result<Chunks, Refusal> {
+        let begun = Instant::now();
+        let want = Want { only: Some(Tier::Vehicle), ..Want::default() };
+        let mut last = None;
+        while let Ok(mut permit) = workload.acquire(want.clone(), begun + QUESTION).await {
+            let Replica::Car(car) = permit.begin() else { break };
+            let left = QUESTION.saturating_sub(begun.elapsed());
+            match tokio::time::timeout(left, car.metadata(&workload.model)).await {
+                Ok(Ok(metadata)) => {
+                    permit.finish();
+                    return Ok(metadata);
+                }
+                Ok(Err(cause)) => last = Some(cause),
+                Err(_) => {}
+            }
+            permit.discard();
+        }
+        let waited = begun.elapsed();
+        Err(Refusal::NoPlace { workload: workload.key.to_string(), attempts: 1, waited, last })
+    }
+}
+
+fn outcome(served: &Served) -> Outcome {
+    let good = served.answer.status.is_success() && served.answer.grpc == crate::errors::grpc_code::OK;
+    match (good, served.failed) {
+        (true, _) => Outcome::Answered,
+        (false, true) => Outcome::Failed,
+        (false, false) => Outcome::Rejected,
+    }
+}
+
+/// Bodies that cars do not get, and versions that only Triton knows, go to Triton.
+fn restrict(workload: &Workload, ask: &mut Ask) -> Result<(), Refusal> {
+    if ask.versioned && !workload.plans(Tier::Datacenter) {
+        return Err(Refusal::VersionWithoutTriton(workload.key.to_string()));
+    }
+    if ask.body.len() > CAR_BODY_LIMIT && !workload.plans(Tier::Datacenter) {
+        return Err(Refusal::TooLarge(CAR_BODY_LIMIT));
+    }
+    if ask.versioned || ask.body.len() > CAR_BODY_LIMIT {
+        ask.only = Some(Tier::Datacenter);
+    }
+    Ok(())
+}
