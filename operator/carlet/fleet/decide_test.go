@@ -65,7 +65,9 @@ func (s *street) decide() (Decision, []string) {
 	return decision, told
 }
 
-func (s *street) fact(decision Decision) AssignmentFact { return decision.Cells["home-0"].Assignments[0] }
+func (s *street) fact(decision Decision) AssignmentFact {
+	return decision.Cells["home-0"].Assignments[0]
+}
 
 func TestAReplicaComesUp(t *testing.T) {
 	s := newStreet(t, 1)
