@@ -1,4 +1,4 @@
-"""Hypothesis strategies that several rooms share."""
+"""Random values that several rooms test with: strategies for hypothesis, and repeatable ones by a seed."""
 
 from random import Random
 
@@ -6,64 +6,66 @@ from hypothesis import strategies as st
 
 from parkade.problem.format import Arc, Cover, Demand, Limit, Problem, Step, Supply
 
-MOST_RESOURCES = ("compute", "memory")
+
+def problems() -> st.SearchStrategy[Problem]:
+    """Tiny problems with all that the format has; hypothesis shrinks them."""
+    return st.randoms(use_true_random=False).map(random_problem)
 
 
-def amounts(most: float, *, least: float = 0.0) -> st.SearchStrategy[float]:
-    """Decimal numbers as manifests have them, and now and then one with a full mantissa."""
-    cents = st.integers(round(least * 100), round(most * 100)).map(lambda cents: cents / 100)
-    return st.one_of(cents, cents, st.floats(least, most).map(lambda value: 0.0 if abs(value) < 1e-6 else value))
-
-
-@st.composite
-def demands(draw: st.DrawFn) -> tuple[Demand, ...]:
-    count = draw(st.integers(0, 4))
-    return tuple(
-        Demand(
-            f"demand-{index}",
-            tuple(
-                Cover(f"cover-{position}", draw(amounts(100.0)), draw(amounts(10.0)))
-                for position in range(draw(st.integers(1, 3)))
-            ),
-        )
-        for index in range(count)
-    )
-
-
-@st.composite
-def supplies(draw: st.DrawFn) -> tuple[Supply, ...]:
-    found = []
-    for index in range(draw(st.integers(1, 3))):
-        resources = MOST_RESOURCES[: draw(st.integers(1, 2))]
-        steps = tuple(
-            Step(draw(st.integers(0, 6)), draw(amounts(2.0, least=-0.2))) for _ in range(draw(st.integers(0, 3)))
-        )
-        capacity = {name: draw(st.one_of(st.just(1.0), amounts(16.0))) for name in resources}
-        found.append(Supply(f"supply-{index}", steps, capacity))
-    return tuple(found)
-
-
-@st.composite
-def problems(draw: st.DrawFn) -> Problem:
-    """Small problems with all that the format has: kept and new arcs, two resources, limits, negative costs."""
-    wants, gives = draw(demands()), draw(supplies())
+def random_problem(random: Random) -> Problem:
+    """Several covers, kept and new arcs, two resources, limits, negative costs, things that are 0 or absent."""
+    wants = tuple(_demand(random, index) for index in range(random.randint(0, 4)))
+    gives = tuple(_supply(random, index) for index in range(random.randint(1, 3)))
     arcs: list[Arc] = []
     for demand, want in enumerate(wants):
         for supply, give in enumerate(gives):
-            if not draw(st.integers(0, 3)):
-                continue
-            yields = tuple(draw(amounts(40.0)) for _ in want.covers)
-            use = {name: draw(st.one_of(st.sampled_from((1.0, 0.5, 0.2, 0.1)), amounts(4.0))) for name in give.capacity}
-            cost = draw(amounts(1.0, least=-0.1))
-            for name, dearer in (("kept", 0.0), ("new", 0.05))[draw(st.integers(0, 1)) :]:
-                most = draw(st.integers(0, 12))
-                arcs.append(Arc(name, demand, supply, yields, cost + dearer, use, most))
-    chosen = st.lists(st.integers(0, len(arcs) - 1), unique=True, max_size=5) if arcs else st.just([])
+            if random.randint(0, 3):
+                arcs += _arcs(random, demand, want, supply, give)
     limits = tuple(
-        Limit(f"limit-{index}", draw(amounts(10.0)), tuple((arc, draw(amounts(2.0))) for arc in draw(chosen)))
-        for index in range(draw(st.integers(0, 2)))
+        Limit(
+            f"limit-{index}",
+            _amount(random, 0.0, 10.0),
+            tuple((arc, _amount(random, 0.0, 2.0)) for arc in range(len(arcs)) if random.randint(0, 1)),
+        )
+        for index in range(random.randint(0, 2))
     )
     return Problem(wants, gives, tuple(arcs), limits)
+
+
+def _amount(random: Random, least: float, most: float) -> float:
+    """A decimal as manifests have them, or now and then a number with a full mantissa, or 0."""
+    match random.randint(0, 5):
+        case 0:
+            return 0.0
+        case 1:
+            value = random.uniform(least, most)
+            return value if abs(value) > 1e-6 else 0.0  # HiGHS drops coefficients much smaller
+        case _:
+            return random.randint(round(least * 100), round(most * 100)) / 100
+
+
+def _demand(random: Random, index: int) -> Demand:
+    covers = range(random.randint(1, 3))
+    return Demand(
+        f"demand-{index}",
+        tuple(Cover(f"cover-{at}", _amount(random, 0.0, 100.0), _amount(random, 0.0, 10.0)) for at in covers),
+    )
+
+
+def _supply(random: Random, index: int) -> Supply:
+    steps = tuple(Step(random.randint(0, 6), _amount(random, -0.2, 2.0)) for _ in range(random.randint(0, 3)))
+    resources = ("compute", "memory")[: random.randint(1, 2)]
+    return Supply(
+        f"supply-{index}", steps, {name: random.choice((1.0, _amount(random, 0.0, 16.0))) for name in resources}
+    )
+
+
+def _arcs(random: Random, demand: int, want: Demand, supply: int, give: Supply) -> list[Arc]:
+    yields = tuple(_amount(random, 0.0, 40.0) for _ in want.covers)
+    use = {name: random.choice((1.0, 0.5, 0.2, 0.1, _amount(random, 0.0, 4.0))) for name in give.capacity}
+    cost = _amount(random, -0.1, 1.0)
+    kinds = (("kept", 0.0), ("new", 0.05))[random.randint(0, 1) :]
+    return [Arc(name, demand, supply, yields, cost + dearer, use, random.randint(0, 12)) for name, dearer in kinds]
 
 
 def contended(seed: int) -> Problem:
