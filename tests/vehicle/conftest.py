@@ -6,10 +6,10 @@ from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from vehicle.peers import NATS_SERVER, NatsServer, Pki, Shelf, free_port, handler_of
 
 from parkade.local.pki import Authority
 from parkade.vehicle.tls import Certificates
+from vehicle.peers import NATS_SERVER, NatsServer, Pki, Shelf, free_port, handler_of
 
 
 @pytest.fixture(scope="session")

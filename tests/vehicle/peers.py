@@ -1,4 +1,4 @@
-"""Real peers of the agent: certificates, tiny ONNX models, a model store with Range, a scripted router, a NATS server."""
+"""Real peers of the agent: certificates, tiny ONNX models, a store with Range, a scripted router, a NATS server."""
 
 import asyncio
 import hashlib
@@ -9,8 +9,9 @@ import ssl
 import subprocess
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -69,10 +70,7 @@ def slow(steps: int) -> bytes:
         onnx.numpy_helper.from_array(matrix, "matrix"),
     ]
     names = ["x"] + [f"h{step}" for step in range(1, steps)] + ["y"]
-    nodes = [
-        onnx.helper.make_node("MatMul", [before, "matrix"], [after])
-        for before, after in zip(names[:-1], names[1:], strict=True)
-    ]
+    nodes = [onnx.helper.make_node("MatMul", [before, "matrix"], [after]) for before, after in pairwise(names)]
     shape = (onnx.TensorProto.FLOAT, [256, 256])
     return onnx_model(nodes, {"x": shape}, {"y": shape}, constants)
 
@@ -109,7 +107,7 @@ def handler_of(shelf: Shelf) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
-        def do_GET(self) -> None:  # noqa: N802 -- the name that http.server calls
+        def do_GET(self) -> None:
             content = shelf.contents.get(self.path.split("?")[0].removeprefix("/models/"))
             asked = self.headers.get("Range", "")
             shelf.ranges.append(asked)
@@ -267,5 +265,5 @@ class Router:
 async def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
     """Await a condition; the loop's own steps drive it."""
     async with asyncio.timeout(seconds):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 -- conditions of many parts, awaited from outside
             await asyncio.sleep(0.005)

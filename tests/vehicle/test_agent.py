@@ -8,13 +8,13 @@ from dataclasses import replace
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from vehicle.peers import Router, affine, digest_of, until
 
 from parkade.vehicle.agent import Agent, Outfit
 from parkade.vehicle.contract import Contract
 from parkade.vehicle.runtime import OnnxRuntime
 from parkade.vehicle.signals import Link, Signals
 from parkade.vehicle.wire import Identity
+from vehicle.peers import Router, affine, digest_of, until
 
 IDENTITY = Identity("v-1", "owners-ca", "hw4", 64 * 2**20, 1, 60.0)
 ASK = json.dumps({"inputs": [{"name": "x", "shape": [1, 3], "datatype": "FP32", "data": [1, 2, 3]}]}).encode()
@@ -162,11 +162,11 @@ BAD = [
         lambda shelf, entry: shelf.contents.update({entry["digest"]: affine(9.0)}),
         ("Failed", "DigestMismatch"),
     ),
-    ("no such model", lambda shelf, entry: shelf.contents.clear(), ("Fetching", "SourceUnavailable")),
-    ("another format", lambda shelf, entry: entry.update(format="tensorrt"), ("Refused", "FormatNotSupported")),
-    ("too large", lambda shelf, entry: entry.update(memory=2**30), ("Refused", "NotEnoughMemory")),
-    ("no url yet", lambda shelf, entry: entry.update(url=""), ("Fetching", "WaitingForUrl")),
-    ("no router yet", lambda shelf, entry: entry.update(router=""), ("Ready", "RouterUnavailable")),
+    ("no such model", lambda shelf, _: shelf.contents.clear(), ("Fetching", "SourceUnavailable")),
+    ("another format", lambda _, entry: entry.update(format="tensorrt"), ("Refused", "FormatNotSupported")),
+    ("too large", lambda _, entry: entry.update(memory=2**30), ("Refused", "NotEnoughMemory")),
+    ("no url yet", lambda _, entry: entry.update(url=""), ("Fetching", "WaitingForUrl")),
+    ("no router yet", lambda _, entry: entry.update(router=""), ("Ready", "RouterUnavailable")),
 ]
 
 

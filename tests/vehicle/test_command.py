@@ -10,15 +10,15 @@ import time
 
 import httpx
 import pytest
+
 from vehicle.peers import free_port
 
 MAIN = "import sys; from parkade.cli import main; sys.exit(main())"
 
 
-def run(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", MAIN, "vehicle", *words], capture_output=True, text=True, timeout=60, check=False
-    )
+def run(*words: str):
+    """The command in this process; its errors are values."""
+    return CliRunner().invoke(vehicle, list(words))
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def car(tmp_path_factory, pki):
 
 def ask(car, *words: str) -> dict:
     done = run(*words, "--state-dir", str(car / "state"), "-o", "json")
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.exception
     return json.loads(done.stdout)
 
 
@@ -63,8 +63,8 @@ def test_an_owner_sees_and_decides(car):
     assert ask(car, "plug")["eligible"] is True
     assert ask(car, "tighten", "--min-soc", "85")["reason"] == "ChargeTooLow"
     refused = run("tighten", "--min-soc", "20", "--state-dir", str(car / "state"))
-    assert refused.returncode == 2
-    assert "write 50 or more" in refused.stderr
+    assert isinstance(refused.exception, InvalidInput)
+    assert "write 50 or more" in str(refused.exception)
     assert ask(car, "tighten", "--min-soc", "60", "--quiet-hours", "22:00-06:00")["contract"]["minStateOfCharge"] == 60
     shown = run("status", "--state-dir", str(car / "state")).stdout
     assert "v-1 (owners-ca, cell none yet)" in shown
@@ -93,6 +93,7 @@ def test_signals_may_come_by_the_local_api_and_only_with_the_token(car):
         (["--api", "0.0.0.0:9000"], "is not local"),
         (["--memory", "8 GB"], "not a quantity"),
         (["--beat", "1d"], "not a duration"),
+        (["--id", "a.*"], "choose another name"),
         (["--signals", "/nonexistent"], "cannot be read"),
         (["--ca", "/nonexistent"], "enrol the vehicle again"),
     ],
@@ -102,12 +103,13 @@ def test_a_flag_that_cannot_be_meant_is_refused_in_one_sentence(tmp_path, pki, w
     flags = ["--id", "v-1", "--fleet", "f", "--hardware", "hw4", "--nats", "nats://127.0.0.1:1", "--ca", str(files.ca),
              "--cert", str(files.cert), "--key", str(files.key), "--state-dir", str(tmp_path)]  # fmt: skip
     done = run("run", *flags, *words)
-    assert done.returncode == 2
-    assert sentence in done.stderr
-    assert "Traceback" not in done.stderr
+    assert isinstance(done.exception, InvalidInput)
+    assert sentence in str(done.exception)
 
 
-def test_asking_where_no_agent_is_says_so(tmp_path):
-    done = run("status", "--state-dir", str(tmp_path))
+def test_asking_where_no_agent_is_says_so_in_one_line(tmp_path):
+    words = [sys.executable, "-c", MAIN, "vehicle", "status", "--state-dir", str(tmp_path)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
-    assert "no agent keeps its state" in done.stderr
+    assert done.stderr.startswith("parkade: no agent keeps its state")
+    assert "Traceback" not in done.stderr

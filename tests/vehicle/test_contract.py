@@ -2,7 +2,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parkade.errors import InvalidInput
@@ -126,17 +126,20 @@ moments = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(floor=contracts, own=contracts, signals=moments, paused=st.booleans())
 def test_the_stricter_of_two_contracts_allows_nothing_that_one_of_them_refuses(floor, own, signals, paused):
     allowed = evaluate(strictest(floor, own), signals, paused, NOON) is None
     assert allowed == all(evaluate(contract, signals, paused, NOON) is None for contract in (floor, own))
 
 
+@settings(deadline=None)
 @given(contract=contracts)
 def test_terms_are_shown_in_the_words_that_are_read(contract):
     assert read(shown(contract), LOOSEST) == contract
 
 
+@settings(deadline=None)
 @given(charging=st.booleans(), plugged=st.booleans(), sentry=st.booleans(), occupant=st.booleans())
 def test_the_state_is_what_the_car_would_do_without_us(charging, plugged, sentry, occupant):
     state = Signals(plugged_in=plugged, charging=charging, sentry=sentry, occupant=occupant).state

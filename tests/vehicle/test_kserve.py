@@ -15,12 +15,12 @@ import pytest
 import tritonclient.http as triton
 import uvicorn
 from onnx import TensorProto
-from tritonclient.grpc import service_pb2
+from tritonclient.grpc import InferResult, service_pb2
 from tritonclient.utils import InferenceServerException, serialize_byte_tensor
-from vehicle.peers import affine, onnx_model, slow
 
 from parkade.vehicle.kserve import GRPC_INFER, KServe, Served
 from parkade.vehicle.runtime import OnnxRuntime
+from vehicle.peers import affine, onnx_model, slow
 
 CARRIED = {
     "BOOL": (TensorProto.BOOL, np.array([[True, False, True]])),
@@ -80,7 +80,7 @@ class Server:
         self.thread.start()
         while not self.server.started:
             threading.Event().wait(0.005)
-        self.address = "127.0.0.1:{}".format(self.server.servers[0].sockets[0].getsockname()[1])
+        self.address = f"127.0.0.1:{self.server.servers[0].sockets[0].getsockname()[1]}"
 
     def post(self, path: str, **arguments) -> httpx.Response:
         return httpx.post(f"http://{self.address}{path}", timeout=20, **arguments)
@@ -112,7 +112,7 @@ def client(types) -> Iterator[triton.InferenceServerClient]:
     client.close()
 
 
-def inputs(binary: bool = True, names=CARRIED) -> list[triton.InferInput]:
+def inputs(*, binary=True, names=CARRIED) -> list[triton.InferInput]:
     tensors = []
     for name in names:
         tensor = triton.InferInput(f"in_{name}", [1, 3], name)
@@ -133,7 +133,7 @@ def as_texts(array: np.ndarray) -> list:
     return [item.decode() if isinstance(item, bytes) else item for item in array.ravel().tolist()]
 
 
-def test_health_and_metadata_read_as_tritons(client, types):
+def test_health_and_metadata_read_as_tritons(client):
     assert client.is_server_live()
     assert client.is_server_ready()
     assert client.is_model_ready("types")
@@ -206,7 +206,7 @@ def test_a_scalar_is_one_element_to_callers(tmp_path):
         server.stop()
 
 
-def grpc_request(raw: bool) -> service_pb2.ModelInferRequest:
+def grpc_request(*, raw) -> service_pb2.ModelInferRequest:
     request = service_pb2.ModelInferRequest(model_name="types", id="g-1")
     for name, (_, array) in CARRIED.items():
         row = request.inputs.add(name=f"in_{name}", datatype=name, shape=[1, 3])
@@ -226,8 +226,6 @@ def grpc_request(raw: bool) -> service_pb2.ModelInferRequest:
 
 
 def test_a_grpc_message_travels_bare(types):
-    from tritonclient.grpc import InferResult
-
     answer = types.post(
         GRPC_INFER,
         content=grpc_request(raw=True).SerializeToString(),
@@ -265,6 +263,7 @@ def test_typed_grpc_contents_are_read(tmp_path, types):
 
 
 X = {"name": "x", "shape": [1, 3], "datatype": "FP32", "data": [1, 2, 3]}
+TOP = {"classification": 2}
 REFUSALS = [
     ("not JSON", b"{", {}, 400, "parse"),
     ("not an object", b"[]", {}, 400, "object"),
@@ -282,7 +281,7 @@ REFUSALS = [
     ("wrong axis", {"inputs": [{**X, "shape": [3, 1]}]}, {}, 400, "cannot take"),
     ("no data", {"inputs": [{"name": "x", "shape": [1, 3], "datatype": "FP32"}]}, {}, 400, "data"),
     ("unknown output", {"inputs": [X], "outputs": [{"name": "z"}]}, {}, 400, "unexpected inference output"),
-    ("classification", {"inputs": [X], "outputs": [{"name": "y", "parameters": {"classification": 2}}]}, {}, 501, "class"),
+    ("classification", {"inputs": [X], "outputs": [{"name": "y", "parameters": TOP}]}, {}, 501, "class"),
     ("binary beyond", {"inputs": [{**X, "parameters": {"binary_data_size": 12}}]}, {}, 400, "binary_data_size"),
     ("bad length", {"inputs": [X]}, {"inference-header-content-length": "99999"}, 400, "Content-Length"),
     ("bad encoding", {"inputs": [X]}, {"content-encoding": "br"}, 400, "br"),

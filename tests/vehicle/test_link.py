@@ -6,10 +6,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 from nats.aio.client import Client
-from vehicle.peers import until
 
 from parkade.vehicle.link import Endpoint, Link
 from parkade.vehicle.wire import Identity
+from vehicle.peers import until
 
 IDENTITY = Identity("v-1", "owners-ca", "hw4", 2**30, 1, 0.2)
 

@@ -7,11 +7,12 @@ from contextlib import asynccontextmanager
 
 import numpy as np
 import pytest
-from vehicle.peers import SWITCH, Router, affine, request_bytes, slow, until
 
+from parkade.local.pki import Authority
 from parkade.vehicle.kserve import KServe, Served
 from parkade.vehicle.runtime import OnnxRuntime
 from parkade.vehicle.serving import Credit
+from vehicle.peers import SWITCH, Router, affine, request_bytes, slow, until
 
 ASK = json.dumps({"inputs": [{"name": "x", "shape": [1, 3], "datatype": "FP32", "data": [1, 2, 3]}]}).encode()
 PATH = "/v2/models/reader/infer"
@@ -103,7 +104,7 @@ def test_withdrawing_finishes_the_request_in_flight_first(pki, tmp_path):
             offered = await router.next()
             await until(lambda: credit.open)
             offered.send("POST", PATH, head + body, {"Inference-Header-Content-Length": str(len(head))})
-            await until(lambda: credit._serving.cycle is not None)
+            await until(lambda: credit.busy)
             credit.withdraw()
             status, headers, answer = await asyncio.wait_for(offered.answer(), 20)
             assert status == 200
@@ -151,8 +152,6 @@ def test_a_router_that_refuses_or_misbehaves_is_reported_and_dialled_again(pki, 
 
 
 def test_a_router_with_a_strangers_certificate_is_not_served(pki, model, tmp_path):
-    from parkade.local.pki import Authority
-
     stranger = Authority(tmp_path / "stranger").issue("router", common_name="127.0.0.1")
 
     async def scenario():

@@ -1,15 +1,17 @@
 import asyncio
+import ssl
 import time
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from vehicle.peers import digest_of
 
 from parkade.errors import DigestMismatch, SourceUnavailable
 from parkade.vehicle.store import DiskFull, Store, UrlRefused
+from vehicle.peers import digest_of
 
 CONTENT = bytes(range(256)) * 400
+SIZE = len(CONTENT)
 
 
 class Received:
@@ -30,7 +32,7 @@ def store(tmp_path, pki, received) -> Store:
     return Store(tmp_path / "models", 10**6, pki.vehicle.context, received)
 
 
-def fetch(store, shelf, digest, size=len(CONTENT), keep=frozenset()):
+def fetch(store, shelf, digest, size=SIZE, keep=frozenset()):
     return asyncio.run(store.fetch(digest, size, shelf.url(digest), keep))
 
 
@@ -94,9 +96,7 @@ def test_a_source_that_refuses_is_unavailable(store, shelf, status, error):
     assert "signature" not in str(caught.value), "a URL is a secret"
 
 
-def test_a_source_whose_certificate_is_from_elsewhere_is_not_read(tmp_path, pki, shelf, tmp_path_factory):
-    import ssl
-
+def test_a_source_whose_certificate_is_from_elsewhere_is_not_read(tmp_path, shelf):
     stranger = Store(tmp_path / "models", 10**6, ssl.create_default_context, Received())
     digest = shelf.put(CONTENT)
     with pytest.raises(SourceUnavailable):
@@ -117,7 +117,7 @@ def test_what_nothing_refers_to_is_evicted_for_room_oldest_first(tmp_path, pki, 
     assert set(store.held()) == {a, c}
 
 
-def test_a_file_that_rotted_on_disk_is_not_used(store, shelf, tmp_path):
+def test_a_file_that_rotted_on_disk_is_not_used(store, shelf):
     digest = shelf.put(CONTENT)
     path = fetch(store, shelf, digest)
     path.write_bytes(CONTENT[:100] + b"!" + CONTENT[101:])

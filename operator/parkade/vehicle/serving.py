@@ -157,6 +157,12 @@ class Credit:
         """Whether a connection stands that the router may use."""
         return self._serving is not None and not self._serving.transport.is_closing()
 
+    @property
+    def busy(self) -> bool:
+        """Whether a request is being answered."""
+        serving = self._serving
+        return serving is not None and serving.cycle is not None and not serving.cycle.response_complete
+
     async def run(self) -> None:
         """Keep one connection; returns once withdrawn and quiet."""
         wait = FIRST_WAIT
