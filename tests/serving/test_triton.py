@@ -1,6 +1,7 @@
 """Loading, proving and unloading on a real Triton server."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import onnxruntime as ort
@@ -10,6 +11,7 @@ import tritonclient.http as over_http
 from tritonclient.utils import InferenceServerException
 
 from parkade.errors import ModelRejected, SourceUnavailable, TritonUnavailable
+from parkade.local import ports
 from parkade.serving import Endpoint, ModelRepository, ServedModel, load, probe, unload
 from parkade.snapshot import LoadedModel
 from parkade.snapshot.versions import version_of
@@ -203,6 +205,26 @@ def test_restricted_model_control_needs_the_pools_header(own_server: LocalTriton
     assert [model.name for model in probe(allowed).models] == ["matmul"]
     unload(allowed, "matmul")
     assert "sesame" not in repr(allowed)
+
+
+def test_a_wrong_grpc_address_is_noticed_before_callers_do(server):
+    (nobody,) = ports.choose(1)
+    seen = probe(Endpoint("here", server.endpoint.http, f"127.0.0.1:{nobody}"))
+    assert not seen.live
+    assert f"over gRPC not at 127.0.0.1:{nobody}" in seen.failure
+    assert "correct grpc among the pool's endpoints" in seen.failure
+
+
+def test_two_servers_of_a_pool_are_loaded_at_once(server, own_server: LocalTriton, shelf: Shelf):
+    """Both read one repository, and the files are written only once or by both alike."""
+    own_server.repository = server.repository
+    own_server.start()
+    model = ServedModel("twin", shelf.put(MATMUL), 1)
+    with ThreadPoolExecutor(2) as pool:
+        places = (server.endpoint, own_server.endpoint)
+        loaded = list(pool.map(lambda place: load(place, model, shelf.repository), places))
+    assert [fact.ready for fact in loaded] == [True, True]
+    assert shelf.repository.versions()["twin"] == (version_of(model.sha256),)
 
 
 def test_a_server_that_controls_its_models_itself_is_told_apart_from_a_bad_model(

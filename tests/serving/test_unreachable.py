@@ -27,6 +27,10 @@ def test_a_name_that_does_not_resolve():
     assert "does not answer" in probe(at("no-such-host.invalid:8000")).failure
 
 
+def test_an_address_that_is_none():
+    assert not probe(at("not an address")).live
+
+
 def test_a_server_that_hangs_costs_no_more_than_the_timeout():
     with socket.create_server(("127.0.0.1", 0)) as mute:
         endpoint = at(f"127.0.0.1:{mute.getsockname()[1]}")

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import tritonclient.grpc as over_grpc
 from geventhttpclient.response import HTTPParseError
 from tritonclient.http import InferenceServerClient
 from tritonclient.utils import InferenceServerException
@@ -48,11 +49,13 @@ class ServedModel:
 def probe(endpoint: Endpoint, *, timeout: float = 2.0) -> TritonServer:
     """What the server itself holds now. Never raises for a server that does not answer: `live` is false then.
 
-    `timeout` is in seconds for each of the calls: two, and one more for each model held.
+    Both addresses are asked, since routers use both. `timeout` is in seconds for each of the calls: three, and one more
+    for each model held.
     """
     try:
         with _calling(endpoint, timeout) as client:
             models = tuple(sorted(_models(client, endpoint)))
+        _ask_over_grpc(endpoint, timeout)
     except TritonUnavailable as error:
         return TritonServer(endpoint.pool, endpoint.http, endpoint.grpc, live=False, failure=str(error))
     except (ModelRejected, KeyError, TypeError):
@@ -122,6 +125,17 @@ def _models(client: InferenceServerClient, endpoint: Endpoint) -> Iterator[Loade
         if key in answering or state == "" or (state == "UNAVAILABLE" and reason in ("", "unloaded")):
             continue
         yield LoadedModel(*key, instances=0, ready=False, failure=_sentence(reason) if state == "UNAVAILABLE" else "")
+
+
+def _ask_over_grpc(endpoint: Endpoint, timeout: float) -> None:
+    try:
+        with over_grpc.InferenceServerClient(endpoint.grpc) as client:
+            client.is_server_live(client_timeout=timeout)
+    except InferenceServerException as error:
+        raise TritonUnavailable(
+            f"Triton answers at {endpoint.http}, and over gRPC not at {endpoint.grpc}"
+            f" ({_sentence(error.message() or 'it gave no reason')}); correct grpc among the pool's endpoints"
+        ) from None
 
 
 def _instances(config: Mapping[str, Any]) -> int:
