@@ -1,0 +1,191 @@
+from dataclasses import replace
+
+import pytest
+import worlds
+
+from parkade.api import Reason
+from parkade.problem.framing import Framed, frame
+from parkade.settings import Economics
+from parkade.snapshot import LoadedModel, StagedArtifact
+from parkade.snapshot.versions import version_of
+
+
+def framed(*objects, offline=True, **more) -> Framed:
+    return frame(worlds.snapshot(objects, **more), Economics(), offline=offline)
+
+
+def arc(found: Framed, ending: str):
+    return next(arc for arc in found.problem.arcs if arc.id.endswith(ending))
+
+
+def test_a_workload_becomes_covers_arcs_and_supplies():
+    found = framed(worlds.region(), worlds.cars(), worlds.servers(), worlds.workload())
+    assert [cover.id for cover in found.problem.demands[0].covers] == ["rate/us-ca", "min-replicas", "apart"]
+    assert [supply.id for supply in found.problem.supplies] == ["austin-a100", "ca-home-hw4/WiFi/Charging"]
+    assert found.problem.supplies[1].steps[0].cost == pytest.approx(0.0776, abs=1e-4)
+    car = arc(found, "Charging/new")
+    # 60/s at 12 ms need one car; the yield is saturated at the demand, and two are wanted by minReplicas
+    assert car.yields == (60.0, 1.0, 1.0)
+    assert car.use == {"unit": 1.0}
+    assert arc(found, "new/further").yields == (60.0, 1.0, 0.0)
+
+
+def test_a_byte_is_paid_both_ways_on_a_car_s_link():
+    paid = worlds.cars(links=[{"name": "WiFi", "perGB": "0.10"}])
+    found = framed(worlds.region(), paid, worlds.workload())
+    way = found.ways[0]
+    # half of 60/s to each of two replicas, 21 KiB there and back
+    assert way.running.cost.network == pytest.approx(30 * 3600 * 21 * 1024 / 1e9 * 0.10)
+
+
+def test_new_replicas_cost_their_move_and_kept_ones_do_not():
+    pool = worlds.cars()
+    assignment = {"workload": "vision/sign-reader", "digest": worlds.digest("sign-reader"), "replicas": 2}
+    found = framed(
+        worlds.region(), pool, worlds.cell(pool, free=2, assignments=[assignment]), worlds.workload(), offline=False
+    )
+    kept, new = arc(found, "/kept"), arc(found, "/new")
+    assert kept.max == 2
+    assert new.cost > kept.cost
+    assert [limit.id for limit in found.problem.limits] == ["churn"]
+
+
+def test_an_old_artifact_is_not_kept():
+    pool = worlds.cars()
+    old = worlds.cell(
+        pool, free=2, assignments=[{"workload": "vision/sign-reader", "digest": worlds.digest("old"), "replicas": 2}]
+    )
+    found = framed(worlds.region(), pool, old, worlds.workload(), offline=False)
+    assert not any(way.kept for way in found.ways)
+
+
+def test_silent_cars_keep_what_they_hold():
+    pool = worlds.cars()
+    assignment = {"workload": "vision/sign-reader", "digest": worlds.digest("sign-reader"), "replicas": 3}
+    cell = worlds.cell(pool, vehicles=2, free=0, assignments=[assignment], silent=1)
+    found = framed(worlds.region(), pool, cell, worlds.workload(), offline=False)
+    assert arc(found, "/kept").max == 3
+
+
+def test_no_cell_is_no_supply_in_a_live_cluster():
+    found = framed(worlds.region(), worlds.cars(), worlds.workload(), offline=False)
+    assert [entry.reason for entry in found.left_out] == [Reason.NO_PLACE]
+    assert "status.vehicles" in found.left_out[0].message
+
+
+def test_a_cordoned_cell_offers_nothing():
+    pool = worlds.cars()
+    found = framed(
+        worlds.region(), pool, worlds.cell(pool), worlds.workload(),
+        offline=False, cordoned_cells=frozenset({"ca-home-hw4-0"}),
+    )  # fmt: skip
+    assert not found.places
+
+
+def test_a_dead_server_offers_nothing():
+    pool = worlds.servers()
+    one, two = worlds.live([pool])
+    found = framed(worlds.region(), pool, worlds.workload(), offline=False, servers=(one, replace(two, live=False)))
+    assert found.problem.supplies[0].steps[0].count == 1
+
+
+def test_loaded_models_are_kept_by_version():
+    pool = worlds.servers()
+    one, two = worlds.live([pool])
+    loaded = LoadedModel("sign-reader", version_of(worlds.digest("sign-reader")), instances=2, ready=True)
+    found = framed(
+        worlds.region(), pool, worlds.workload(), offline=False, servers=(replace(one, models=(loaded,)), two)
+    )
+    assert [(way.apart, way.max) for way in found.ways if way.kept] == [(True, 1), (False, 1)]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"suspend": True}, Reason.SUSPENDED),
+        ({"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}}, Reason.BEING_DELETED),
+        (
+            {
+                "demand": None, "latency": None,
+                "batch": {"items": 5, "deadline": "2026-12-01T06:00:00Z", "source": "s3://a", "results": "s3://b"},
+            },
+            Reason.BATCH_NOT_SUPPORTED,
+        ),
+        ({"placement": {"jurisdictions": ["EU"]}}, Reason.NO_PLACE),
+    ],
+)  # fmt: skip
+def test_left_out_with_its_reason(change, reason):
+    found = framed(worlds.region(), worlds.cars(), worlds.servers(), worlds.workload(**change))
+    assert [entry.reason for entry in found.left_out] == [reason]
+    assert not found.problem.demands
+
+
+def test_the_oldest_keeps_a_model_name():
+    young = worlds.workload(namespace="a", metadata={"creationTimestamp": "2026-01-02T00:00:00Z"})
+    old = worlds.workload(namespace="b", metadata={"creationTimestamp": "2026-01-01T00:00:00Z"})
+    found = framed(worlds.region(), worlds.cars(), young, old)
+    assert [(entry.workload, entry.reason) for entry in found.left_out] == [("a/sign-reader", Reason.MODEL_NAME_TAKEN)]
+    assert [entry.key for entry in found.workloads] == ["b/sign-reader"]
+
+
+@pytest.mark.parametrize(
+    ("change", "place", "reason"),
+    [
+        ({"placement": {"tiers": ["Vehicle"]}}, "austin-a100", Reason.TIER_NOT_ALLOWED),
+        ({"trust": {"fleets": ["owners-tx"]}}, "ca-home-hw4/WiFi/Charging", Reason.FLEET_NOT_TRUSTED),
+        ({"model": {"memory": "9Gi"}}, "ca-home-hw4/WiFi/Charging", Reason.MODEL_TOO_LARGE),
+        ({"model": {"profiles": [{"hardware": "a100", "serviceTime": "2ms"}]}}, "ca-home-hw4/WiFi/Charging", Reason.NO_PROFILE),
+        ({"latency": {"target": "50ms"}}, "ca-home-hw4/WiFi/Charging", Reason.TOO_SLOW),
+    ],
+)  # fmt: skip
+def test_a_place_is_refused_with_its_reason(change, place, reason):
+    found = framed(worlds.region(), worlds.cars(), worlds.servers(), worlds.workload(**change))
+    assert [(entry.place, entry.reason) for entry in found.refusals] == [(place, reason)]
+    assert found.refusals[0].message
+
+
+def test_a_failed_artifact_starts_nothing_new_and_stops_nothing_old():
+    failed = StagedArtifact(worlds.digest("sign-reader"), "https://models.example/x", "Failed", message="404")
+    nothing = framed(worlds.region(), worlds.cars(), worlds.workload(), artifacts=(failed,))
+    assert [entry.reason for entry in nothing.left_out] == [Reason.ARTIFACT_FAILED]
+    pool = worlds.cars()
+    assignment = {"workload": "vision/sign-reader", "digest": worlds.digest("sign-reader"), "replicas": 2}
+    running = framed(
+        worlds.region(), pool, worlds.cell(pool, free=2, assignments=[assignment]), worlds.workload(),
+        offline=False, artifacts=(failed,),
+    )  # fmt: skip
+    assert [way.kept for way in running.ways] == [True]
+
+
+def test_late_callers_get_late_arcs_with_a_penalty():
+    found = framed(worlds.region(), worlds.cars(), worlds.workload(latency={"target": "20ms"}))
+    assert [way.late for way in found.ways] == [True]
+    short = found.problem.demands[0].covers[0].short_cost
+    assert 0.0 < found.ways[0].penalty / found.ways[0].rate < short
+
+
+def test_spread_asks_each_region_for_what_the_others_carry():
+    found = framed(
+        worlds.region(), worlds.region("us-tx", latency=[{"to": "us-ca", "p50": "38ms", "p99": "61ms"}]),
+        worlds.cars(), worlds.servers(region="us-tx"),
+        worlds.workload(placement={"minReplicas": 2, "spread": 2}),
+    )  # fmt: skip
+    covers = {cover.id: cover for cover in found.problem.demands[0].covers}
+    assert covers["spread/us-ca"].quantity == covers["spread/us-tx"].quantity == 30.0
+    column = list(covers).index("spread/us-ca")
+    assert {arc.yields[column] for arc in found.problem.arcs if arc.supply == 1} == {0.0}
+
+
+def test_callers_with_different_places_get_covers_of_their_own():
+    far = worlds.region("us-tx", latency=[{"to": "us-ca", "p50": "150ms", "p99": "190ms"}])
+    found = framed(
+        worlds.region(), far, worlds.cars(), worlds.servers(region="us-tx"),
+        worlds.workload(demand=[{"region": "us-ca", "rate": "60"}, {"region": "us-tx", "rate": "40"}]),
+    )  # fmt: skip
+    rates = {cover.id: cover.quantity for cover in found.problem.demands[0].covers if cover.id.startswith("rate")}
+    assert rates == {"rate/us-ca": 60.0, "rate/us-tx": 40.0, "rate/us-ca+us-tx": 100.0}
+
+
+def test_equal_snapshots_give_byte_equal_problems():
+    objects = [worlds.region(), worlds.cars(), worlds.servers(), worlds.workload(), worlds.workload("other")]
+    assert framed(*objects).problem.to_json() == framed(*reversed(objects)).problem.to_json()
