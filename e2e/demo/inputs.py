@@ -13,7 +13,9 @@ from PIL import Image, ImageDraw, ImageFont
 from demo.models import Say, Wheel, unpacked
 
 PICTURES: Final = Wheel("scikit-image==0.26.0", "BSD-3-Clause; its pictures are named in skimage/data/README.txt")
-SPEECH: Final = Wheel("espeakng-loader==0.2.4", "GPL-3.0-or-later: a program that the demo runs, no part of Parkade")
+SPEECH: Final = Wheel(
+    "espeakng-loader==0.2.4", "GPL-3.0-or-later; fetched when the demo runs, not shipped with Parkade"
+)
 
 Tensors = Mapping[str, np.ndarray]
 
