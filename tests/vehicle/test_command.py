@@ -10,7 +10,10 @@ import time
 
 import httpx
 import pytest
+from click.testing import CliRunner
 
+from parkade.errors import InvalidInput
+from parkade.vehicle.command import vehicle
 from vehicle.peers import free_port
 
 MAIN = "import sys; from parkade.cli import main; sys.exit(main())"

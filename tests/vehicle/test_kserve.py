@@ -322,7 +322,7 @@ def test_a_car_that_may_not_answer_does_not(doubler):
 
 
 def test_work_never_blocks_the_loop_and_stops_when_the_caller_hangs_up_or_time_is_over(tmp_path):
-    server = Server(slow(4000), tmp_path, "slow")
+    server = Server(slow(1500), tmp_path, "slow")
     body = np.zeros((256, 256), np.float32).tobytes()
     head = json.dumps(
         {
