@@ -1,3 +1,4 @@
+// Helm, built as a Go tool for the tests of the chart: `go build helm.sh/helm/v4/cmd/helm` in this folder.
 module parkade.dev/e2e/helm
 
 go 1.26.0

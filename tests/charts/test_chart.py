@@ -1,0 +1,188 @@
+"""The Helm chart: renders, is taken by a real API server, and grants each component what it needs and no more."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from parkade.local.plane import Plane
+from parkade.settings import Settings
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+
+Render = Callable[..., str]
+VARIANTS: dict[str, tuple[str, ...]] = {
+    "as it comes": (),
+    "one operator that observes": ("--set", "operator.replicas=1", "--set", "settings.mode=Observe"),
+    "fleet link elsewhere": ("--set", "nats.enabled=false", "--set", "nats.url=tls://nats.example:4222"),
+    "models on a claim of your own": ("--set", "modelStore.existingClaim=shared"),
+    "reached from outside": (
+        "--set", "router.service.type=LoadBalancer", "--set", "router.carsAdvertise=cars.example:443",
+        "--set", "imagePullSecrets[0].name=pull", "--set-string", "operator.env.PARKADE_RESYNC=5",
+    ),
+}  # fmt: skip
+
+
+def objects(rendered: str) -> list[dict[str, Any]]:
+    return [document for document in yaml.safe_load_all(rendered) if document]
+
+
+def pods(rendered: str) -> list[tuple[str, dict[str, Any]]]:
+    workloads = ("Deployment", "StatefulSet")
+    found = [thing for thing in objects(rendered) if thing["kind"] in workloads]
+    return [(thing["metadata"]["name"], thing["spec"]["template"]["spec"]) for thing in found]
+
+
+@pytest.mark.parametrize("arguments", VARIANTS.values(), ids=VARIANTS)
+def test_the_api_server_takes_what_helm_renders(arguments: tuple[str, ...], render: Render, plane: Plane) -> None:
+    printed = plane.kubectl("apply", "--server-side", "--dry-run=server", "-f", "-", stdin=render(*arguments))
+    assert "deployment.apps/parkade-operator serverside-applied" in printed
+    assert "deployment.apps/carlet serverside-applied" in printed
+    assert "deployment.apps/parkade-router serverside-applied" in printed
+
+
+def test_helm_finds_nothing_to_blame(helm: Path, repository_root: Path) -> None:
+    done = subprocess.run(
+        [helm, "lint", "--strict", repository_root / "charts" / "parkade"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_every_container_is_sandboxed_and_probed(render: Render) -> None:
+    assert {name for name, _ in pods(render())} == {"parkade-operator", "carlet", "parkade-router", "parkade-nats"}
+    for name, pod in pods(render()):
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert pod["enableServiceLinks"] is False, "a Service named parkade-* would set PARKADE_* variables"
+        assert pod["serviceAccountName"] == name
+        for container in pod["containers"]:
+            sandbox = container["securityContext"]
+            assert sandbox["readOnlyRootFilesystem"] is True
+            assert sandbox["allowPrivilegeEscalation"] is False
+            assert sandbox["capabilities"] == {"drop": ["ALL"]}
+            assert container["livenessProbe"]
+            assert container["readinessProbe"]
+            assert container["resources"]["requests"]
+            assert "memory" in container["resources"]["limits"]
+
+
+def test_the_operator_understands_its_environment(render: Render) -> None:
+    (pod,) = (pod for name, pod in pods(render()) if name == "parkade-operator")
+    environment = {entry["name"]: entry.get("value", "from-the-pod") for entry in pod["containers"][0]["env"]}
+    settings = Settings.from_environment(environment)
+    ports = {port["name"]: port["containerPort"] for port in pod["containers"][0]["ports"]}
+    assert (settings.metrics_port, settings.health_port) == (ports["metrics"], ports["health"])
+    mounts = {mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]}
+    assert settings.model_store.removeprefix("file://") in mounts
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        ("settings.mode=Watch", "'Apply', 'Observe'"),
+        ("operator.replica=2", "additional properties 'replica' not allowed"),
+        ("nats.url=nats://link:4222", "does not match pattern"),
+        ("operator.replicas=0", "minimum"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_name(value: str, sentence: str, render: Render) -> None:
+    with pytest.raises(ValueError, match="values don't meet the specifications") as refusal:
+        render("--set", value)
+    assert sentence in str(refusal.value)
+
+
+NEEDS = {
+    "parkade-operator": [
+        "list inferenceworkloads.parkade.dev -A",
+        "watch gridevents.parkade.dev",
+        "patch inferenceworkloads.parkade.dev -A",
+        "patch inferenceworkloads.parkade.dev --subresource=status -A",
+        "patch regions.parkade.dev --subresource=status",
+        "create vehiclecells.parkade.dev",
+        "delete vehiclecells.parkade.dev",
+        "create pods -A",
+        "delete pods -A",
+        "patch services -A",
+        "patch endpointslices.discovery.k8s.io -A",
+        "watch nodes",
+        "create events -A",
+        "watch configmaps -A",
+        "watch leases.coordination.k8s.io -A",
+        "update leases.coordination.k8s.io/parkade-operator -n parkade-system",
+        "create leases.coordination.k8s.io -n parkade-system",
+    ],
+    "carlet": [
+        "watch vehiclecells.parkade.dev",
+        "patch vehiclecells.parkade.dev --subresource=status",
+        "list vehiclenodepools.parkade.dev",
+        "create nodes",
+        "delete nodes",
+        "patch nodes --subresource=status",
+        "watch pods -A",
+        "delete pods -A",
+        "patch pods --subresource=status -A",
+        "update leases.coordination.k8s.io -n kube-node-lease",
+        "watch leases.coordination.k8s.io -n parkade-system",
+        "create events -A",
+    ],
+    "parkade-router": [
+        "watch inferenceworkloads.parkade.dev -A",
+        "create leases.coordination.k8s.io -n parkade-system",
+        "patch leases.coordination.k8s.io -n parkade-system",
+    ],
+}
+REFUSED = {
+    "parkade-operator": [
+        "get secrets -A",
+        "create nodes",
+        "patch vehiclecells.parkade.dev --subresource=status",
+        "update leases.coordination.k8s.io/kube-controller-manager -n kube-system",
+        "create deployments.apps -A",
+        "escalate clusterroles.rbac.authorization.k8s.io",
+    ],
+    "carlet": [
+        "get secrets -A",
+        "get configmaps -A",
+        "create pods -A",
+        "patch vehiclecells.parkade.dev",
+        "patch inferenceworkloads.parkade.dev -A",
+        "update leases.coordination.k8s.io -n parkade-system",
+    ],
+    "parkade-router": [
+        "get secrets -A",
+        "patch inferenceworkloads.parkade.dev -A",
+        "list pods -A",
+        "create leases.coordination.k8s.io -n kube-node-lease",
+    ],
+    "parkade-nats": ["list inferenceworkloads.parkade.dev -A", "get secrets -n parkade-system"],
+}
+
+
+@pytest.fixture(scope="module")
+def granted(render: Render, plane: Plane) -> Callable[[str, str], bool]:
+    """Install the chart's accounts and roles; ask the API server's own authorizer."""
+    kinds = {"ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"}
+    rules = [thing for thing in objects(render()) if thing["kind"] in kinds]
+    plane.kubectl("apply", "--server-side", "-f", "-", stdin=yaml.safe_dump_all(rules))
+
+    def ask(component: str, request: str) -> bool:
+        account = f"--as=system:serviceaccount:parkade-system:{component}"
+        command = ["kubectl", "--kubeconfig", str(plane.kubeconfig), "auth", "can-i", *request.split(), account]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.stdout.strip() in ("yes", "no"), done.stderr
+        return done.stdout.strip() == "yes"
+
+    return ask
+
+
+@pytest.mark.parametrize("component", NEEDS)
+def test_a_component_may_do_its_work(component: str, granted: Callable[[str, str], bool]) -> None:
+    assert [request for request in NEEDS[component] if not granted(component, request)] == []
+
+
+@pytest.mark.parametrize("component", REFUSED)
+def test_a_component_may_do_no_more(component: str, granted: Callable[[str, str], bool]) -> None:
+    assert [request for request in REFUSED[component] if granted(component, request)] == []
