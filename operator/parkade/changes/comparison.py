@@ -28,14 +28,19 @@ class Fate(Enum):
     """What this cycle may do with a workload."""
 
     SERVE = auto()
-    """Follow the plan."""
+    """Follow the plan, also where it has no place for it."""
     HOLD = auto()
-    """The plan does not know it as it is now, or cannot place it: what runs goes on."""
+    """The plan does not know it as it is now, or its new version cannot be had: what runs goes on."""
     STOP = auto()
     """It is deleted, suspended or refused: nothing of it may go on running."""
 
 
-_STOPPED: Final = (Reason.SUSPENDED, Reason.BEING_DELETED, Reason.MODEL_NAME_TAKEN)
+_HELD: Final = (Reason.ARTIFACT_FAILED, Reason.INVALID_VALUES)
+"""The new version cannot be had: the one that runs goes on."""
+_STOPPED: Final = (
+    Reason.SUSPENDED, Reason.BEING_DELETED, Reason.MODEL_NAME_TAKEN, Reason.BATCH_NOT_SUPPORTED,
+)  # fmt: skip
+"""The user wants nothing to run, or nothing of it may."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +104,7 @@ class Comparison:
             return Fate.HOLD
         if self._left_out(key, *_STOPPED):
             return Fate.STOP
-        return Fate.SERVE if part.left_out is None else Fate.HOLD
+        return Fate.HOLD if self._left_out(key, *_HELD) else Fate.SERVE
 
     def _left_out(self, key: str, *reasons: Reason) -> bool:
         """The plan leaves the workload out for one of these reasons."""

@@ -3,9 +3,7 @@
 import asyncio
 import logging
 import os
-import signal
 import socket
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -91,27 +89,20 @@ class Operator:
         self.wake.call("lease")
 
     async def _watch(self) -> None:
-        """Keep kopf watching; it starts again if it ever ends, because the cycle runs on without it."""
-        stop = asyncio.Event()
-        _on_signals(asyncio.get_running_loop(), stop.set)
-        while not stop.is_set():
+        """Keep kopf watching until a signal tells it to end; should it break, the cycle runs on and it starts again."""
+        while True:
             try:
-                await self._kopf(stop)
+                await self._kopf()
             except Exception:
-                log.exception("watching ended; it starts again")
-            if not stop.is_set():
+                log.exception("watching broke; it starts again")
                 await asyncio.sleep(1.0)
+            else:
+                return
 
-    async def _kopf(self, stop: asyncio.Event) -> None:
+    async def _kopf(self) -> None:
+        """Watch until SIGINT or SIGTERM, which kopf itself waits for."""
         registry = kopf.OperatorRegistry()
         watching.register(registry, self.wake)
         kopf.on.login(registry=registry)(kopf.login_with_kubeconfig)
         kopf.on.login(registry=registry)(kopf.login_with_service_account)
-        await kopf.operator(
-            registry=registry, settings=watching.settings(), standalone=True, clusterwide=True, stop_flag=stop
-        )
-
-
-def _on_signals(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop)
+        await kopf.operator(registry=registry, settings=watching.settings(), standalone=True, clusterwide=True)

@@ -17,6 +17,8 @@ from parkade.snapshot import LoadedModel, Snapshot, StagedArtifact, StoredModel,
 
 PROBE_SECONDS: Final = 1.0
 """For one call to a Triton server; the whole cycle waits for a server that hangs, so this is short."""
+PATIENT_SECONDS: Final = 5.0
+"""For a second try with a server that answered a moment ago: a busy machine is no dead server."""
 LOAD_SECONDS: Final = 300.0
 UNLOAD_SECONDS: Final = 60.0
 FETCH_SECONDS: Final = 3600.0
@@ -37,6 +39,7 @@ class ModelShipping:
         self._probes = ThreadPoolExecutor(16, thread_name_prefix="probe")
         self._asked: dict[str, str] = {}
         self._wanted: dict[tuple[str, str], LoadModel] = {}
+        self._live: frozenset[str] = frozenset()
 
     def close(self) -> None:
         """Stop probing and fetching."""
@@ -46,8 +49,15 @@ class ModelShipping:
     def servers(self, snapshot: Snapshot) -> tuple[TritonServer, ...]:
         """Every server of every pool, probed at the same time; a failed load that the server forgot is added."""
         endpoints = [endpoint for pool in snapshot.triton_pools for endpoint in self._endpoints(pool)]
-        probed = self._probes.map(lambda endpoint: serving.probe(endpoint, timeout=PROBE_SECONDS), endpoints)
+        probed = tuple(self._probes.map(self._probe, endpoints))
+        self._live = frozenset(server.http for server in probed if server.live)
         return tuple(sorted(self._with_failures(server) for server in probed))
+
+    def _probe(self, endpoint: serving.Endpoint) -> TritonServer:
+        seen = serving.probe(endpoint, timeout=PROBE_SECONDS)
+        if seen.live or endpoint.http not in self._live:
+            return seen
+        return serving.probe(endpoint, timeout=PATIENT_SECONDS)
 
     def artifacts(self, snapshot: Snapshot) -> tuple[StagedArtifact, ...]:
         """Files that were asked for and are still named; asking again also tries a failed fetch again."""
