@@ -4,10 +4,10 @@ import json
 from collections import Counter
 from dataclasses import replace
 
-import worlds
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+import worlds
 from parkade.plan import Plan, plan_once
 from parkade.plan.explain import dearer
 from parkade.plan.naming import whole_percents
@@ -15,7 +15,7 @@ from parkade.settings import Economics
 from parkade.snapshot import Snapshot
 from parkade.solver import solve
 
-LAW = settings(max_examples=150, deadline=None)
+LAW = settings(max_examples=15, deadline=None)
 
 
 @st.composite

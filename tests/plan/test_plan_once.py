@@ -2,8 +2,8 @@ import json
 from dataclasses import replace
 
 import pytest
-import worlds
 
+import worlds
 from parkade.api import Reason
 from parkade.plan import Plan, plan_once
 from parkade.settings import Economics

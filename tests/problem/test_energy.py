@@ -1,8 +1,8 @@
 from datetime import UTC, datetime
 
 import pytest
-import worlds
 
+import worlds
 from parkade.errors import InvalidManifest
 from parkade.problem.energy import energy_rate, plug_watts, request_watts, series_value
 from parkade.problem.supply import car_running

@@ -1,8 +1,8 @@
 from dataclasses import replace
 
 import pytest
-import worlds
 
+import worlds
 from parkade.api import Reason
 from parkade.problem.framing import Framed, frame
 from parkade.settings import Economics
@@ -134,7 +134,11 @@ def test_the_oldest_keeps_a_model_name():
         ({"placement": {"tiers": ["Vehicle"]}}, "austin-a100", Reason.TIER_NOT_ALLOWED),
         ({"trust": {"fleets": ["owners-tx"]}}, "ca-home-hw4/WiFi/Charging", Reason.FLEET_NOT_TRUSTED),
         ({"model": {"memory": "9Gi"}}, "ca-home-hw4/WiFi/Charging", Reason.MODEL_TOO_LARGE),
-        ({"model": {"profiles": [{"hardware": "a100", "serviceTime": "2ms"}]}}, "ca-home-hw4/WiFi/Charging", Reason.NO_PROFILE),
+        (
+            {"model": {"profiles": [{"hardware": "a100", "serviceTime": "2ms"}]}},
+            "ca-home-hw4/WiFi/Charging",
+            Reason.NO_PROFILE,
+        ),
         ({"latency": {"target": "50ms"}}, "ca-home-hw4/WiFi/Charging", Reason.TOO_SLOW),
     ],
 )  # fmt: skip

@@ -23,6 +23,9 @@ WARM_UP_SECONDS: Final = 60.0
 RISK_SHARE: Final = 0.02
 """Of the unit's cost for the chance that a start fails and is made again."""
 
+LEAST_RISK: Final = 0.001
+"""$/h: also where units cost nothing a start is not free, or equally cheap plans would take turns."""
+
 COMPUTE, INSTANCES, MEMORY, UNIT = "compute", "instances", "memory", "unit"
 
 
@@ -122,7 +125,7 @@ class Terms:
         unit = place.steps[-1].running.cost.total / fits(place, workload.spec.model.memory.bytes)
         once = size / BYTES_PER_GB * place.per_gb + abs(unit) * WARM_UP_SECONDS / SECONDS_PER_HOUR
         stay = self.economics.new_replica_stay_hours
-        return Running(CostSplit(move=once / stay + RISK_SHARE * abs(unit)))
+        return Running(CostSplit(move=once / stay + max(LEAST_RISK, RISK_SHARE * abs(unit))))
 
 
 def with_late_penalties(found: Sequence[Way], unit_costs: Sequence[float], economics: Economics) -> list[Way]:

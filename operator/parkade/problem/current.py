@@ -17,7 +17,7 @@ class Kept:
 
     replicas: int = 0
     units: int = 0
-    """Different cars or servers that hold them."""
+    """Different servers that hold them; of cars each counts, because replicas of one workload may stand apart."""
 
     def __add__(self, other: "Kept") -> "Kept":
         return Kept(self.replicas + other.replicas, self.units + other.units)
@@ -58,8 +58,8 @@ def in_cell(
     hardware = pool.spec.hardware
     columns = [c for c in cell_columns(cell, pool) if c.link in pool.spec.contract.links]
     columns.sort(key=lambda column: (STATES.index(column.state), column.link))
-    held = {id(column): column.held for column in columns}
-    free = {id(column): column.vehicles - column.held for column in columns}
+    held = {id(column): float(column.held) for column in columns}
+    free = {id(column): float(column.vehicles - column.held) for column in columns}
     for assignment in sorted(cell.spec.assignments, key=lambda a: (-a.priority, a.workload)):
         workload = by_key.get(assignment.workload)
         artifact = artifact_for(workload, hardware.name) if workload else None
@@ -69,12 +69,11 @@ def in_cell(
         left = assignment.replicas
         for room in (held, free):
             for column in columns:
-                cars = min(room[id(column)], -(-left // in_car))
-                taken = min(left, cars * in_car)
+                taken = min(left, int(room[id(column)] * in_car + 1e-9))
                 if taken:
-                    room[id(column)] -= cars
+                    room[id(column)] -= taken / in_car
                     left -= taken
-                    yield workload.key, place_id(pool, column), Kept(taken, cars)
+                    yield workload.key, place_id(pool, column), Kept(taken, taken)
 
 
 def place_id(pool: VehicleNodePool, column: Column) -> str:

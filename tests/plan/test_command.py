@@ -1,0 +1,93 @@
+import json
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+import worlds
+
+
+def run(*arguments):
+    command = [sys.executable, "-c", "from parkade.cli import main; main()", "plan", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    objects = [worlds.region(), worlds.cars(), worlds.servers(), worlds.workload()]
+    (tmp_path / "all.yaml").write_text(yaml.safe_dump_all([it.manifest() for it in objects]))
+    return tmp_path
+
+
+def test_json_has_the_plan_and_the_break_even(folder):
+    result = run("-f", folder, "-o", "json", "--at", "2026-01-01T00:00:00Z")
+    assert result.returncode == 0, result.stderr
+    document = json.loads(result.stdout)
+    assert document["workloads"][0]["placements"][0]["place"] == "ca-home-hw4"
+    assert document["flips"][0]["other"] == "Datacenter"
+    assert document["certificate"]["bound"] <= document["certificate"]["objective"]
+
+
+def test_equal_manifests_print_equal_bytes(folder):
+    first, second = (run("-f", folder, "--at", "2026-01-01T00:00:00Z").stdout for _ in range(2))
+    assert first == second
+    assert "CheapestPlace" in first
+
+
+def test_a_series_of_a_config_map_is_read(folder):
+    dear = worlds.cars(energyPrice={"series": {"configMap": "prices", "key": "plug.csv"}})
+    (folder / "all.yaml").write_text(
+        yaml.safe_dump_all([it.manifest() for it in (worlds.region(), dear, worlds.workload())])
+        + "---\n"
+        + yaml.safe_dump({"kind": "ConfigMap", "metadata": {"name": "prices"},
+                          "data": {"plug.csv": "2026-01-01T00:00:00Z,0.31\n2026-01-01T01:00:00Z,1.31\n"}})
+    )  # fmt: skip
+    at = [json.loads(run("-f", folder, "-o", "json", "--at", f"2026-01-01T0{hour}:30:00Z").stdout) for hour in (0, 1)]
+    # one more dollar a kWh for two cars of 113.6 W
+    assert at[1]["cost"]["energy"] - at[0]["cost"]["energy"] == pytest.approx(2 * 0.11364, abs=1e-4)
+
+
+def test_unknown_hardware_and_fields_that_do_nothing_yet_are_named(folder):
+    odd = worlds.workload(
+        model={"profiles": [{"hardware": "hw4", "serviceTime": "12ms"}, {"hardware": "hw9", "serviceTime": "1ms"}]},
+        trust={"verifyPercent": 2},
+    )
+    manifests = [worlds.region(), worlds.cars(), worlds.servers(), odd]
+    (folder / "all.yaml").write_text(yaml.safe_dump_all([it.manifest() for it in manifests]))
+    output = run("-f", folder).stdout
+    assert "UnknownHardware: no pool declares the hardware hw9; use one of a100, hw4" in output
+    assert "FieldsNotHonoured" in output
+    assert "spec.trust.verifyPercent" in output
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("kind: ConfigMap\n", "has no InferenceWorkload; write one"),
+        ("a: [", "all.yaml: this is not YAML"),
+        (
+            "apiVersion: parkade.dev/v1alpha1\nkind: Region\nmetadata: {name: us-ca}\nspec: {jurisdiction: US}\n",
+            "spec.energyPrice: Required value",
+        ),
+    ],
+)
+def test_bad_input_is_one_sentence_with_file_and_field(folder, text, sentence):
+    (folder / "all.yaml").write_text(text)
+    result = run("-f", folder)
+    assert result.returncode == 2
+    assert sentence in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_name_used_twice_is_refused(folder):
+    (folder / "more.yaml").write_text(yaml.safe_dump(worlds.workload().manifest()))
+    result = run("-f", folder)
+    assert result.returncode == 2
+    assert "vision/sign-reader is there twice" in result.stderr
+
+
+def test_a_wrong_instant_is_refused(folder):
+    result = run("-f", folder, "--at", "yesterday")
+    assert result.returncode == 2
+    assert "write for example 2026-08-18" in result.stderr
