@@ -1,0 +1,95 @@
+"""Who may dial in, and how the router leaves."""
+
+import ssl
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import numpy as np
+import pytest
+
+from parkade.local.pki import Authority
+from router.peers import CELL, MODEL, WORKLOAD, Fleet, Router, cell, grpc_caller, http_caller, until, values
+
+REFUSED = {
+    "another workload": ({"Parkade-Workload": "vision/other"}, b" 404 ", b"no workload vision/other", True),
+    "another model": ({"Parkade-Model": "other"}, b" 409 ", b"serves model doubler, not other", False),
+    "another cell": ({"Parkade-Cell": "cell-9"}, b" 503 ", b"no cell cell-9", True),
+    "another protocol": ({"Upgrade": "parkade-serve/9"}, b" 426 ", b"parkade-serve/1", False),
+    "no cell": ({"Parkade-Cell": ""}, b" 400 ", b"parkade-cell is missing", False),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_an_offer_that_does_not_fit_gets_a_sentence(router: Router, fleet: Fleet, case: str) -> None:
+    headers, status, sentence, try_again = REFUSED[case]
+    router.planned(cell())
+    answer = fleet.car("a", **headers).answer_to_offer()
+    assert status in answer.splitlines()[0] + b" "
+    assert sentence in answer
+    assert (b"retry-after" in answer) == try_again
+    assert router.metric("cars_refused_total") == 1
+    assert router.metric("credits", tier="Vehicle") == 0
+
+
+def test_only_trusted_fleets_see_payloads(router: Router, fleet: Fleet) -> None:
+    router.planned(cell(), trust={"fleets": ["owners-ca"]})
+    assert b" 403 " in fleet.car("a", fleet="owners-ny").answer_to_offer()
+    assert b" 101 " in fleet.car("a", fleet="owners-ca").answer_to_offer()
+
+
+def test_a_stranger_gets_no_handshake(router: Router, fleet: Fleet, tmp_path) -> None:
+    router.planned(cell())
+    without = fleet.car("none")
+    without.context = ssl.create_default_context(cafile=fleet.authority.certificate)
+    stranger = fleet.car("stranger")
+    pair = Authority(tmp_path / "other").issue("x", common_name="x", uris=("parkade://vehicle/owners-ca/x",))
+    stranger.context = ssl.create_default_context(cafile=fleet.authority.certificate)
+    stranger.context.load_cert_chain(pair.certificate, pair.key)
+    for car in (without, stranger):
+        try:
+            assert car.answer_to_offer() == b""
+        except (ssl.SSLError, ConnectionError):
+            pass
+    until(lambda: router.metric("cars_refused_total", reason="handshake") == 2)
+
+
+def test_a_certificate_without_a_vehicle_is_no_car(router: Router, fleet: Fleet) -> None:
+    router.planned(cell())
+    car = fleet.car("a")
+    pair = fleet.authority.issue("server-only", common_name="127.0.0.1")
+    car.context = ssl.create_default_context(cafile=fleet.authority.certificate)
+    car.context.load_cert_chain(pair.certificate, pair.key)
+    assert car.answer_to_offer() == b""
+    assert router.metric("cars_refused_total", reason="identity") == 1
+
+
+def test_an_idle_connection_is_a_credit(router: Router, fleet: Fleet) -> None:
+    router.planned(cell())
+    cars = fleet.joined("a", "b")
+    credits = lambda: router.metric("credits", workload=WORKLOAD, tier="Vehicle")  # noqa: E731
+    until(lambda: credits() == 2)
+    cars[0].leave()
+    until(lambda: credits() == 1)
+    with http_caller(router) as http:
+        for _ in range(5):
+            http.double(values())
+    assert [car.app.requests for car in cars] == [0, 5]
+
+
+def test_leaving_finishes_what_is_under_way(router: Router, fleet: Fleet) -> None:
+    router.planned(cell())
+    (car,) = fleet.joined("a")
+    car.app.mood, car.stays = "slow", False
+    with http_caller(router) as http, grpc_caller(router) as grpc, ThreadPoolExecutor(2) as pool:
+        first = pool.submit(http.double, values())
+        until(car.app.entered.is_set)
+        second = pool.submit(grpc.double, values())
+        until(lambda: router.metric("waiting", workload=WORKLOAD) == 1)
+        router.terminate()
+        for answer in (first, second):
+            np.testing.assert_array_equal(answer.result(5), values() * 2)
+    assert router.process.wait(10) == 0
+    until(lambda: car.offer.closed.done())
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"http://{router.http}/v2/models/{MODEL}")
+    assert [line["place"] for line in router.lines(2)] == [CELL, CELL]
