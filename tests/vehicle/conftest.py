@@ -25,7 +25,7 @@ def shelf(pki) -> Iterator[Shelf]:
     shelf = Shelf()
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler_of(shelf))
     server.daemon_threads = True
-    server.socket = pki.server_context().wrap_socket(server.socket, server_side=True)
+    server.socket = pki.server_context().wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     shelf.port = server.server_address[1]
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()

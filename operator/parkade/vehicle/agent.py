@@ -263,5 +263,6 @@ class Agent:
             replica.withdraw()
         for replica in replicas:
             await replica.closed()
+        await self._store.close()
         self._executor.shutdown(cancel_futures=True)
         self.save_usage()

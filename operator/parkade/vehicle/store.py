@@ -34,6 +34,7 @@ class Store:
         self._quota = quota
         self._tls = tls
         self._received = received
+        self._transfers: set[asyncio.Task[None]] = set()
         directory.mkdir(parents=True, exist_ok=True)
 
     def held(self) -> tuple[str, ...]:
@@ -71,7 +72,7 @@ class Store:
         if _size(part) > size:
             part.unlink()
         if not part.exists() or _size(part) < size:
-            await self._download(part, size, url)
+            await self._transfer(part, size, url)
         found = await asyncio.to_thread(_sha256, part)
         if found != digest:
             part.unlink(missing_ok=True)
@@ -81,7 +82,37 @@ class Store:
             )
         return part.rename(self._directory / digest)
 
-    async def _download(self, part: Path, size: int, url: str) -> None:
+    async def _transfer(self, part: Path, size: int, url: str) -> None:
+        """Download as a task of its own: httpcore leaks the socket when it is cancelled in a TLS handshake.
+
+        A cancelled transfer therefore ends after its handshake (at most `TIMEOUT.connect`), and at once in its body.
+        """
+        if self._transfers:
+            await asyncio.wait(self._transfers)
+        connected, unwanted = asyncio.Event(), asyncio.Event()
+        task = asyncio.create_task(self._download(part, size, url, (connected, unwanted)))
+        self._transfers.add(task)
+        task.add_done_callback(self._ended)
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            unwanted.set()
+            if connected.is_set():
+                task.cancel()
+            raise
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._transfers.discard(task)
+        if not task.cancelled():
+            task.exception()  # who waited has seen it; who was cancelled does not want it
+
+    async def close(self) -> None:
+        """Wait for transfers that were cancelled."""
+        if self._transfers:
+            await asyncio.wait(self._transfers)
+
+    async def _download(self, part: Path, size: int, url: str, flags: tuple[asyncio.Event, asyncio.Event]) -> None:
+        connected, unwanted = flags
         begin = _size(part)
         headers = {"accept-encoding": "identity"} | ({"range": f"bytes={begin}-"} if begin else {})
         try:
@@ -89,6 +120,9 @@ class Store:
                 httpx.AsyncClient(verify=self._tls(), timeout=TIMEOUT, trust_env=False) as client,
                 client.stream("GET", url, headers=headers) as response,
             ):
+                connected.set()
+                if unwanted.is_set():
+                    return
                 begin = _begin(response, begin, part)
                 await self._receive(response, part, begin, size)
         except httpx.HTTPError as error:
