@@ -3,7 +3,6 @@ package fleet
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync/atomic"
@@ -22,7 +21,7 @@ const (
 	reconnectJitter = time.Second
 	pingInterval    = 10 * time.Second
 	retryStream     = 2 * time.Second
-	replayTimeout   = 30 * time.Second
+	streamTimeout   = 10 * time.Second
 )
 
 // LinkOptions say where the fleet link is and whom to tell.
@@ -45,6 +44,15 @@ type Link struct {
 	replayed atomic.Bool
 	lostAt   atomic.Int64 // unix nanoseconds; 0 while connected
 	again    chan struct{}
+	reading  reading
+}
+
+// reading is how far the stream was read; only the goroutine of keep, or the reader it started, touches it.
+type reading struct {
+	context jetstream.ConsumeContext
+	created time.Time // of the stream: another one begins anew
+	last    uint64    // sequence read last
+	past    uint64    // sequences up to it were said to an earlier carlet
 }
 
 // Dial starts the link. It returns at once; the link connects, and reconnects, for as long as the context lives.
@@ -77,12 +85,10 @@ func Dial(ctx context.Context, registry *Registry, options LinkOptions) (*Link, 
 		return nil, fmt.Errorf("the fleet link at %s cannot be used: %w; check --nats, --nats-creds and --nats-ca", options.URL, err)
 	}
 	link.conn = conn
-	// Beats have a subscription, and so a queue, of their own: a flood of states delays no sign of life.
-	for _, kind := range []Kind{KindBeat, KindHello, KindState} {
-		if _, err := conn.Subscribe("parkade.v1.*.*."+string(kind), link.hear); err != nil {
-			conn.Close()
-			return nil, fmt.Errorf("the fleet link refuses a subscription: %w", err)
-		}
+	// Beats have a lane of their own: a flood of states delays no sign of life.
+	if _, err := conn.Subscribe("parkade.v1.*.*."+string(KindBeat), link.beat); err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("the fleet link refuses a subscription: %w", err)
 	}
 	go link.keep(ctx)
 	return link, nil
@@ -111,7 +117,7 @@ func (l *Link) Send(key Key, desired Desired) error {
 	return l.conn.Publish(Subject(key, KindDesired), text)
 }
 
-func (l *Link) hear(msg *nats.Msg) {
+func (l *Link) beat(msg *nats.Msg) {
 	l.take(msg.Subject, msg.Data, time.Now(), false)
 }
 
@@ -141,17 +147,19 @@ func (l *Link) connected() {
 	l.options.Wake()
 }
 
-// keep makes sure after every connect that the stream exists, and replays it once.
+// keep makes sure after every connect that the stream exists and is read on: what vehicles said while carlet was away
+// is in it.
 func (l *Link) keep(ctx context.Context) {
 	defer l.conn.Close()
+	defer l.stopReading()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-l.again:
 		}
-		for err := l.prepare(ctx); err != nil && ctx.Err() == nil; err = l.prepare(ctx) {
-			l.options.Log.Warn("vehicle stream is not usable yet", "error", err)
+		for err := l.read(ctx); err != nil && ctx.Err() == nil; err = l.read(ctx) {
+			l.options.Log.Warn("vehicle stream cannot be read yet", "error", err)
 			select {
 			case <-ctx.Done():
 			case <-time.After(retryStream):
@@ -160,12 +168,14 @@ func (l *Link) keep(ctx context.Context) {
 	}
 }
 
-func (l *Link) prepare(ctx context.Context) error {
+// read reads the stream from where it was read last, or all of a new one, and goes on with what comes.
+func (l *Link) read(ctx context.Context) error {
+	l.stopReading()
 	js, err := jetstream.New(l.conn)
 	if err != nil {
 		return err
 	}
-	bounded, cancel := context.WithTimeout(ctx, replayTimeout)
+	bounded, cancel := context.WithTimeout(ctx, streamTimeout)
 	defer cancel()
 	stream, err := js.CreateOrUpdateStream(bounded, jetstream.StreamConfig{
 		Name:              Stream,
@@ -176,43 +186,62 @@ func (l *Link) prepare(ctx context.Context) error {
 		Storage:           jetstream.FileStorage,
 		Discard:           jetstream.DiscardOld,
 	})
-	if err != nil || l.replayed.Load() {
+	if err != nil {
 		return err
 	}
-	if err := l.replay(bounded, stream); err != nil {
+	info := stream.CachedInfo()
+	if !info.Created.Equal(l.reading.created) || info.State.LastSeq < l.reading.last {
+		l.reading.created, l.reading.last, l.reading.past = info.Created, 0, 0
+	}
+	if !l.replayed.Load() {
+		l.reading.past = info.State.LastSeq
+	}
+	consumer, err := js.OrderedConsumer(bounded, Stream, jetstream.OrderedConsumerConfig{
+		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: l.reading.last + 1,
+	})
+	if err != nil {
 		return err
+	}
+	if info.State.Msgs == 0 || l.reading.last >= l.reading.past {
+		l.caughtUp()
+	}
+	l.reading.context, err = consumer.Consume(l.readMessage, jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
+		l.options.Log.Debug("vehicle stream", "error", err) // the consumer mends itself, or the next connect does
+	}))
+	return err
+}
+
+func (l *Link) stopReading() {
+	if l.reading.context != nil {
+		l.reading.context.Stop()
+		<-l.reading.context.Closed()
+		l.reading.context = nil
+	}
+}
+
+func (l *Link) readMessage(msg jetstream.Msg) {
+	meta, err := msg.Metadata()
+	if err != nil {
+		l.options.Log.Warn("vehicle stream", "error", err)
+		return
+	}
+	at, past := meta.Timestamp, meta.Sequence.Stream <= l.reading.past
+	if now := time.Now(); at.After(now) { // another machine's clock
+		at = now
+	}
+	l.take(msg.Subject(), msg.Data(), at, past)
+	l.reading.last = meta.Sequence.Stream
+	if l.reading.last >= l.reading.past {
+		l.caughtUp()
+	}
+}
+
+// caughtUp ends the replay of what was said to an earlier carlet.
+func (l *Link) caughtUp() {
+	if l.replayed.Load() {
+		return
 	}
 	l.registry.Adopt(time.Now())
 	l.replayed.Store(true)
 	l.options.Wake()
-	return nil
-}
-
-// replay reads the last words of every vehicle.
-func (l *Link) replay(ctx context.Context, stream jetstream.Stream) error {
-	consumer, err := stream.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverAllPolicy})
-	if err != nil {
-		return err
-	}
-	for {
-		batch, err := consumer.FetchNoWait(1000)
-		if err != nil {
-			return err
-		}
-		count := 0
-		for msg := range batch.Messages() {
-			count++
-			meta, err := msg.Metadata()
-			if err != nil {
-				return err
-			}
-			l.take(msg.Subject(), msg.Data(), meta.Timestamp, true)
-		}
-		if err := batch.Error(); err != nil && !errors.Is(err, nats.ErrTimeout) {
-			return err
-		}
-		if count == 0 || ctx.Err() != nil {
-			return ctx.Err()
-		}
-	}
 }

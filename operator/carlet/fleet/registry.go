@@ -25,10 +25,9 @@ type Registry struct {
 // record is a vehicle with the bookkeeping that decisions do not see.
 type record struct {
 	Vehicle
-	helloAt, stateAt time.Time
-	sent             string    // revision sent last, or reported by the vehicle
-	sentAt           time.Time // when URLs were signed last
-	greeted          bool      // the last hello was answered
+	sent    string    // revision sent last, or reported by the vehicle
+	sentAt  time.Time // when URLs were signed last
+	greeted bool      // the last hello was answered
 }
 
 // Heard is what a message meant.
@@ -43,8 +42,7 @@ type Heard struct {
 // NewRegistry returns an empty registry.
 func NewRegistry() *Registry { return &Registry{vehicles: map[Key]*record{}} }
 
-// Hear takes in one message. A replayed one was said at the given time to an earlier carlet; it is only believed where
-// nothing newer is known.
+// Hear takes in one message. A replayed one was said at the given time to an earlier carlet.
 func (r *Registry) Hear(subject string, data []byte, at time.Time, replayed bool) Heard {
 	key, kind, err := ParseSubject(subject)
 	if err != nil {
@@ -63,7 +61,7 @@ func (r *Registry) Hear(subject string, data []byte, at time.Time, replayed bool
 	}
 	switch kind {
 	case KindHello:
-		heard.Outcome, heard.Changed = v.hello(data, at, replayed)
+		heard.Outcome, heard.Changed = v.hello(data, replayed)
 	case KindState:
 		heard.Outcome, heard.Changed = v.state(data, at, replayed)
 	case KindBeat:
@@ -84,12 +82,12 @@ func (r *Registry) Hear(subject string, data []byte, at time.Time, replayed bool
 	return heard
 }
 
-func (v *record) hello(data []byte, at time.Time, replayed bool) (Outcome, bool) {
+func (v *record) hello(data []byte, replayed bool) (Outcome, bool) {
 	hello, outcome := ReadHello(v.Key, data)
-	if outcome != Accepted || replayed && v.helloAt.After(at) {
+	if outcome != Accepted {
 		return outcome, false
 	}
-	v.Hello, v.HasHello, v.helloAt = hello, true, at
+	v.Hello, v.HasHello = hello, true
 	v.greeted = replayed
 	if !replayed {
 		v.sent = "" // every hello is answered by the full desired set
@@ -99,10 +97,10 @@ func (v *record) hello(data []byte, at time.Time, replayed bool) (Outcome, bool)
 
 func (v *record) state(data []byte, at time.Time, replayed bool) (Outcome, bool) {
 	state, outcome := ReadState(data)
-	if outcome != Accepted || replayed && v.stateAt.After(at) {
+	if outcome != Accepted {
 		return outcome, false
 	}
-	v.State, v.HasState, v.stateAt = state, true, at
+	v.State, v.HasState = state, true
 	if replayed {
 		v.adopt()
 	}

@@ -30,7 +30,7 @@ func TestTheFleetOnARealCluster(t *testing.T) {
 		t.Skip("starts a control plane; left out by -short")
 	}
 	r := newRig(t)
-	r.startCarlet(t)
+	r.startCarlet()
 	testplane.Eventually(t, "the cell is a Ready node", r.nodeReady(t, "0 of 0 vehicles here"))
 	t.Run("NodeLooksRight", func(t *testing.T) { nodeLooksRight(t, r) })
 	holder, other := comesUp(t, r)
@@ -244,7 +244,7 @@ func restartAdopts(t *testing.T, r *rig, vehicles ...*vehicle) {
 	}
 	quiet(t, vehicles, func() {
 		r.carlet.Kill(t)
-		r.startCarlet(t)
+		r.startCarlet()
 		took := testplane.Within(t, promised, "carlet is ready again", func() error {
 			answer, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/readyz", r.metrics))
 			if err != nil {
@@ -280,7 +280,7 @@ func linkRestart(t *testing.T, r *rig, vehicles ...*vehicle) {
 			count[v] = v.count()
 		}
 		r.link.Kill(t)
-		r.startLink(t)
+		r.startLink()
 		for _, v := range vehicles {
 			testplane.Within(t, promised, "the hello after a reconnect is answered", func() error {
 				if v.count() == count[v] {

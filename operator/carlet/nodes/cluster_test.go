@@ -38,6 +38,7 @@ const (
 // rig is a cluster, a fleet link, and a carlet process on them.
 type rig struct {
 	*testplane.Cluster
+	whole   *testing.T // what is started lives as long as the whole test, also when a step starts it anew
 	dir     string
 	binary  string
 	nats    int
@@ -55,7 +56,7 @@ func resource(plural string) schema.GroupVersionResource {
 func newRig(t *testing.T) *rig {
 	t.Helper()
 	r := &rig{
-		Cluster: testplane.StartCluster(t), dir: t.TempDir(), nats: testplane.FreePort(t),
+		whole: t, Cluster: testplane.StartCluster(t), dir: t.TempDir(), nats: testplane.FreePort(t),
 		models: testplane.FreePort(t), metrics: testplane.FreePort(t), kubelet: testplane.FreePort(t),
 	}
 	r.binary = filepath.Join(r.dir, "carlet")
@@ -64,7 +65,7 @@ func newRig(t *testing.T) *rig {
 	r.Authority.Issue(t, "carlet", "")
 	r.run(t, r.binary, "fleet", "init", "--dir="+r.path("fleet"), fmt.Sprintf("--nats-port=%d", r.nats),
 		"--jetstream-dir="+r.path("jetstream"), "--tls-cert="+server.Cert, "--tls-key="+server.Key, "--ca="+r.Authority.File)
-	r.startLink(t)
+	r.startLink()
 	r.install(t)
 	if err := os.MkdirAll(r.path("models/sha256"), 0o755); err != nil {
 		t.Fatal(err)
@@ -81,21 +82,19 @@ func (r *rig) run(t *testing.T, program string, args ...string) {
 	}
 }
 
-func (r *rig) startLink(t *testing.T) {
-	t.Helper()
-	r.link = testplane.StartNATS(t, r.path("fleet/nats.conf"), r.nats)
+func (r *rig) startLink() {
+	r.link = testplane.StartNATS(r.whole, r.path("fleet/nats.conf"), r.nats)
 }
 
-func (r *rig) startCarlet(t *testing.T) {
-	t.Helper()
+func (r *rig) startCarlet() {
 	pki := filepath.Dir(r.Authority.File)
-	r.carlet = testplane.Start(t, r.binary, "nodes", "--kubeconfig="+r.Kubeconfig, "--namespace=parkade-system",
+	r.carlet = testplane.Start(r.whole, r.binary, "nodes", "--kubeconfig="+r.Kubeconfig, "--namespace=parkade-system",
 		fmt.Sprintf("--nats=tls://127.0.0.1:%d", r.nats), "--nats-creds="+r.path("fleet/carlet.creds"), "--nats-ca="+r.Authority.File,
 		"--ca="+r.Authority.File, "--cert="+filepath.Join(pki, "carlet.crt"), "--key="+filepath.Join(pki, "carlet.key"),
 		fmt.Sprintf("--models-listen=127.0.0.1:%d", r.models), fmt.Sprintf("--kubelet-listen=127.0.0.1:%d", r.kubelet),
 		"--kubelet-advertise=127.0.0.1", "--model-store="+r.path("models"), "--url-key="+r.path("url.key"),
 		fmt.Sprintf("--metrics=127.0.0.1:%d", r.metrics), "--status-interval=200ms")
-	testplane.AwaitPort(t, r.carlet, r.metrics)
+	testplane.AwaitPort(r.whole, r.carlet, r.metrics)
 }
 
 // install applies the CRDs as they are shipped, and a pool, a cell, a workload and a router's Lease.
