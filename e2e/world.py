@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import httpx
 import yaml
 
 from demo.client import Load
@@ -98,13 +99,18 @@ class World:
 
     def render(self, manifests: Path, values: Mapping[str, str]) -> Path:
         """Fill the placeholders of a directory of manifests; the result is what kubectl applies."""
-        rendered = self.plane.data / "manifests"
+        rendered = self.manifests
         shutil.rmtree(rendered, ignore_errors=True)
         rendered.mkdir()
         for source in sorted(manifests.glob("*.yaml")):
             text = string.Template(source.read_text()).substitute(values)
             (rendered / source.name).write_text(text)
         return rendered
+
+    @property
+    def manifests(self) -> Path:
+        """Where `render` puts the manifests."""
+        return self.plane.data / "manifests"
 
     def triton_values(self) -> dict[str, str]:
         """Addresses and repository of the Triton servers, as the manifests' placeholders."""
@@ -176,6 +182,72 @@ class World:
                 raise TimeoutError(f"not within {seconds:g} s: {what}")
             time.sleep(0.1)
         return time.monotonic() - started
+
+    def places(self, workload: str) -> dict[str, int]:
+        """Replicas by place, as the routers see them."""
+        return {place["place"]: place["replicas"] for place in self.placements(workload)}
+
+    def conditions(self, workload: str) -> dict[str, dict]:
+        """Conditions of a workload by type."""
+        namespace, name = workload.split("/")
+        status = self.json("iw", name, "-n", namespace).get("status", {})
+        return {condition["type"]: condition for condition in status.get("conditions", [])}
+
+    def complaint(self, workload: str, condition: str) -> str:
+        """Reason and sentence of a condition that is not True; empty while it is True or not there."""
+        shown = self.conditions(workload).get(condition, {"status": "True"})
+        return "" if shown["status"] == "True" else f"{shown['reason']}: {shown['message']}"
+
+    def all_ready(self, workloads: Iterable[str]) -> bool:
+        """Tell whether each workload is Placed and Ready."""
+        return all(
+            self.conditions(key).get(condition, {}).get("status") == "True"
+            for key in workloads
+            for condition in ("Placed", "Ready")
+        )
+
+    def models_on_triton(self) -> dict[int, list[str]]:
+        """Names of the models that each Triton server calls ready."""
+        held = {}
+        for index, listens in enumerate(self.triton_ports):
+            try:
+                answer = httpx.post(f"http://127.0.0.1:{listens.http}/v2/repository/index", timeout=2).json()
+            except httpx.TransportError:
+                answer = []
+            held[index] = sorted(model["name"] for model in answer if model.get("state") == "READY")
+        return held
+
+    def desired_revisions(self) -> dict[str, str]:
+        """The revision of the desired set that each car holds."""
+        return {
+            car: json.loads((self.state_directory(car) / "desired.json").read_text())["revision"] for car in self.cars
+        }
+
+    def faces_ready(self) -> bool:
+        """Tell whether every node and every pod of the fleet is Ready."""
+        objects = [*self.json("nodes")["items"], *self.json("pods", "-A", "-l", "parkade.dev/cell")["items"]]
+        return all(
+            any(c["type"] == "Ready" and c["status"] == "True" for c in item.get("status", {}).get("conditions", []))
+            for item in objects
+        )
+
+    def leftovers(self) -> list[str]:
+        """Whatever of Parkade's doing is still there when no manifest is."""
+        kinds = "iw,vnp,vc,tp,rg,ge,pods,nodes"
+        found = self.plane.kubectl("get", kinds, "-A", "-o", "name").split()
+        services = self.plane.kubectl("get", "services,endpointslices", "-A", "-o", "name").split()
+        found += [name for name in services if not name.endswith("/kubernetes")]
+        found += [f"triton-{index}: {name}" for index, names in self.models_on_triton().items() for name in names]
+        found += [str(path) for path in self.repository.glob("*")]
+        return found
+
+    def variant(self, workload: str, name: str) -> dict:
+        """The manifest of a workload under another name and model name, for tests to break."""
+        documents = [document for file in sorted(self.manifests.glob("*.yaml")) for document in _documents(file)]
+        wanted = workload.split("/")[1]
+        manifest = next(d for d in documents if d["kind"] == "InferenceWorkload" and d["metadata"]["name"] == wanted)
+        manifest["metadata"]["name"] = manifest["spec"]["model"]["name"] = name
+        return manifest
 
     def stop(self, *, purge: bool = True) -> None:
         """Stop every process of this world, by its id."""

@@ -9,7 +9,7 @@ move one workload, and ends with a table.
 import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -30,9 +30,9 @@ UNPLUGGED: Final = ("ca-home-1", "ca-home-2", "tx-starlink-1")
 WORKLOADS: Final = {"vision/sign-detector": 6.0, "vision/sign-reader": 4.0, "speech/voice-activity": 30.0}
 """Requests a second sent to each; about what 2 shared cores answer beside everything else."""
 TRAFFIC_SECONDS: Final = 20.0
-MOVED: Final = "speech/voice-activity"
-NEW_PRICE: Final = '{"spec": {"payout": {"perComputeHour": "5.00"}}}'
-"""What the demo's last act changes: owners in California ask 5 $/h for their cars' computers."""
+MOVED: Final = "vision/sign-detector"
+NEW_PRICE: Final = '{"spec": {"opportunityCost": {"perServerHour": "2.50"}}}'
+"""What the demo's last act changes: a GPU server is now worth 2.50 $/h to others, say to training."""
 
 
 class Show:
@@ -85,9 +85,7 @@ def demonstrate(world: World, show: Show) -> bool:
     show(f"starting {len(CARS)} cars: 4 at home in California on WiFi, 4 in Texas on Starlink, all charging")
     for car in CARS:
         world.start_car(car)
-    values = {f"{model.name.replace('-', '_').upper()}_URL": models[model.name].as_uri() for model in MODELS}
-    values |= {f"{model.name.replace('-', '_').upper()}_SHA256": model.sha256 for model in MODELS}
-    manifests = world.render(MANIFESTS, values | world.triton_values())
+    manifests = world.render(MANIFESTS, placeholders(world, models))
     show(f"$ kubectl apply -f {manifests}")
     world.apply(manifests)
     questions = samples(models, show)
@@ -101,6 +99,16 @@ def demonstrate(world: World, show: Show) -> bool:
     during = unplug_during_traffic(world, questions, show)
     moved = change_one_price(world, questions, show)
     return conclude(world, (first, during, moved), show)
+
+
+def placeholders(world: World, models: Mapping[str, Path]) -> dict[str, str]:
+    """What the demo's manifests leave open: where the models and the Triton servers are."""
+    values = world.triton_values()
+    for model in MODELS:
+        prefix = model.name.replace("-", "_").upper()
+        values[f"{prefix}_URL"] = models[model.name].as_uri()
+        values[f"{prefix}_SHA256"] = model.sha256
+    return values
 
 
 def ask(world: World, questions: dict[str, tuple[Sample, ...]], *, per_workload: int, seconds: float) -> Outcome:
@@ -130,10 +138,10 @@ def unplug_during_traffic(world: World, questions: dict[str, tuple[Sample, ...]]
 def change_one_price(world: World, questions: dict[str, tuple[Sample, ...]], show: Show) -> Outcome:
     """Change one price and watch one workload move, its requests answered all along."""
     before = {place["place"] for place in world.placements(MOVED)}
-    show(f"$ kubectl patch vnp ca-home-hw4 --type=merge -p '{NEW_PRICE}'")
+    show(f"$ kubectl patch tp austin-a100 --type=merge -p '{NEW_PRICE}'")
     rates = {MOVED: WORKLOADS[MOVED]}
     with Traffic(world.loads(questions, rates, per_workload=2000), seconds=60.0) as traffic:
-        world.plane.kubectl("patch", "vnp", "ca-home-hw4", "--type=merge", "-p", NEW_PRICE)
+        world.plane.kubectl("patch", "tp", "austin-a100", "--type=merge", "-p", NEW_PRICE)
 
         def moved() -> bool:
             now = {place["place"] for place in world.placements(MOVED)}
