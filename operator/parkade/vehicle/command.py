@@ -92,6 +92,7 @@ def run(**flags: Any) -> None:  # noqa: ANN401 -- click's types are those of Run
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
     for name in ("httpx", "httpcore"):
         logging.getLogger(name).setLevel(logging.WARNING)  # they log URLs, and ours carry signatures
+    logging.getLogger("asyncio").setLevel(logging.ERROR)  # it warns of nats-py's stream at every goodbye over TLS
     asyncio.run(_run(RunOptions(**flags)))
 
 

@@ -126,14 +126,17 @@ class _Offer(asyncio.Protocol):
         self.taken.set_result(serving)
 
     def _fail(self, sentence: str, retry_after: float = 0.0) -> None:
-        if not self.taken.done():
-            self.taken.set_exception(RouterUnavailable(sentence, retry_after))
+        self._refused(RouterUnavailable(sentence, retry_after))
         if self._transport is not None:
             self._transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._refused(RouterUnavailable(f"the router hung up ({exc or 'closed'})"))
+
+    def _refused(self, error: RouterUnavailable) -> None:
         if not self.taken.done():
-            self.taken.set_exception(RouterUnavailable(f"the router hung up ({exc or 'closed'})"))
+            self.taken.set_exception(error)
+            self.taken.exception()  # seen: a dial that was cancelled has nobody left who asks
 
 
 @dataclass
