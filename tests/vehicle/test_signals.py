@@ -17,6 +17,13 @@ def test_a_change_keeps_what_it_does_not_name_and_ignores_unknown_words():
     assert change(change(changed, {"state": "Awake"}, NOW), {"state": None}, NOW).state is State.Charging
 
 
+def test_a_car_without_its_cable_does_not_charge_whatever_it_was_told():
+    told = change(Signals(), {"state": "Charging"}, NOW)
+    assert change(told, {"pluggedIn": False}, NOW).state is State.Asleep
+    assert change(told, {"pluggedIn": False, "sentry": True}, NOW).state is State.Awake
+    assert change(change(told, {"pluggedIn": False}, NOW), {"pluggedIn": True}, NOW).state is State.Charging
+
+
 @pytest.mark.parametrize(
     "fields",
     [

@@ -124,7 +124,7 @@ class Agent:
 
     def unplug(self) -> None:
         """Announce departure and drain: the cable is out."""
-        self.change_signals({"pluggedIn": False, "charging": False, "leaving": True})
+        self.change_signals({"pluggedIn": False, "leaving": True})
 
     def plug(self) -> None:
         """Take the departure back: the cable is in."""

@@ -54,7 +54,7 @@ class Signals:
     @property
     def state(self) -> State:
         """The counterfactual state. That we keep the computer awake never counts, or a woken car would look free."""
-        if self.told_state is not None:
+        if self.told_state is not None and (self.plugged_in or self.told_state is not State.Charging):
             return self.told_state
         if self.charging and self.plugged_in:
             return State.Charging
