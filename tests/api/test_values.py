@@ -79,6 +79,13 @@ def test_a_refusal_names_every_broken_rule_at_once() -> None:
     assert len(str(refusal.value).splitlines()) == 3
 
 
+def test_a_list_with_a_wrong_entry_is_not_also_called_short() -> None:
+    spec = {**GOOD[0].manifest["spec"], "demand": [{"region": "us-ca", "rate": 120}]}
+    with pytest.raises(InvalidManifest) as refusal:
+        parse(GOOD[0].manifest | {"spec": spec})
+    assert len(str(refusal.value).splitlines()) == 2
+
+
 def test_a_broken_rule_stops_construction_in_code_too() -> None:
     with pytest.raises(ValidationError, match="exactly one of demand"):
         type(parse(GOOD[0].manifest).spec)(model=parse(GOOD[0].manifest).spec.model)

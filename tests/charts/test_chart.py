@@ -1,6 +1,8 @@
 """The Helm chart: renders, is taken by a real API server, and grants each component what it needs and no more."""
 
+import os
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ import pytest
 import yaml
 
 from parkade.local.plane import Plane
+from parkade.local.ports import choose
 from parkade.settings import Settings
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
@@ -186,3 +189,36 @@ def test_a_component_may_do_its_work(component: str, granted: Callable[[str, str
 @pytest.mark.parametrize("component", REFUSED)
 def test_a_component_may_do_no_more(component: str, granted: Callable[[str, str], bool]) -> None:
     assert [request for request in REFUSED[component] if granted(component, request)] == []
+
+
+def test_the_operator_does_its_work_under_its_own_account(
+    granted: Callable[[str, str], bool], plane: Plane, repository_root: Path, tmp_path: Path
+) -> None:
+    assert granted("parkade-operator", "list regions.parkade.dev")
+    account = tmp_path / "kubeconfig"
+    account.write_bytes(plane.kubeconfig.read_bytes())
+    token = plane.kubectl("create", "token", "parkade-operator", "--namespace=parkade-system").strip()
+    for words in (("set-credentials", "pod", f"--token={token}"), ("set-context", "--current", "--user=pod")):
+        subprocess.run(["kubectl", "--kubeconfig", account, "config", *words], check=True, capture_output=True)
+    ports = choose(2)
+    environment = os.environ | {
+        "KUBECONFIG": str(account),
+        "PARKADE_MODEL_STORE": (tmp_path / "models").as_uri(),
+        "PARKADE_METRICS_PORT": str(ports[0]),
+        "PARKADE_HEALTH_PORT": str(ports[1]),
+    }
+    examples = [f"--filename={repository_root / 'examples' / name}.yaml" for name in ("regions", "vehiclenodepool")]
+    plane.kubectl("apply", *examples)
+    log = tmp_path / "operator.log"
+    with log.open("wb") as output:
+        operator = subprocess.Popen(
+            [sys.executable, "-m", "parkade", "operator"], env=environment, stdout=output, stderr=output
+        )
+        try:
+            for thing, honoured in (("region/us-ca", "True"), ("vehiclenodepool/ca-home-hw4", "False")):
+                plane.kubectl("wait", thing, f"--for=condition=FieldsHonoured={honoured}", "--timeout=30s")
+        finally:
+            operator.terminate()
+            operator.wait(timeout=30)
+            plane.kubectl("delete", *examples)
+    assert "orbidden" not in log.read_text()

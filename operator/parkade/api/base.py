@@ -46,7 +46,9 @@ class Listed:
     unique: bool = False
 
     def check(self, entries: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Return the entries if no two have one key."""
+        """Return the entries if there are enough of them and no two have one key."""
+        if len(entries) < self.least:
+            raise PydanticCustomError("too_short", "too few entries", {"min_length": self.least})
         if not (self.keys or self.unique):
             return entries
         seen: set[Any] = set()
@@ -61,7 +63,7 @@ class Listed:
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:  # noqa: ANN401
         """Check the bounds, then the keys."""
         inner: Any = handler(source)
-        inner |= {"min_length": self.least, "max_length": self.most}
+        inner |= {"max_length": self.most}  # a least bound there would also blame a list whose entries are wrong
         return core_schema.no_info_after_validator_function(self.check, inner)
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
@@ -69,6 +71,7 @@ class Listed:
         described = handler(schema)
         kind = "map" if self.keys else "set" if self.unique else "atomic"
         described["x-kubernetes-list-type"] = kind
+        described["minItems"] = self.least
         if self.keys:
             described["x-kubernetes-list-map-keys"] = [manifest_name(key) for key in self.keys]
         return described
