@@ -78,7 +78,9 @@ def cell(
     }
     status = {
         "vehicles": {"registered": registered, "here": registered, "eligible": registered},
-        "assignments": [{"workload": key, "desired": replicas, "ready": ready, "observedGeneration": 1}] if ready else [],
+        "assignments": [{"workload": key, "desired": replicas, "ready": ready, "observedGeneration": 1}]
+        if ready
+        else [],
     }
     return _object("VehicleCell", name, spec, status=status)
 

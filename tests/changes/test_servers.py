@@ -1,6 +1,7 @@
 from datetime import timedelta
 
 import pytest
+
 from changes.scene import (
     CELL,
     KEY,
@@ -26,7 +27,6 @@ from changes.scene import (
     triton_pool,
     workload,
 )
-
 from parkade.changes.servers import server_steps
 from parkade.problem.reasons import Reason, Refusal
 from parkade.snapshot import StagedArtifact
@@ -168,9 +168,7 @@ def test_a_dead_server_gets_no_steps():
 def swap(memory, **ready):
     """`sign-reader` moves from server 1 to 2 and `other` from 2 to 1; each takes 1Gi."""
     del ready
-    planned = plan(
-        part(), part(key=OTHER, model="other"), servers={S1: (served(OTHER, "other"),), S2: (served(),)}
-    )
+    planned = plan(part(), part(key=OTHER, model="other"), servers={S1: (served(OTHER, "other"),), S2: (served(),)})
     seen = snapshot(
         workloads=(workload(OTHER, model="other"), workload()),
         servers=(server(S1, loaded()), server(S2, loaded("other"))),
@@ -190,9 +188,7 @@ def test_where_memory_is_tight_a_swap_shrinks_before_it_grows():
 
 
 def test_a_model_waits_for_memory_while_its_neighbour_can_still_move():
-    planned = plan(
-        part(), part(key=OTHER, model="other"), servers={S1: (served(OTHER, "other"),), S2: (served(),)}
-    )
+    planned = plan(part(), part(key=OTHER, model="other"), servers={S1: (served(OTHER, "other"),), S2: (served(),)})
     seen = snapshot(
         workloads=(workload(OTHER, model="other"), workload()),
         servers=(server(S1, loaded()), server(S2)),

@@ -42,7 +42,7 @@ def test_paths():
 
 @pytest.mark.cluster
 def test_a_missing_object_is_a_refusal_with_the_servers_own_sentence(client):
-    with pytest.raises(ClusterRefused, match='regions.parkade.dev "nowhere" not found') as caught:
+    with pytest.raises(ClusterRefused, match=r'regions\.parkade\.dev "nowhere" not found') as caught:
         client.get(REGIONS.path(name="nowhere"))
     assert caught.value.not_found
 

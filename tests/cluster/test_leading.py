@@ -88,9 +88,8 @@ def test_a_replica_that_is_cut_off_stops_before_another_starts(candidate, client
     assert first.leadership.term is None
 
 
-def test_a_restarted_leader_of_the_same_name_begins_a_new_term(candidate, client, namespace):
+def test_a_restarted_leader_of_the_same_name_begins_a_new_term(candidate):
     first = candidate("a")
     first.await_term(1)
     first.leadership.stop()
     candidate("a").await_term(2)
-

@@ -1,0 +1,249 @@
+"""The operator as a process in a real cluster, and what a user, a router and carlet do around it."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+
+from parkade.cluster import ClusterClient
+from parkade.cluster.resources import (
+    CELLS,
+    CONFIG_MAPS,
+    LEASES,
+    NODES,
+    PODS,
+    REGIONS,
+    TRITON_POOLS,
+    VEHICLE_POOLS,
+    WORKLOADS,
+)
+from parkade.errors import ClusterRefused
+from parkade.local import ports
+from parkade.local.plane import Plane
+
+SYSTEM, SPACE, CELL = "parkade-system", "vision", "ca-home-0"
+LEASE_SECONDS = 3
+
+
+def eventually(look: Callable[[], Any], what: str, seconds: float = 30.0) -> Any:
+    """Await a truthy answer; an object that is not there yet is none."""
+    ends, answer = time.monotonic() + seconds, None
+    while time.monotonic() < ends:
+        with suppress(ClusterRefused, OSError):
+            answer = look()
+            if answer:
+                return answer
+        time.sleep(0.1)
+    raise AssertionError(f"not within {seconds} s: {what}; last seen: {answer!r}")
+
+
+class OperatorProcess:
+    """`parkade operator` with settings of its own."""
+
+    def __init__(self, plane: Plane, folder: Path, name: str) -> None:
+        self.metrics_port, self.health_port = ports.choose(2)
+        self.log = folder / f"{name}.log"
+        settings = {
+            "KUBECONFIG": str(plane.kubeconfig),
+            "PARKADE_NAMESPACE": SYSTEM,
+            "PARKADE_IDENTITY": name,
+            "PARKADE_MODEL_STORE": (folder / "store").as_uri(),
+            "PARKADE_STATUS_URL": "Router",
+            "PARKADE_METRICS_PORT": str(self.metrics_port),
+            "PARKADE_HEALTH_PORT": str(self.health_port),
+            "PARKADE_LEASE_SECONDS": str(LEASE_SECONDS),
+            "PARKADE_RESYNC": "2",
+        }
+        inherited = {key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ}
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "parkade", "operator"], env=inherited | settings, stdout=log, stderr=log
+            )
+
+    def probe(self, path: str) -> int:
+        """Status of a health probe."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.health_port}{path}", timeout=5) as answer:
+                return int(answer.status)
+        except HTTPError as error:
+            return error.code
+
+    def metrics(self) -> str:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5) as answer:
+            return str(answer.read().decode())
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+
+class World:
+    """What a user and carlet do, and what can be seen."""
+
+    def __init__(self, plane: Plane, client: ClusterClient, folder: Path) -> None:
+        self.plane, self.client, self.folder = plane, client, folder
+        self.operators: list[OperatorProcess] = []
+        self.model = folder / "model.onnx"
+        self.model.write_bytes(b"a model")
+
+    def operate(self, name: str) -> OperatorProcess:
+        self.operators.append(OperatorProcess(self.plane, self.folder, name))
+        return self.operators[-1]
+
+    def apply(self, *manifests: dict[str, Any], status: bool = False, manager: str = "test") -> None:
+        text = "\n".join(json.dumps(manifest) for manifest in manifests)
+        flags = ("--subresource=status",) if status else ()
+        self.plane.kubectl(
+            "apply", "--server-side", "--force-conflicts", f"--field-manager={manager}", *flags, "-f", "-", stdin=text
+        )
+
+    def cell(self) -> dict[str, Any]:
+        return self.client.get(CELLS.path(name=CELL))
+
+    def workload(self, name: str = "sign-reader") -> dict[str, Any]:
+        return self.client.get(WORKLOADS.path(SPACE, name))
+
+    def condition(self, kind: str, name: str = "sign-reader") -> tuple[str, str]:
+        conditions = self.workload(name).get("status", {}).get("conditions", [])
+        return next(((c["status"], c["reason"]) for c in conditions if c["type"] == kind), ("", ""))
+
+    def orders(self) -> dict[str, int]:
+        return {row["workload"]: row["replicas"] for row in self.cell()["spec"].get("assignments", [])}
+
+    def pods(self) -> list[str]:
+        return [pod["metadata"]["name"] for pod in self.client.list(PODS.path(SPACE))]
+
+    def act_as_carlet(self, vehicles: int = 4, ready: int | None = None) -> None:
+        """Report cars that charge at home, and how many of each order are ready (all, if not said)."""
+        cell = eventually(self.cell, "the cell")
+        orders = cell["spec"].get("assignments", [])
+        rows = [
+            {
+                "workload": row["workload"],
+                "desired": row["replicas"],
+                "ready": row["replicas"] if ready is None else ready,
+                "observedGeneration": cell["metadata"]["generation"],
+            }
+            for row in orders
+        ]
+        counts = dict.fromkeys(("registered", "here", "eligible"), vehicles)
+        column = {"link": "WiFi", "state": "Charging", "vehicles": vehicles, "free": vehicles}
+        status = {"vehicles": counts, "supply": [column | {"rttMillis": {"p50": 18, "p99": 40}}], "assignments": rows}
+        meta = {"name": CELL}
+        self.apply(
+            {"apiVersion": CELLS.api, "kind": "VehicleCell", "metadata": meta, "status": status},
+            status=True,
+            manager="carlet",
+        )
+        labels = {"parkade.dev/cell": CELL, "type": "virtual-kubelet"}
+        self.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": CELL, "labels": labels}})
+
+    def route(self) -> None:
+        """A router's Lease, fresh for a minute."""
+        says = {f"parkade.dev/{name}": f"127.0.0.1:{port}" for name, port in (("http", 81), ("grpc", 82), ("cars", 83))}
+        self.apply(
+            {
+                "apiVersion": LEASES.api,
+                "kind": "Lease",
+                "metadata": {
+                    "name": "parkade-router-test",
+                    "namespace": SYSTEM,
+                    "labels": {"parkade.dev/component": "router"},
+                    "annotations": says,
+                },
+                "spec": {
+                    "holderIdentity": "test",
+                    "leaseDurationSeconds": 600,
+                    "renewTime": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
+                },
+            }
+        )
+
+    def switch(self, **content: str) -> None:
+        meta = {"name": "parkade-settings", "namespace": SYSTEM}
+        self.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": content})
+
+    def serve(self) -> None:
+        """Bring the workload up in the cell."""
+        self.apply(region(), vehicle_pool(), self.sign_reader())
+        self.act_as_carlet()
+        eventually(self.orders, "an order to the cell")
+        self.act_as_carlet()
+        eventually(lambda: self.condition("Ready")[0] == "True", "the workload is ready")
+
+    def sign_reader(self, name: str = "sign-reader", **spec: Any) -> dict[str, Any]:
+        artifact = {"source": self.model.as_uri(), "sha256": A_MODEL}
+        profiles = [{"hardware": "hw4", "serviceTime": "12ms"}]
+        model = {"name": name, "memory": "900Mi", "artifacts": [artifact], "profiles": profiles}
+        body = {"model": model, "demand": [{"region": "us-ca", "rate": "20"}], "latency": {"target": "500ms"}} | spec
+        meta = {"name": name, "namespace": SPACE}
+        return {"apiVersion": WORKLOADS.api, "kind": "InferenceWorkload", "metadata": meta, "spec": body}
+
+    def sweep(self) -> None:
+        """Delete everything, and wait until nothing is left; an operator must be running."""
+        for resource in (WORKLOADS, VEHICLE_POOLS, TRITON_POOLS, REGIONS):
+            for item in self.client.list(resource.path()):
+                meta = item["metadata"]
+                self.client.delete(resource.path(meta.get("namespace", ""), meta["name"]))
+        eventually(lambda: not self.client.list(WORKLOADS.path()), "no workload is left")
+        eventually(lambda: not self.client.list(CELLS.path()), "no cell is left", 60)
+        self.client.delete(NODES.path(name=CELL))
+
+
+A_MODEL = hashlib.sha256(b"a model").hexdigest()
+
+
+def triton_pool(repository: Path, *servers: tuple[int, int], name: str = "austin") -> dict[str, Any]:
+    spec = {
+        "region": "us-ca",
+        "endpoints": {"urls": [{"http": f"127.0.0.1:{http}", "grpc": f"127.0.0.1:{grpc}"} for http, grpc in servers]},
+        "models": {"repository": repository.as_uri(), "backend": "python"},
+        "hardware": {"name": "cpu", "memory": "8Gi", "instances": 4},
+        "power": {"maxWatts": 100},
+    }
+    return {"apiVersion": TRITON_POOLS.api, "kind": "TritonPool", "metadata": {"name": name}, "spec": spec}
+
+
+def region() -> dict[str, Any]:
+    spec = {"jurisdiction": "US", "energyPrice": {"perKWh": "0.11"}}
+    return {"apiVersion": REGIONS.api, "kind": "Region", "metadata": {"name": "us-ca"}, "spec": spec}
+
+
+def vehicle_pool() -> dict[str, Any]:
+    spec = {
+        "region": "us-ca",
+        "match": {"fleet": "owners-ca", "hardware": "hw4"},
+        "vehicles": 8,
+        "hardware": {"name": "hw4", "memory": "8Gi"},
+        "power": {"computeWatts": 100},
+        "links": [{"name": "WiFi"}],
+    }
+    return {"apiVersion": VEHICLE_POOLS.api, "kind": "VehicleNodePool", "metadata": {"name": "ca-home"}, "spec": spec}
+
+
+def world_of(plane: Plane, client: ClusterClient, folder: Path) -> World:
+    """A world with a namespace and a router, without settings or an earlier leader."""
+    world = World(plane, client, folder)
+    world.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SPACE}})
+    world.route()
+    client.delete(CONFIG_MAPS.path(SYSTEM, "parkade-settings"))
+    client.delete(LEASES.path(SYSTEM, "parkade-operator"))
+    return world
