@@ -41,7 +41,7 @@ func (c *Car) keeps(workload string) bool {
 // memory of what a car is given never exceeds its memory. Workloads of a car come sorted by name.
 func Assign(cell string, wants []Want, cars []Car) map[Key][]string {
 	a := assignment{cell: cell, given: map[Key][]string{}, load: map[Key]int64{}, cars: slices.Clone(cars)}
-	slices.SortFunc(a.cars, func(x, y Car) int { return cmp.Compare(x.Key.String(), y.Key.String()) })
+	slices.SortFunc(a.cars, func(x, y Car) int { return CompareKeys(x.Key, y.Key) })
 	ordered := slices.Clone(wants)
 	slices.SortFunc(ordered, func(x, y Want) int {
 		return cmp.Or(cmp.Compare(y.Priority, x.Priority), cmp.Compare(x.Workload, y.Workload))
@@ -86,12 +86,12 @@ func (a *assignment) keep(want Want) []*Car {
 			holders = append(holders, &a.cars[i])
 		}
 	}
+	a.rank(want, holders)
 	slices.SortStableFunc(holders, func(x, y *Car) int {
 		return cmp.Or(
 			first(x.Holds[want.Workload], y.Holds[want.Workload]),
 			first(x.Heard, y.Heard),
-			first(x.Presence == Here, y.Presence == Here),
-			a.rank(want, x, y))
+			first(x.Presence == Here, y.Presence == Here))
 	})
 	return a.giveUpTo(want, holders, want.Replicas)
 }
@@ -108,11 +108,11 @@ func (a *assignment) grow(want Want, count int) []*Car {
 			free = append(free, car)
 		}
 	}
+	a.rank(want, free)
 	slices.SortStableFunc(free, func(x, y *Car) int {
 		return cmp.Or(
 			first(x.Models[want.Digest], y.Models[want.Digest]),
-			cmp.Compare(len(a.given[x.Key]), len(a.given[y.Key])),
-			a.rank(want, x, y))
+			cmp.Compare(len(a.given[x.Key]), len(a.given[y.Key])))
 	})
 	return a.giveUpTo(want, free, count)
 }
@@ -147,8 +147,9 @@ func (a *assignment) retain(want Want, chosen []*Car) {
 	}
 }
 
-func (a *assignment) rank(want Want, x, y *Car) int {
-	return rank(a.cell+"\n"+want.Workload, x.Key, y.Key)
+// rank orders cars so that each (cell, workload) prefers others; sorts by what matters more follow, stably.
+func (a *assignment) rank(want Want, cars []*Car) {
+	sortByRank(cars, a.cell+"\n"+want.Workload, func(c *Car) Key { return c.Key })
 }
 
 func first(x, y bool) int {

@@ -15,7 +15,7 @@ func Decide(world World) Decision {
 	for _, cell := range world.Cells {
 		d.cells[cell.Name] = cell
 	}
-	slices.SortFunc(d.world.Vehicles, func(a, b Vehicle) int { return cmp.Compare(a.Key.String(), b.Key.String()) })
+	slices.SortFunc(d.world.Vehicles, func(a, b Vehicle) int { return CompareKeys(a.Key, b.Key) })
 	slices.SortFunc(d.world.Cells, func(a, b Cell) int { return cmp.Compare(a.Name, b.Name) })
 	slices.SortFunc(d.world.Pools, func(a, b Pool) int { return cmp.Compare(a.Name, b.Name) })
 	return d.run()
@@ -65,7 +65,7 @@ func (d *decider) run() Decision {
 
 // place decides pool, presence and cell of every vehicle that has said hello.
 func (d *decider) place(out Decision) (map[Key]string, map[string]int) {
-	var members []Member
+	members, nothing := make([]Member, 0, len(d.world.Vehicles)), NewDesired("", nil)
 	for i := range d.world.Vehicles {
 		v := &d.world.Vehicles[i]
 		if !v.HasHello {
@@ -74,7 +74,7 @@ func (d *decider) place(out Decision) (map[Key]string, map[string]int) {
 		cell := cmp.Or(v.Cell, v.Hello.Cell)
 		pool := d.poolOf(v, cell)
 		presence := PresenceAt(d.world.Now, v.Witness(), d.pools[pool].KeepFor)
-		out.Vehicles[v.Key] = Told{Pool: pool, Presence: presence, Desired: NewDesired("", nil)}
+		out.Vehicles[v.Key] = Told{Pool: pool, Presence: presence, Desired: nothing}
 		out.Presence[PoolPresence{pool, presence}]++
 		if pool != "" {
 			members = append(members, Member{Key: v.Key, Pool: pool, Cell: cell})

@@ -277,3 +277,30 @@ func TestDecideIsPure(t *testing.T) {
 		t.Error("the order of vehicles changes the decision")
 	}
 }
+
+// BenchmarkDecide is one cycle over 10,000 vehicles in 20 cells with 3 workloads each.
+func BenchmarkDecide(b *testing.B) {
+	world := World{
+		Now: noon, Pools: []Pool{{Name: "home", Fleet: "f", Hardware: "hw4", Memory: 8 * gib, KeepFor: time.Minute}},
+		Workloads: map[string]Workload{}, Routers: routers(3, noon), Staged: map[string]int64{digest: 1},
+	}
+	for i := range 20 {
+		cell := Cell{Name: fmt.Sprintf("home-%d", i), Pool: "home", MaxVehicles: 500}
+		for j := range 3 {
+			name := fmt.Sprintf("n/w%d", j)
+			world.Workloads[name] = Workload{Name: name, Model: name, Memory: gib}
+			cell.Orders = append(cell.Orders, Order{Workload: name, Digest: digest, Replicas: 100})
+		}
+		world.Cells = append(world.Cells, cell)
+	}
+	for i := range 10_000 {
+		key := Key{"f", fmt.Sprintf("v-%d", i)}
+		world.Vehicles = append(world.Vehicles, Vehicle{
+			Key: key, HasHello: true, HasState: true, Heard: true, LastHeard: noon, State: wellState(),
+			Hello: Hello{Hardware: "hw4", Memory: 8 * gib, Cell: fmt.Sprintf("home-%d", i/500)},
+		})
+	}
+	for b.Loop() {
+		Decide(world)
+	}
+}

@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -52,6 +53,11 @@ const (
 type Key struct{ Fleet, Vehicle string }
 
 func (k Key) String() string { return k.Fleet + "/" + k.Vehicle }
+
+// CompareKeys orders vehicles by fleet and name.
+func CompareKeys(a, b Key) int {
+	return cmp.Or(cmp.Compare(a.Fleet, b.Fleet), cmp.Compare(a.Vehicle, b.Vehicle))
+}
 
 // Hello is what a vehicle says of itself on connect. Memory is in bytes.
 type Hello struct {

@@ -38,14 +38,17 @@ func Place(members []Member, rooms []Room) map[Key]string {
 	}
 	taken := map[string]int{}
 	for cell, claimants := range claims {
-		slices.SortFunc(claimants, func(a, b Member) int { return rank(cell, a.Key, b.Key) })
-		for _, m := range claimants[:min(len(claimants), max(byCell[cell].Max, 0))] {
+		limit := max(byCell[cell].Max, 0)
+		if len(claimants) > limit {
+			sortByRank(claimants, cell, func(m Member) Key { return m.Key })
+		}
+		for _, m := range claimants[:min(len(claimants), limit)] {
 			placed[m.Key] = cell
 			taken[cell]++
 		}
 	}
 	rest := slices.DeleteFunc(slices.Clone(members), func(m Member) bool { return placed[m.Key] != "" })
-	slices.SortFunc(rest, func(a, b Member) int { return cmp.Compare(a.Key.String(), b.Key.String()) })
+	slices.SortFunc(rest, func(a, b Member) int { return CompareKeys(a.Key, b.Key) })
 	for _, m := range rest {
 		if cell := bestRoom(m.Key, byPool[m.Pool], taken); cell != "" {
 			placed[m.Key] = cell
@@ -55,9 +58,23 @@ func Place(members []Member, rooms []Room) map[Key]string {
 	return placed
 }
 
-// rank orders vehicles by who stays in a cell that is too full.
-func rank(cell string, a, b Key) int {
-	return cmp.Or(cmp.Compare(Score(cell, b.String()), Score(cell, a.String())), cmp.Compare(a.String(), b.String()))
+// sortByRank orders by the rendezvous score of a name and each item's vehicle, the highest first.
+func sortByRank[T any](items []T, name string, key func(T) Key) {
+	type ranked struct {
+		item  T
+		score uint64
+	}
+	all := make([]ranked, len(items))
+	for i, item := range items {
+		k := key(item)
+		all[i] = ranked{item, Score(name, k.Fleet, k.Vehicle)}
+	}
+	slices.SortFunc(all, func(a, b ranked) int {
+		return cmp.Or(cmp.Compare(b.score, a.score), CompareKeys(key(a.item), key(b.item)))
+	})
+	for i := range all {
+		items[i] = all[i].item
+	}
 }
 
 func bestRoom(key Key, rooms []Room, taken map[string]int) string {
@@ -66,7 +83,7 @@ func bestRoom(key Key, rooms []Room, taken map[string]int) string {
 		if taken[room.Cell] >= room.Max {
 			continue
 		}
-		score := Score(room.Cell, key.String())
+		score := Score(room.Cell, key.Fleet, key.Vehicle)
 		if best == "" || score > bestScore || score == bestScore && room.Cell < best {
 			best, bestScore = room.Cell, score
 		}

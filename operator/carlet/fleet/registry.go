@@ -210,18 +210,8 @@ func (r *Registry) Commit(decision Decision, now time.Time, resign time.Duration
 		v.sent, v.sentAt, v.greeted = told.Desired.Revision, now, true
 		tell = append(tell, key)
 	}
-	slices.SortFunc(tell, func(a, b Key) int { return compareKeys(a, b) })
+	slices.SortFunc(tell, CompareKeys)
 	return tell
-}
-
-func compareKeys(a, b Key) int {
-	switch x, y := a.String(), b.String(); {
-	case x < y:
-		return -1
-	case x > y:
-		return 1
-	}
-	return 0
 }
 
 // fetches says whether the vehicle still has a file to download.
