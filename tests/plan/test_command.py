@@ -4,13 +4,17 @@ import sys
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
 import worlds
+from parkade.errors import InvalidManifest
+from parkade.plan.command import plan
 
 
 def run(*arguments):
-    command = [sys.executable, "-c", "from parkade.cli import main; main()", "plan", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    result = CliRunner().invoke(plan, [str(argument) for argument in arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
 
 
 @pytest.fixture
@@ -22,15 +26,14 @@ def folder(tmp_path):
 
 def test_json_has_the_plan_and_the_break_even(folder):
     result = run("-f", folder, "-o", "json", "--at", "2026-01-01T00:00:00Z")
-    assert result.returncode == 0, result.stderr
-    document = json.loads(result.stdout)
+    document = json.loads(result)
     assert document["workloads"][0]["placements"][0]["place"] == "ca-home-hw4"
     assert document["flips"][0]["other"] == "Datacenter"
     assert document["certificate"]["bound"] <= document["certificate"]["objective"]
 
 
 def test_equal_manifests_print_equal_bytes(folder):
-    first, second = (run("-f", folder, "--at", "2026-01-01T00:00:00Z").stdout for _ in range(2))
+    first, second = (run("-f", folder, "--at", "2026-01-01T00:00:00Z") for _ in range(2))
     assert first == second
     assert "CheapestPlace" in first
 
@@ -43,7 +46,7 @@ def test_a_series_of_a_config_map_is_read(folder):
         + yaml.safe_dump({"kind": "ConfigMap", "metadata": {"name": "prices"},
                           "data": {"plug.csv": "2026-01-01T00:00:00Z,0.31\n2026-01-01T01:00:00Z,1.31\n"}})
     )  # fmt: skip
-    at = [json.loads(run("-f", folder, "-o", "json", "--at", f"2026-01-01T0{hour}:30:00Z").stdout) for hour in (0, 1)]
+    at = [json.loads(run("-f", folder, "-o", "json", "--at", f"2026-01-01T0{hour}:30:00Z")) for hour in (0, 1)]
     # one more dollar a kWh for two cars of 113.6 W
     assert at[1]["cost"]["energy"] - at[0]["cost"]["energy"] == pytest.approx(2 * 0.11364, abs=1e-4)
 
@@ -55,7 +58,7 @@ def test_unknown_hardware_and_fields_that_do_nothing_yet_are_named(folder):
     )
     manifests = [worlds.region(), worlds.cars(), worlds.servers(), odd]
     (folder / "all.yaml").write_text(yaml.safe_dump_all([it.manifest() for it in manifests]))
-    output = run("-f", folder).stdout
+    output = run("-f", folder)
     assert "UnknownHardware: no pool declares the hardware hw9; use one of a100, hw4" in output
     assert "FieldsNotHonoured" in output
     assert "spec.trust.verifyPercent" in output
@@ -74,20 +77,26 @@ def test_unknown_hardware_and_fields_that_do_nothing_yet_are_named(folder):
 )
 def test_bad_input_is_one_sentence_with_file_and_field(folder, text, sentence):
     (folder / "all.yaml").write_text(text)
-    result = run("-f", folder)
+    with pytest.raises(InvalidManifest) as refused:
+        run("-f", folder)
+    assert sentence in str(refused.value)
+
+
+def test_the_process_says_one_sentence_and_exits_with_2(folder):
+    (folder / "all.yaml").write_text("a: [")
+    command = [sys.executable, "-c", "from parkade.cli import main; main()", "plan", "-f", str(folder)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert result.returncode == 2
-    assert sentence in result.stderr
+    assert result.stderr.startswith("parkade: ")
     assert "Traceback" not in result.stderr
 
 
 def test_a_name_used_twice_is_refused(folder):
     (folder / "more.yaml").write_text(yaml.safe_dump(worlds.workload().manifest()))
-    result = run("-f", folder)
-    assert result.returncode == 2
-    assert "vision/sign-reader is there twice" in result.stderr
+    with pytest.raises(InvalidManifest, match="vision/sign-reader is there twice"):
+        run("-f", folder)
 
 
 def test_a_wrong_instant_is_refused(folder):
-    result = run("-f", folder, "--at", "yesterday")
-    assert result.returncode == 2
-    assert "write for example 2026-08-18" in result.stderr
+    with pytest.raises(InvalidManifest, match="write for example 2026-08-18"):
+        run("-f", folder, "--at", "yesterday")

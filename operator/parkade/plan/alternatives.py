@@ -31,7 +31,7 @@ def alternatives(framed: Framed, workload: int) -> tuple[Alternative, ...]:
     rate = rates(resource)
     found = []
     for at, place in enumerate(framed.places):
-        own = [way for way in framed.ways if (way.workload, way.place) == (workload, at) and not way.late]
+        own = [way for i in framed.pairs.get((workload, at), ()) if not (way := framed.ways[i]).late]
         if not own or not own[0].callers.issuperset(rate):
             continue
         way = own[0]

@@ -94,7 +94,7 @@ def whole_percents(weights: Sequence[float]) -> list[int]:
 
 
 def _replicas(framed: Framed, result: Tally, pair: Pair) -> int:
-    return sum(n for way, n in zip(framed.ways, result.counts, strict=True) if (way.workload, way.place) == pair)
+    return sum(result.counts[index] for index in framed.pairs[pair])
 
 
 def _reason(
@@ -103,7 +103,7 @@ def _reason(
     """Why these replicas are here; the sentence ends with what the places would cost."""
     workload, at = pair
     place, resource = framed.places[at], framed.workloads[workload].resource
-    used = [way for way, n in zip(framed.ways, result.counts, strict=True) if n and (way.workload, way.place) == pair]
+    used = [framed.ways[index] for index in framed.pairs[pair] if result.counts[index]]
     prices = ", ".join(f"{it.cost_per_hour:.3f} $/h at {it.pool}" for it in others)
     priced = f"; alone it would cost {prices}" if others else ""
     if any(way.late for way in used):
@@ -111,7 +111,7 @@ def _reason(
         expected = f"{_percentile(framed, result, workload, {pair: 1.0}) * 1000:.0f}ms"
         reason = Reason.LATE_BUT_SERVED
         return reason, reason.say(place=place.pool, target=target, expected=expected) + priced
-    if len({way.place for way in framed.ways if way.workload == workload}) == 1:
+    if sum(other == workload for other, _ in framed.pairs) == 1:
         reason = Reason.ONLY_PLACE
     elif not others or others[0].place == place.id:
         reason = Reason.CHEAPEST_PLACE
@@ -163,7 +163,7 @@ def _percentile(framed: Framed, result: Tally, workload: int, share: Mapping[Pai
 
 
 def _callers(framed: Framed, pair: Pair) -> frozenset[str]:
-    return frozenset[str]().union(*(way.callers for way in framed.ways if (way.workload, way.place) == pair))
+    return frozenset[str]().union(*(framed.ways[index].callers for index in framed.pairs[pair]))
 
 
 def _shortfalls(framed: Framed, result: Tally, packed: Packed, index: int) -> tuple[Shortfall, ...]:

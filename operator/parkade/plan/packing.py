@@ -178,7 +178,7 @@ def _items(framed: Framed, place: int, here: Mapping[int, int], apart: Wanted) -
     """Largest first, so that what is hard to fit is placed while there is room."""
     found = []
     for workload, count in here.items():
-        use = dict(next(way.use for way in framed.ways if (way.workload, way.place) == (workload, place)))
+        use = dict(framed.ways[framed.pairs[workload, place][0]].use)
         found.append(_Item(workload, use["compute"], use["memory"], apart.get((workload, place), 0), count))
     return sorted(found, key=lambda item: (-item.compute, -item.memory, framed.workloads[item.workload].key))
 

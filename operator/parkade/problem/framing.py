@@ -1,12 +1,13 @@
 """A snapshot as a `Problem`, with the way back to names and the refusals found on the way."""
 
 import math
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from parkade.api import InferenceWorkload, Region, TritonPool, VehicleNodePool
 from parkade.errors import InvalidManifest
-from parkade.problem.arcs import Terms, Way, apart_resource, capacity, total_unit_cost, ways, with_late_penalties
+from parkade.problem.arcs import Terms, Way, capacity, total_unit_cost, ways, with_late_penalties
 from parkade.problem.covers import Want, caller_groups, short_cost, wants
 from parkade.problem.current import Kept, running
 from parkade.problem.eligibility import artifact_for, refusal
@@ -53,6 +54,8 @@ class Framed:
     """Places that a planned workload may not use, and why."""
     regions: Mapping[str, Region]
     economics: Economics
+    pairs: Mapping[tuple[int, int], tuple[int, ...]]
+    """Arc indices by (workload, place)."""
 
 
 @dataclass(slots=True)
@@ -253,11 +256,19 @@ def _framed(draft: _Draft, caps: Caps) -> Framed:
         )
         for way in draft.ways
     )
-    replicas: dict[int, int] = {}
-    missing = 0
-    for index, framed in enumerate(draft.workloads):
-        replicas[index] = sum(kept.replicas for (key, _), kept in draft.kept.items() if key == framed.key)
-        missing += max(0, _wanted_replicas(index, framed, draft.ways) - replicas[index])
+    by_key: Counter[str] = Counter()
+    for (key, _), kept in draft.kept.items():
+        by_key[key] += kept.replicas
+    best: dict[int, float] = {}
+    pairs: dict[tuple[int, int], tuple[int, ...]] = {}
+    for at, way in enumerate(draft.ways):
+        best[way.workload] = max(way.rate, best.get(way.workload, 0.0))
+        pairs[way.workload, way.place] = (*pairs.get((way.workload, way.place), ()), at)
+    replicas = {index: by_key[framed.key] for index, framed in enumerate(draft.workloads)}
+    missing = sum(
+        max(0, _wanted_replicas(framed, best.get(index, 0.0)) - replicas[index])
+        for index, framed in enumerate(draft.workloads)
+    )
     churn = churn_limit(draft.ways, replicas, missing, draft.economics)
     limits = [*([churn] if churn else []), *packed_limits(draft.ways, caps)]
     return Framed(
@@ -269,6 +280,7 @@ def _framed(draft: _Draft, caps: Caps) -> Framed:
         tuple(sorted(draft.refusals)),
         draft.regions,
         draft.economics,
+        pairs,
     )
 
 
@@ -277,21 +289,18 @@ def _suffix(way: Way) -> str:
     return "/" + "/".join(words)
 
 
-def _wanted_replicas(index: int, framed: FramedWorkload, found: Sequence[Way]) -> int:
+def _wanted_replicas(framed: FramedWorkload, best: float) -> int:
     """Fewest replicas that could do: minReplicas, or the demand at the best rate."""
-    best = max((way.rate for way in found if way.workload == index), default=0.0)
     demand = sum(rates(framed.resource).values())
     return max(framed.resource.spec.placement.min_replicas, math.ceil(demand / best) if best > 0.0 else 0)
 
 
 def _supplies(draft: _Draft) -> tuple[Supply, ...]:
+    apart: dict[int, set[str]] = defaultdict(set)
+    for way in draft.ways:
+        apart[way.place].update(name for name, _ in way.use if name.startswith("apart/"))
     supplies = []
     for index, place in enumerate(draft.places):
-        apart = {
-            apart_resource(draft.workloads[way.workload].resource)
-            for way in draft.ways
-            if way.place == index and any(name.startswith("apart/") for name, _ in way.use)
-        }
         steps = tuple(Step(step.count, step.running.cost.total) for step in place.steps)
-        supplies.append(Supply(place.id, steps, capacity(place, sorted(apart))))
+        supplies.append(Supply(place.id, steps, capacity(place, sorted(apart[index]))))
     return tuple(supplies)

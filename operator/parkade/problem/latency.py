@@ -83,6 +83,7 @@ def lost_share(path: Path, utilisation: float) -> float:
     return min(1.0, per_second * path.service.seconds * (1.0 + 1.0 / max(utilisation, 1e-6)))
 
 
+@lru_cache(maxsize=65536)
 def safe_utilisation(path: Path, servers: int, percentile: float, target: float) -> float:
     """rho*: the highest utilisation at which `percentile` % of requests are answered within `target` seconds.
 
