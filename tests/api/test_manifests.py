@@ -89,6 +89,7 @@ def test_the_api_server_refuses_with_field_and_remedy(case: Case, server: Judge)
     with pytest.raises(ApiException) as refusal:
         server(case.manifest, case.then)
     message = json.loads(refusal.value.body)["message"]
+    assert "evaluating rule" not in message, "a rule fell over what another rule refuses"
     for fragment in case.says:
         assert fragment in message
 

@@ -1,10 +1,10 @@
 """Text forms of quantities and the frozen parts they live in."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
@@ -37,6 +37,25 @@ def test_what_a_value_takes_it_can_read(kind: type[Text], text: str) -> None:
         return
     number = next(getattr(value, name) for name in ("seconds", "bytes", "exact", "time") if hasattr(value, name))
     assert number is not None
+
+
+@given(st.datetimes(min_value=datetime(1000, 1, 1), timezones=st.timezones()))  # noqa: DTZ001 -- hypothesis adds the zone
+def test_every_time_that_python_writes_is_an_instant(moment: datetime) -> None:
+    offset = moment.utcoffset()
+    assume(offset is not None and offset.total_seconds() % 60 == 0)
+    text = moment.isoformat()
+    assert TypeAdapter(Instant).validate_python(text).time.isoformat() == text
+
+
+@given(st.integers(1000, 9999), st.integers(0, 13), st.integers(0, 32))
+def test_only_days_of_the_calendar_are_instants(year: int, month: int, day: int) -> None:
+    try:
+        date(year, month, day)
+        exists = True
+    except ValueError:
+        exists = False
+    text = f"{year}-{month:02}-{day:02}T00:00:00Z"
+    assert all(rule.holds(text) for rule in Instant.rules) is exists
 
 
 @pytest.mark.parametrize(
