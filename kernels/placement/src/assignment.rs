@@ -8,6 +8,9 @@ use crate::{COVER_TOLERANCE, ROW_TOLERANCE};
 const FITS: f64 = 0.5 * ROW_TOLERANCE;
 const COVERS: f64 = 0.5 * COVER_TOLERANCE;
 
+/// Far more than any supply has.
+const MOST_UNITS: f64 = 1e12;
+
 /// Always feasible: every change that would break a row is refused.
 pub struct Assignment<'p> {
     problem: &'p Problem,
@@ -145,8 +148,8 @@ impl<'p> Assignment<'p> {
             let capacity = self.problem.capacity.values()[position] * (1.0 + FITS);
             if used > number(most) * capacity {
                 let units = (used / capacity).ceil();
-                if !(units < 1e12) {
-                    return None;
+                if units.is_nan() || units > MOST_UNITS {
+                    return None; // no capacity, or more units than any supply has
                 }
                 most = whole(units);
             }
@@ -175,8 +178,8 @@ impl<'p> Assignment<'p> {
             return Some(0);
         }
         let extra = |resource| {
-            let used = uses.iter().find(|used| used.resource == resource);
-            used.map_or(0.0, |used| used.amount * number(change))
+            let entry = uses.iter().find(|entry| entry.resource == resource);
+            entry.map_or(0.0, |entry| entry.amount * number(change))
         };
         let units = self.units_for(supply, extra)?;
         (change < 0 || units <= self.allowed[supply]).then_some(units)
@@ -372,5 +375,63 @@ impl<'p> Assignment<'p> {
 /// A float without fraction as a count; huge ones and negative ones are cut.
 #[allow(clippy::cast_possible_truncation)] // cut into range first
 fn whole(value: f64) -> i64 {
-    value.clamp(0.0, 1e12) as i64
+    value.clamp(0.0, MOST_UNITS) as i64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json::read;
+
+    fn problem() -> Problem {
+        read(
+            r#"{"version": 1, "limits": [{"id": "l", "bound": 3, "terms": [[1, 1]]}],
+            "demands": [{"id": "w", "covers": [{"id": "rate", "quantity": 10, "short_cost": 2}]}],
+            "supplies": [{"id": "s", "steps": [{"count": 1, "cost": 2}, {"count": 2, "cost": 0.5}], "capacity": {"u": 1}}],
+            "arcs": [{"id": "a", "demand": 0, "supply": 0, "yields": [1], "cost": 0.1, "use": {"u": 0.2}, "max": 40},
+                     {"id": "b", "demand": 0, "supply": 0, "yields": [3], "cost": 0.1, "use": {"u": 0.5}, "max": 9}]}"#,
+        )
+        .expect("valid")
+    }
+
+    #[test]
+    fn five_fifths_are_one_unit_and_the_sixth_opens_another() {
+        let problem = problem();
+        let mut assignment = Assignment::empty(&problem);
+        assignment.change(0, 5);
+        assert_eq!(
+            (
+                assignment.units_needed(0),
+                assignment.spare(0),
+                assignment.room(0)
+            ),
+            (1, 0, 10)
+        );
+        assert!((assignment.delta(0, 1).expect("fits") - (0.1 + 0.5 - 2.0)).abs() < 1e-12);
+        assert_eq!(assignment.delta(0, 11), None);
+    }
+
+    #[test]
+    fn limits_and_maxima_refuse() {
+        let problem = problem();
+        let assignment = Assignment::empty(&problem);
+        assert_eq!(assignment.room(1), 3);
+        assert_eq!(assignment.delta(1, 4), None);
+        assert_eq!(assignment.delta(1, -1), None);
+    }
+
+    #[test]
+    fn rolling_back_restores_everything() {
+        let problem = problem();
+        let mut assignment = Assignment::empty(&problem);
+        assignment.change(0, 7);
+        let (mark, cost) = (assignment.mark(), assignment.cost());
+        assignment.change(0, -7);
+        assignment.change(1, 2);
+        assignment.roll_back(mark);
+        assert_eq!(assignment.replicas(), [7, 0]);
+        assert_eq!((assignment.cost(), assignment.units_needed(0)), (cost, 2));
+        assignment.settle();
+        assert!((assignment.cost() - cost).abs() < 1e-12);
+    }
 }

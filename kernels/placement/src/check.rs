@@ -60,7 +60,7 @@ fn unique<'a>(section: &str, ids: impl Iterator<Item = &'a str>) -> Checked<()> 
 }
 
 fn finite(place: &str, value: f64) -> Checked<()> {
-    if !(value.abs() <= LARGEST_NUMBER) {
+    if value.is_nan() || value.abs() > LARGEST_NUMBER {
         return refuse(format!(
             "{place} is {value:e}; it must be a number between -1e15 and 1e15"
         ));

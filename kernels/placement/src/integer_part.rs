@@ -204,3 +204,51 @@ fn worth(prices: &[f64], left: &[f64]) -> f64 {
         .map(|(price, left)| price * left.max(0.0))
         .sum()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json::read;
+
+    /// One demand, two covers, three arcs; the middle one is paid for running.
+    fn problem(paid: f64) -> Problem {
+        let text = r#"{"version": 1, "limits": [],
+            "demands": [{"id": "w", "covers": [{"id": "rate", "quantity": 10, "short_cost": 2},
+                                               {"id": "min", "quantity": 3, "short_cost": 4}]}],
+            "supplies": [{"id": "s", "steps": [], "capacity": {}}],
+            "arcs": [{"id": "a", "demand": 0, "supply": 0, "yields": [7, 1], "cost": 3.1, "use": {}, "max": 4},
+                     {"id": "b", "demand": 0, "supply": 0, "yields": [1, 1], "cost": PAID, "use": {}, "max": 2},
+                     {"id": "c", "demand": 0, "supply": 0, "yields": [3, 1], "cost": 1.7, "use": {}, "max": 4}]}"#;
+        read(&text.replace("PAID", &paid.to_string())).expect("valid")
+    }
+
+    /// Every combination of replicas.
+    fn enumerated(paid: f64) -> f64 {
+        let mut best = f64::INFINITY;
+        for (a, b, c) in
+            (0..=4).flat_map(|a| (0..=2).flat_map(move |b| (0..=4).map(move |c| (a, b, c))))
+        {
+            let (a, b, c) = (f64::from(a), f64::from(b), f64::from(c));
+            let short =
+                2.0 * (10.0 - 7.0 * a - b - 3.0 * c).max(0.0) + 4.0 * (3.0 - a - b - c).max(0.0);
+            best = best.min(3.1 * a + paid * b + 1.7 * c + short);
+        }
+        best
+    }
+
+    #[test]
+    fn finds_what_enumeration_finds_rounded_downwards() {
+        for paid in [-0.5, 0.0, 0.4, 1.6] {
+            let problem = problem(paid);
+            let prices = RowPrices {
+                covers: vec![0.3, 0.8],
+                ..RowPrices::zero(&problem)
+            };
+            let part = integer_part(&problem, &prices, 0).0.expect("few branches");
+            assert!(
+                part.value <= enumerated(paid) && part.value > enumerated(paid) - 1e-9,
+                "{paid}"
+            );
+        }
+    }
+}

@@ -201,7 +201,7 @@ impl<'a> Simplex<'a> {
         let start = if rising { 0.0 } else { self.most(column) };
         match leaving {
             Some((row, to_max)) => {
-                self.exchange(row, column, to_max, &direction, start + sign * length)
+                self.exchange(row, column, to_max, &direction, start + sign * length);
             }
             None => self.flip(column),
         }
@@ -259,5 +259,60 @@ impl<'a> Simplex<'a> {
             *price = price.clamp(0.0, cover.short_cost);
         }
         LinearFlow { prices, replicas }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two covers, three arcs: the rate is cheapest on the first, the second cover only on the last.
+    fn part(yields: &[[f64; 2]; 3]) -> LinearFlow {
+        let covers = [
+            Cover {
+                quantity: 10.0,
+                short_cost: 5.0,
+            },
+            Cover {
+                quantity: 3.0,
+                short_cost: 9.0,
+            },
+        ];
+        let yields = yields.iter().map(|row| &row[..]).collect();
+        LinearPart {
+            covers: &covers,
+            yields,
+            costs: vec![1.0, 1.5, 4.0],
+            max: vec![4, 100, 100],
+        }
+        .solve()
+    }
+
+    #[test]
+    fn fills_the_cheapest_first_and_prices_by_the_last() {
+        let flow = part(&[[2.0, 0.0], [1.0, 0.0], [0.0, 1.0]]);
+        assert_eq!(flow.replicas, [4.0, 2.0, 3.0]);
+        assert_eq!(flow.prices, [1.5, 4.0]);
+    }
+
+    #[test]
+    fn weak_and_strong_duality_meet() {
+        let flow = part(&[[2.0, 0.3], [1.0, 0.5], [0.5, 1.0]]);
+        let cost: f64 = flow
+            .replicas
+            .iter()
+            .zip([1.0, 1.5, 4.0])
+            .map(|(count, cost)| count * cost)
+            .sum();
+        let full = 4.0 * (flow.prices[0] * 2.0 + flow.prices[1] * 0.3 - 1.0).max(0.0);
+        let dual = 10.0 * flow.prices[0] + 3.0 * flow.prices[1] - full;
+        assert!((cost - dual).abs() < 1e-9, "{cost} {dual}");
+    }
+
+    #[test]
+    fn stays_short_where_arcs_are_dearer() {
+        let flow = part(&[[0.1, 0.0], [0.1, 0.0], [0.0, 0.1]]);
+        assert_eq!(flow.replicas, [0.0, 0.0, 0.0]);
+        assert_eq!(flow.prices, [5.0, 9.0]);
     }
 }

@@ -126,7 +126,7 @@ pub fn climb(
             .zip(&scales.values)
             .map(|(slope, scale)| slope * slope * scale)
             .sum();
-        if !(steepness > 0.0) {
+        if steepness <= 0.0 {
             break;
         }
         let length = pace * (target - here.bound).max(room) * 0.5 / steepness;

@@ -1,4 +1,5 @@
-//! Local search over all demands: visits, then supplies closed or opened by a unit, then rivals swapped.
+//! Local search over all demands: visits, supplies closed or opened by a unit, rivals swapped; at last some demands
+//! are taken off together and served again in another order.
 
 use crate::assignment::Assignment;
 use crate::budget::Budget;
@@ -7,13 +8,16 @@ use crate::problem::Problem;
 
 /// Rounds of the whole search; each must lower the cost.
 const MOST_ROUNDS: usize = 50;
+/// Attempts of ruin and recreate for each demand.
+const ATTEMPTS: usize = 40;
+/// Demands taken off at once.
+const TAKEN_OFF: usize = 4;
 
 /// Improve the assignment until nothing helps or the budget is spent.
 pub fn improve(assignment: &mut Assignment<'_>, budget: &mut Budget<'_>) {
-    let order = by_value(assignment.problem());
     for _ in 0..MOST_ROUNDS {
         let before = assignment.cost();
-        visit(assignment, &order, budget);
+        visit(assignment, budget);
         for supply in 0..assignment.problem().steps.count() {
             close(assignment, supply, budget);
             open(assignment, supply, budget);
@@ -26,10 +30,12 @@ pub fn improve(assignment: &mut Assignment<'_>, budget: &mut Budget<'_>) {
     }
 }
 
-fn visit(assignment: &mut Assignment<'_>, order: &[usize], budget: &mut Budget<'_>) {
+/// Let every demand make its best changes, again and again until none has any.
+pub fn visit(assignment: &mut Assignment<'_>, budget: &mut Budget<'_>) {
+    let order = by_value(assignment.problem());
     for _ in 0..MOST_ROUNDS {
         let mut changed = false;
-        for &demand in order {
+        for &demand in &order {
             changed |= serve(assignment, demand, budget);
         }
         assignment.settle();
@@ -190,4 +196,68 @@ fn swap(assignment: &mut Assignment<'_>, into: usize, out: usize, budget: &mut B
         serve(assignment, problem.arcs[into].demand, budget);
     }
     keep_if_better(assignment, mark);
+}
+
+/// Take off a demand and some of its rivals, serve them in another order, keep the result if it is cheaper
+/// (G. Schrimpf et al., *Record breaking optimization results using the ruin and recreate principle*, 2000).
+pub fn ruin_and_recreate(assignment: &mut Assignment<'_>, budget: &mut Budget<'_>) {
+    let problem = assignment.problem();
+    let demands = problem.covers.count();
+    let mut order = Order { state: 1 };
+    for _ in 0..ATTEMPTS * demands {
+        if !budget.is_open() {
+            break;
+        }
+        let chosen = related(problem, &mut order);
+        let mark = assignment.mark();
+        for &demand in &chosen {
+            for &arc in problem.arcs_of_demand.row(demand) {
+                let running = assignment.replicas()[arc];
+                if running > 0 {
+                    assignment.change(arc, -running);
+                }
+            }
+        }
+        for &demand in chosen.iter().chain(&chosen) {
+            serve(assignment, demand, budget);
+        }
+        if keep_if_better(assignment, mark) {
+            assignment.settle();
+        }
+    }
+    visit(assignment, budget);
+}
+
+/// A demand and up to three others that could use its supplies, in no particular order.
+fn related(problem: &Problem, order: &mut Order) -> Vec<usize> {
+    let mut chosen = vec![order.below(problem.covers.count())];
+    let arcs = problem.arcs_of_demand.row(chosen[0]);
+    for _ in 0..2 * TAKEN_OFF {
+        if arcs.is_empty() || chosen.len() == TAKEN_OFF {
+            break;
+        }
+        let supply = problem.arcs[arcs[order.below(arcs.len())]].supply;
+        let rivals = problem.arcs_of_supply.row(supply);
+        let rival = problem.arcs[rivals[order.below(rivals.len())]].demand;
+        if !chosen.contains(&rival) {
+            chosen.insert(order.below(chosen.len() + 1), rival);
+        }
+    }
+    chosen
+}
+
+/// A fixed sequence without pattern (`SplitMix64` of G. Steele et al., 2014): the same on every machine and run.
+struct Order {
+    state: u64,
+}
+
+impl Order {
+    /// The next number from 0 to `most - 1`.
+    fn below(&mut self, most: usize) -> usize {
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.state;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        usize::try_from((mixed ^ (mixed >> 31)) % most as u64).unwrap_or(0)
+    }
 }

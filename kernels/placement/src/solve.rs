@@ -42,14 +42,16 @@ pub fn solve(problem: &Problem, budget: &mut Budget<'_>) -> Solution {
         budget,
     );
 
-    // 3. Plans from three starts, each improved; the cheapest stays.
-    search::improve(&mut best, budget);
+    // 3. Plans from three starts; the cheapest after a first round of visits gets the long search.
+    search::visit(&mut best, budget);
     for mut other in [rounded(problem, &point), guided(problem, &point, budget)] {
-        search::improve(&mut other, budget);
+        search::visit(&mut other, budget);
         if other.cost() < best.cost() {
             best = other;
         }
     }
+    search::improve(&mut best, budget);
+    search::ruin_and_recreate(&mut best, budget);
 
     // 4. The certificate: the ascent again, now with integer parts.
     let point = climb_integers(problem, point, best.cost(), budget);

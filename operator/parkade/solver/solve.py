@@ -10,8 +10,8 @@ from parkade.solver import _kernel
 from parkade.solver.exact import finish, is_small
 from parkade.solver.solution import Solution
 
-DEFAULT_WORK_LIMIT: Final = 200_000_000
-"""Arc evaluations; some ten seconds on one core."""
+DEFAULT_WORK_LIMIT: Final = 20_000_000
+"""Arc evaluations; a few seconds on one core when a problem is large enough to need them all."""
 
 
 def solve(
