@@ -26,6 +26,7 @@ from parkade.changes import (
     UnloadModel,
     Unoffered,
     diff,
+    lasting,
     observe_offers,
 )
 from parkade.cluster import Applying, ClusterClient, ClusterFacts, Unreadable, read, refresh
@@ -133,7 +134,7 @@ class Cycle:
             log.info("paused by the ConfigMap parkade-settings")
             return None
         with self._phase("plan", turn):  # 2 frame, 3 solve, 4 name and pack
-            plan = self._planner(facts.snapshot, self._settings.economics, self._timed_solve(turn))
+            plan = self._planner(lasting(facts.snapshot), self._settings.economics, self._timed_solve(turn))
         with self._phase("diff", turn):  # 5 the steps from here to there
             changes, due = self._diff(facts, plan, frozenset())
         with self._phase("recheck", turn):  # 6 is it still so?

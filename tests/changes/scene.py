@@ -49,7 +49,7 @@ def triton_pool(memory: str = "8Gi", name: str = POOL) -> TritonPool:
         "hardware": {"name": "a100", "memory": memory, "instances": 4},
         "power": {"maxWatts": 400},
     }
-    return _object("TritonPool", name, spec)
+    return _object("TritonPool", name, spec, metadata={"finalizers": [FINALIZER]})
 
 
 def vehicle_pool(vehicles: int = 40, size: int = 20) -> VehicleNodePool:

@@ -22,6 +22,7 @@ from parkade.changes.changes import (
 )
 from parkade.changes.comparison import FINALIZER, Comparison, Fate, Unoffered, observe_offers
 from parkade.changes.diff import Budget, diff
+from parkade.changes.lasting import lasting
 
 __all__ = [
     "FINALIZER",
@@ -44,5 +45,6 @@ __all__ = [
     "UnloadModel",
     "Unoffered",
     "diff",
+    "lasting",
     "observe_offers",
 ]

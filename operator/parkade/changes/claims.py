@@ -1,12 +1,25 @@
-"""Finalizers: Parkade claims a workload before it owns anything outside the cluster, and lets go when all is gone."""
+"""Finalizers: Parkade claims a workload before it owns anything outside the cluster, and lets go when all is gone.
+
+A Triton pool is claimed too while it may hold models: without its addresses they could not be unloaded.
+"""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Final
 
-from parkade.api import InferenceWorkload
+from parkade.api import InferenceWorkload, TritonPool
+from parkade.api.base import Resource
 from parkade.changes.changes import RemoveFiles, SetFinalizers
-from parkade.changes.comparison import FINALIZER, Comparison, Fate, held, target_of
+from parkade.changes.comparison import (
+    FINALIZER,
+    Comparison,
+    Fate,
+    held,
+    is_claimed,
+    is_deleted,
+    target_of,
+)
+from parkade.snapshot import StoredModel, TritonServer
 
 PATIENCE: Final = timedelta(seconds=30)
 """How long a deletion waits for a server or a repository that does not answer. A restarted Triton comes back empty,
@@ -14,42 +27,51 @@ because models are loaded explicitly; waiting longer would only keep a namespace
 
 
 def claims(comparison: Comparison) -> tuple[SetFinalizers, ...]:
-    """Workloads to be served that have no finalizer yet."""
+    """Workloads to be served and pools to be used that have no finalizer yet."""
+    used = {pool for (pool, _), models in comparison.wanted.items() if models}
+    wanted: list[Resource] = [w for w in comparison.snapshot.workloads if comparison.fate(w.key) is Fate.SERVE]
+    wanted += [pool for pool in comparison.snapshot.triton_pools if pool.metadata.name in used]
     return tuple(
-        SetFinalizers(target_of(workload), (FINALIZER,))
-        for workload in comparison.snapshot.workloads
-        if FINALIZER not in workload.metadata.finalizers
-        and workload.metadata.deletion_timestamp is None
-        and comparison.fate(workload.key) is Fate.SERVE
+        SetFinalizers(target_of(resource), (FINALIZER,))
+        for resource in wanted
+        if not is_claimed(resource) and not is_deleted(resource)
     )
 
 
 def removals(comparison: Comparison) -> tuple[RemoveFiles, ...]:
-    """Files of deleted workloads that no live server holds any more."""
+    """Files of deleted workloads and in deleted pools that no live server of the pool holds any more."""
+    pools = {pool.metadata.name for pool in _leaving_pools(comparison)}
+    workloads = {workload.key for workload in _leaving_workloads(comparison)}
     return tuple(
-        RemoveFiles(workload.key, stored.pool, stored.model, stored.versions)
-        for workload in _deleted(comparison)
-        for stored in comparison.snapshot.stored or ()
-        if stored.model == workload.spec.model.name
-        and comparison.owners.get(stored.model) == workload.key
-        and not _on_servers(comparison, workload)
+        RemoveFiles(comparison.owners[stored.model], stored.pool, stored.model, stored.versions)
+        for stored in _stored(comparison)
+        if stored.pool in pools or comparison.owners[stored.model] in workloads
+        if not any(held(server, stored.model) for server in comparison.servers if server.pool == stored.pool)
     )
 
 
 def releases(comparison: Comparison) -> tuple[SetFinalizers, ...]:
-    """Deleted workloads of which nothing is left: no order, no pod, no model, no file."""
-    return tuple(
-        SetFinalizers(target_of(workload), ())
-        for workload in _deleted(comparison)
-        if not _in_cluster(comparison, workload) and not _outside(comparison, workload)
+    """Deleted workloads and pools of which nothing is left: no order, no pod, no model, no file."""
+    workloads = (
+        workload
+        for workload in _leaving_workloads(comparison)
+        if not _in_cluster(comparison, workload) and not _workload_outside(comparison, workload)
     )
+    pools = (pool for pool in _leaving_pools(comparison) if not _pool_outside(comparison, pool))
+    return tuple(SetFinalizers(target_of(resource), ()) for resource in (*workloads, *pools))
 
 
-def _deleted(comparison: Comparison) -> Iterator[InferenceWorkload]:
-    for workload in comparison.snapshot.workloads:
-        meta = workload.metadata
-        if meta.deletion_timestamp is not None and FINALIZER in meta.finalizers:
-            yield workload
+def _leaving_workloads(comparison: Comparison) -> Iterator[InferenceWorkload]:
+    return (w for w in comparison.snapshot.workloads if is_deleted(w) and is_claimed(w))
+
+
+def _leaving_pools(comparison: Comparison) -> Iterator[TritonPool]:
+    return (p for p in comparison.snapshot.triton_pools if is_deleted(p) and is_claimed(p))
+
+
+def _stored(comparison: Comparison) -> Iterator[StoredModel]:
+    """What repositories hold of ours."""
+    return (stored for stored in comparison.snapshot.stored or () if stored.model in comparison.owners)
 
 
 def _in_cluster(comparison: Comparison, workload: InferenceWorkload) -> bool:
@@ -58,24 +80,27 @@ def _in_cluster(comparison: Comparison, workload: InferenceWorkload) -> bool:
     return ordered or any(pod.workload == workload.key for pod in comparison.snapshot.pods)
 
 
-def _outside(comparison: Comparison, workload: InferenceWorkload) -> bool:
+def _workload_outside(comparison: Comparison, workload: InferenceWorkload) -> bool:
     """A server or a repository still has its model, or may have it and has not answered for less than `PATIENCE`."""
     name = workload.spec.model.name
     if comparison.owners.get(name) != workload.key:
         return False
-    if _on_servers(comparison, workload):
-        return True
-    stored = comparison.snapshot.stored
-    if stored is not None and any(model.model == name for model in stored):
-        return True
-    silent = stored is None or any(not server.live for server in comparison.snapshot.servers)
-    return silent and not _patience_over(comparison, workload)
+    left = any(held(server, name) for server in comparison.servers)
+    left = left or any(stored.model == name for stored in _stored(comparison))
+    return left or _worth_waiting(comparison, workload, comparison.snapshot.servers)
 
 
-def _on_servers(comparison: Comparison, workload: InferenceWorkload) -> bool:
-    return any(held(server, workload.spec.model.name) is not None for server in comparison.servers)
+def _pool_outside(comparison: Comparison, pool: TritonPool) -> bool:
+    """One of its servers, or its repository, still has a model of ours, or may have one."""
+    name = pool.metadata.name
+    servers = tuple(server for server in comparison.snapshot.servers if server.pool == name)
+    left = any(model.name in comparison.owners for s in servers if s.live for model in s.models if not model.failure)
+    left = left or any(stored.pool == name for stored in _stored(comparison))
+    return left or _worth_waiting(comparison, pool, servers)
 
 
-def _patience_over(comparison: Comparison, workload: InferenceWorkload) -> bool:
-    since = datetime.fromisoformat(str(workload.metadata.deletion_timestamp))
-    return comparison.snapshot.now - since > PATIENCE
+def _worth_waiting(comparison: Comparison, resource: Resource, servers: tuple[TritonServer, ...]) -> bool:
+    """A server or the repository does not answer, and the deletion is young."""
+    silent = comparison.snapshot.stored is None or any(not server.live for server in servers)
+    since = datetime.fromisoformat(str(resource.metadata.deletion_timestamp))
+    return silent and comparison.snapshot.now - since <= PATIENCE

@@ -9,6 +9,7 @@ from math import ceil
 from typing import Final
 
 from parkade.api import InferenceWorkload, Reason, VehicleCell
+from parkade.api.base import Resource
 from parkade.changes.changes import Target
 from parkade.plan import Plan, ServedModel, WorkloadPlan
 from parkade.snapshot import LoadedModel, Snapshot, TritonServer
@@ -98,7 +99,7 @@ class Comparison:
         workload, part = self.workloads.get(key), self.parts.get(key)
         if workload is None:
             return Fate.HOLD if key in self.snapshot.unreadable else Fate.STOP
-        if workload.metadata.deletion_timestamp is not None or workload.spec.suspend:
+        if is_deleted(workload) or workload.spec.suspend:
             return Fate.STOP
         if part is None or key in self.changed:
             return Fate.HOLD
@@ -168,10 +169,20 @@ def holds(server: TritonServer, model: ServedModel) -> bool:
     )
 
 
-def target_of(workload: InferenceWorkload) -> Target:
-    """The workload as the object of a step."""
-    meta = workload.metadata
-    return Target(workload.kind, meta.namespace, meta.name, meta.uid)
+def target_of(resource: Resource) -> Target:
+    """A resource as the object of a step."""
+    meta = resource.metadata
+    return Target(type(resource).__name__, meta.namespace, meta.name, meta.uid)
+
+
+def is_claimed(resource: Resource) -> bool:
+    """The resource waits for us to clean up before it goes."""
+    return FINALIZER in resource.metadata.finalizers
+
+
+def is_deleted(resource: Resource) -> bool:
+    """Its user wants it gone."""
+    return resource.metadata.deletion_timestamp is not None
 
 
 def observe_offers(before: Unoffered, snapshot: Snapshot) -> dict[tuple[str, str, str], datetime]:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from parkade.api import Condition
 from parkade.api.base import Resource, StatusPart
 from parkade.changes.cells import cell_steps
-from parkade.changes.changes import Announce, Changes, ShowStatus, Target
+from parkade.changes.changes import Announce, Changes, ShowStatus
 from parkade.changes.claims import claims, releases, removals
-from parkade.changes.comparison import Comparison
+from parkade.changes.comparison import Comparison, target_of
 from parkade.changes.faces import pod_steps, service_steps
 from parkade.changes.poolstatus import (
     grid_event_status,
@@ -61,7 +61,7 @@ def _statuses(comparison: Comparison, urls: UrlKind) -> Iterator[ShowStatus]:
     """Statuses that differ from what the objects show."""
     for resource, wanted in _wanted(comparison, urls):
         if wanted != resource.status:  # type: ignore[attr-defined]  # every kind of ours has a status
-            yield ShowStatus(_target(resource), wanted)
+            yield ShowStatus(target_of(resource), wanted)
 
 
 def _wanted(comparison: Comparison, urls: UrlKind) -> Iterator[tuple[Resource, StatusPart]]:
@@ -78,18 +78,13 @@ def _wanted(comparison: Comparison, urls: UrlKind) -> Iterator[tuple[Resource, S
         yield event, grid_event_status(snapshot, event)
 
 
-def _target(resource: Resource) -> Target:
-    meta = resource.metadata
-    return Target(type(resource).__name__, meta.namespace, meta.name, meta.uid)
-
-
 def _announcements(comparison: Comparison, statuses: tuple[ShowStatus, ...]) -> Iterator[Announce]:
     """An event for each condition whose status or reason changes."""
     snapshot = comparison.snapshot
     objects: tuple[Resource, ...] = (
         *snapshot.workloads, *snapshot.vehicle_pools, *snapshot.triton_pools, *snapshot.regions, *snapshot.grid_events,
     )  # fmt: skip
-    before = {_target(resource): {c.type: c for c in _conditions(resource)} for resource in objects}
+    before = {target_of(resource): {c.type: c for c in _conditions(resource)} for resource in objects}
     for step in statuses:
         for condition in getattr(step.status, "conditions", ()):
             old = before[step.target].get(condition.type)

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Final
 
 from parkade.changes.changes import LoadModel, StageArtifact, UnloadModel
-from parkade.changes.comparison import FINALIZER, Comparison, Fate, failure, held, holds
+from parkade.changes.comparison import Comparison, Fate, failure, held, holds, is_claimed
 from parkade.plan import ServedModel
 from parkade.snapshot import LoadedModel, TritonServer
 
@@ -120,7 +120,7 @@ def _loads(comparison: Comparison, pending: list[_Pending], busy: set[tuple[str,
     """One load a free server: what fits, is claimed and staged, first what has not failed before."""
     for entry in sorted(pending, key=lambda e: (e.server.pool, e.server.http, e.failed, e.model.model)):
         place = (entry.server.pool, entry.server.http)
-        if place in busy or not entry.fits or not _ready_to_load(comparison, entry.model):
+        if place in busy or not entry.fits or not _ready_to_load(comparison, entry.server.pool, entry.model):
             continue
         busy.add(place)
         yield LoadModel(*place, entry.model)
@@ -140,11 +140,12 @@ def _fewer_instances(comparison: Comparison, busy: set[tuple[str, str]]) -> Iter
                 yield LoadModel(*place, model)
 
 
-def _ready_to_load(comparison: Comparison, model: ServedModel) -> bool:
-    """The workload is ours to clean up after, and its file is in the store."""
+def _ready_to_load(comparison: Comparison, pool: str, model: ServedModel) -> bool:
+    """Workload and pool are claimed, so that we can clean up after them, and the file is in the store."""
     workload = comparison.workloads[model.workload]
     staged = any(a.sha256 == model.digest and a.state == "Staged" for a in comparison.snapshot.artifacts)
-    return staged and FINALIZER in workload.metadata.finalizers
+    claimed = any(p.metadata.name == pool and is_claimed(p) for p in comparison.snapshot.triton_pools)
+    return staged and claimed and is_claimed(workload)
 
 
 def _stages(comparison: Comparison) -> Iterator[StageArtifact]:

@@ -66,8 +66,8 @@ class ModelShipping:
         return tuple(sorted(self._stage(sha256, source) for sha256, source in self._asked.items()))
 
     def stored(self, snapshot: Snapshot) -> tuple[StoredModel, ...] | None:
-        """What repositories hold, read only while a workload is being deleted."""
-        if all(workload.metadata.deletion_timestamp is None for workload in snapshot.workloads):
+        """What repositories hold, read only while a workload or a pool is being deleted."""
+        if all(it.metadata.deletion_timestamp is None for it in (*snapshot.workloads, *snapshot.triton_pools)):
             return ()
         found: list[StoredModel] = []
         for pool in snapshot.triton_pools:
