@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from parkade.local.pki import Authority
-from router.peers import Datacenter, Fleet, Router
-
+from router.peers import Router
+from router.places import Datacenter, Fleet
 
 KERNELS = Path(__file__).resolve().parents[2] / "kernels"
 
@@ -51,7 +51,7 @@ def router(router_binary: Path, authority: Authority, tmp_path: Path) -> Iterato
 
 @pytest.fixture
 def fleet(authority: Authority, router: Router) -> Iterator[Fleet]:
-    fleet = Fleet(authority, router)
+    fleet = Fleet(authority, lambda: router.cars)
     yield fleet
     fleet.stop()
 
@@ -61,4 +61,3 @@ def datacenter() -> Iterator[Datacenter]:
     datacenter = Datacenter().start()
     yield datacenter
     datacenter.close()
-

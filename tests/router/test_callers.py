@@ -9,15 +9,14 @@ import tritonclient.grpc as over_grpc
 import tritonclient.http as over_http
 from tritonclient.utils import InferenceServerException
 
-from router.peers import (
-    CELL, MODEL, POOL, WORKLOAD, Datacenter, Fleet, Router, cell, grpc_caller, http_caller, until, values, workload,
-)  # fmt: skip
+from router.peers import Router, cell, grpc_caller, http_caller, values, workload
+from router.places import CELL, MODEL, POOL, WORKLOAD, Datacenter, Fleet, until
 
 JSON_BODY = {"inputs": [{"name": "x", "shape": [2], "datatype": "FP32", "data": [1, 2]}]}
 
 
 @pytest.mark.parametrize("binary", [True, False])
-def test_http_from_a_car(router: Router, fleet: Fleet, binary: bool) -> None:
+def test_http_from_a_car(router: Router, fleet: Fleet, *, binary: bool) -> None:
     router.planned(cell())
     fleet.joined("a")
     with http_caller(router) as http:
@@ -202,7 +201,7 @@ def test_garbage_instead_of_a_message_is_refused(router: Router) -> None:
     assert "not protobuf" in refused.value.details()
 
 
-def test_a_suspended_workload_says_so(router: Router, fleet: Fleet) -> None:
+def test_a_suspended_workload_says_so(router: Router) -> None:
     router.planned(cell(), suspend=True)
     answer = httpx.post(f"http://{router.http}/v2/models/{MODEL}/infer", json=JSON_BODY)
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "30")
@@ -223,7 +222,7 @@ def test_a_new_plan_is_followed(router: Router, fleet: Fleet, datacenter: Datace
     router.planned(cell())
     (car,) = fleet.joined("a")
     router.plan(workload(datacenter.placement()))
-    until(lambda: car.offer.closed.done())
+    until(car.offer.closed.done)
     with http_caller(router) as http:
         http.double(values())
     assert (car.app.requests, datacenter.app.requests) == (0, 1)

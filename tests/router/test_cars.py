@@ -1,5 +1,6 @@
 """Who may dial in, and how the router leaves."""
 
+import contextlib
 import ssl
 from concurrent.futures import ThreadPoolExecutor
 
@@ -8,7 +9,8 @@ import numpy as np
 import pytest
 
 from parkade.local.pki import Authority
-from router.peers import CELL, MODEL, WORKLOAD, Fleet, Router, cell, grpc_caller, http_caller, until, values
+from router.peers import Router, cell, grpc_caller, http_caller, values
+from router.places import CELL, MODEL, WORKLOAD, Fleet, until
 
 REFUSED = {
     "another workload": ({"Parkade-Workload": "vision/other"}, b" 404 ", b"no workload vision/other", True),
@@ -46,10 +48,8 @@ def test_a_stranger_gets_no_handshake(router: Router, fleet: Fleet, tmp_path) ->
     stranger.context = ssl.create_default_context(cafile=fleet.authority.certificate)
     stranger.context.load_cert_chain(pair.certificate, pair.key)
     for car in (without, stranger):
-        try:
+        with contextlib.suppress(ssl.SSLError, ConnectionError):
             assert car.answer_to_offer() == b""
-        except (ssl.SSLError, ConnectionError):
-            pass
     until(lambda: router.metric("cars_refused_total", reason="handshake") == 2)
 
 
@@ -66,10 +66,9 @@ def test_a_certificate_without_a_vehicle_is_no_car(router: Router, fleet: Fleet)
 def test_an_idle_connection_is_a_credit(router: Router, fleet: Fleet) -> None:
     router.planned(cell())
     cars = fleet.joined("a", "b")
-    credits = lambda: router.metric("credits", workload=WORKLOAD, tier="Vehicle")  # noqa: E731
-    until(lambda: credits() == 2)
+    until(lambda: router.metric("credits", workload=WORKLOAD, tier="Vehicle") == 2)
     cars[0].leave()
-    until(lambda: credits() == 1)
+    until(lambda: router.metric("credits", workload=WORKLOAD, tier="Vehicle") == 1)
     with http_caller(router) as http:
         for _ in range(5):
             http.double(values())
@@ -89,7 +88,7 @@ def test_leaving_finishes_what_is_under_way(router: Router, fleet: Fleet) -> Non
         for answer in (first, second):
             np.testing.assert_array_equal(answer.result(5), values() * 2)
     assert router.process.wait(10) == 0
-    until(lambda: car.offer.closed.done())
+    until(car.offer.closed.done)
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"http://{router.http}/v2/models/{MODEL}")
     assert [line["place"] for line in router.lines(2)] == [CELL, CELL]

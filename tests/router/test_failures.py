@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 from tritonclient.utils import InferenceServerException
 
-from router.peers import (
-    CELL, MODEL, WORKLOAD, Car, Datacenter, Fleet, Router, cell, grpc_caller, http_caller, until, values, workload,
-)  # fmt: skip
+from router.peers import Router, cell, grpc_caller, http_caller, values, workload
+from router.places import CELL, MODEL, WORKLOAD, Car, Datacenter, Fleet, until
 
 JSON_BODY = {"inputs": [{"name": "x", "shape": [2], "datatype": "FP32", "data": [1, 2]}]}
 
@@ -52,7 +51,7 @@ def test_a_missed_car_is_hung_up_on(router: Router, fleet: Fleet, datacenter: Da
     bad.app.mood, bad.stays = "garbage", False
     with http_caller(router) as http:
         http.double(values())
-        until(lambda: bad.offer.closed.done())
+        until(bad.offer.closed.done)
         http.double(values())
     assert (bad.app.requests, datacenter.app.requests) == (1, 2)
 
@@ -106,7 +105,7 @@ def test_two_cars_then_triton(router: Router, fleet: Fleet, datacenter: Datacent
     assert router.lines(1)[0]["tier"] == "Datacenter"
 
 
-def test_without_any_place_the_refusal_comes_in_time(router: Router, fleet: Fleet) -> None:
+def test_without_any_place_the_refusal_comes_in_time(router: Router) -> None:
     router.planned(cell(), timeout="400ms")
     begun = time.monotonic()
     answer = httpx.post(f"http://{router.http}/v2/models/{MODEL}/infer", json=JSON_BODY)
@@ -121,7 +120,7 @@ def test_without_any_place_the_refusal_comes_in_time(router: Router, fleet: Flee
     assert router.metric("requests_total", tier="none", outcome="unplaced") == 2
 
 
-def test_without_any_place_grpc_gets_a_status_in_time(router: Router, fleet: Fleet) -> None:
+def test_without_any_place_grpc_gets_a_status_in_time(router: Router) -> None:
     router.planned(cell(), timeout="300ms")
     with grpc_caller(router) as grpc:
         with pytest.raises(InferenceServerException) as refused:
@@ -242,7 +241,7 @@ def test_a_workload_that_is_deleted_closes_its_cars(router: Router, fleet: Fleet
     (car,) = fleet.joined("a")
     car.stays = False
     router.plan()
-    until(lambda: car.offer.closed.done())
+    until(car.offer.closed.done)
     answer = httpx.post(f"http://{router.http}/v2/models/{MODEL}/infer", json=JSON_BODY)
     assert answer.status_code == 404
     router.plan(workload(cell()))

@@ -1,0 +1,101 @@
+"""Against a real API server: placements are watched, a Lease names the router, and an outage stops nothing."""
+
+import json
+from collections.abc import Iterator
+
+import httpx
+import numpy as np
+import pytest
+
+from parkade.errors import LocalPlaneError
+from parkade.local.plane import NAMESPACE, Plane
+from router.peers import Router, cell, http_caller, values
+from router.places import MODEL, WORKLOAD, Datacenter, Fleet, until
+
+pytestmark = pytest.mark.cluster
+
+NAMESPACE_OF_WORKLOAD, NAME = WORKLOAD.split("/")
+OBJECT = {
+    "apiVersion": "parkade.dev/v1alpha1",
+    "kind": "InferenceWorkload",
+    "metadata": {"name": NAME, "namespace": NAMESPACE_OF_WORKLOAD},
+    "spec": {
+        "model": {
+            "name": MODEL,
+            "artifacts": [{"source": "https://models.example/doubler.onnx", "sha256": "0" * 64}],
+            "memory": "1Mi",
+            "profiles": [{"hardware": "hw4", "serviceTime": "1ms"}],
+        },
+        "demand": [{"region": "us-ca", "rate": "1"}],
+        "latency": {"target": "150ms", "timeout": "5s"},
+    },
+}
+
+
+@pytest.fixture
+def running(plane: Plane, router: Router) -> Iterator[Router]:
+    """The router on the plane, with the workload created and without placements yet."""
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE_OF_WORKLOAD}}
+    for manifest in (namespace, OBJECT):
+        plane.kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(manifest))
+    router.start("--kubeconfig", str(plane.kubeconfig), "--id", "test")
+    yield router
+    router.stop()
+    plane.kubectl("delete", "iw", NAME, "-n", NAMESPACE_OF_WORKLOAD, "--ignore-not-found")
+
+
+def place(plane: Plane, *placements: dict) -> None:
+    rows = [{"reason": "CheapestPlace", **placement} for placement in placements]
+    patch = json.dumps({"status": {"placements": rows}})
+    plane.kubectl("patch", "iw", NAME, "-n", NAMESPACE_OF_WORKLOAD, "--subresource=status", "--type=merge", "-p", patch)
+
+
+def lease(plane: Plane) -> dict:
+    return json.loads(plane.kubectl("get", "lease", "parkade-router-test", "-n", NAMESPACE, "-o", "json"))
+
+
+def has_lease(plane: Plane) -> bool:
+    try:
+        lease(plane)
+    except LocalPlaneError:
+        return False
+    return True
+
+
+def test_the_lease_says_where_the_router_is(plane: Plane, running: Router) -> None:
+    until(lambda: has_lease(plane))
+    found = lease(plane)
+    assert found["metadata"]["labels"]["parkade.dev/component"] == "router"
+    annotations = {f"parkade.dev/{name}": running.addresses[name] for name in ("http", "grpc", "cars")}
+    assert annotations.items() <= found["metadata"]["annotations"].items()
+    assert (found["spec"]["holderIdentity"], found["spec"]["leaseDurationSeconds"]) == ("test", 15)
+    renewed = found["spec"]["renewTime"]
+    until(lambda: lease(plane)["spec"]["renewTime"] > renewed)
+    assert lease(plane)["spec"]["acquireTime"] == found["spec"]["acquireTime"]
+    running.terminate()
+    assert running.process.wait(10) == 0
+    assert not has_lease(plane)
+
+
+def test_an_api_server_that_is_away_stops_nothing(
+    plane: Plane, running: Router, fleet: Fleet, datacenter: Datacenter
+) -> None:
+    url = f"http://{running.http}/v2/models/{MODEL}"
+    until(lambda: httpx.get(f"http://{running.http}/v2/health/ready").is_success)
+    assert httpx.get(f"{url}/ready").status_code == 400
+    place(plane, datacenter.placement(share=100))
+    until(lambda: httpx.get(f"{url}/ready").is_success)
+    plane.processes.stop("kube-apiserver")
+    try:
+        with http_caller(running) as http:
+            for _ in range(20):
+                np.testing.assert_array_equal(http.double(values()), values() * 2)
+    finally:
+        plane.start_control_plane()
+    place(plane, cell(100))
+    (car,) = fleet.joined("a")
+    with http_caller(running) as http:
+        http.double(values())
+    assert car.app.requests == 1
+    plane.kubectl("delete", "iw", NAME, "-n", NAMESPACE_OF_WORKLOAD)
+    until(lambda: httpx.get(url).status_code == 404)

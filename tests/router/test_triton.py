@@ -1,0 +1,174 @@
+"""Against a real Triton: what passes through, and what callers see when it is killed and comes back."""
+
+import json
+import os
+import subprocess
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+import tritonclient.http as over_http
+from tritonclient.utils import InferenceServerException
+
+from parkade.local import ports, triton
+from router.peers import Router, cell, grpc_caller, http_caller, values
+from router.places import MODEL, POOL, Fleet, until
+
+pytestmark = pytest.mark.triton
+
+DOUBLER = b"""
+import triton_python_backend_utils as backend
+class TritonPythonModel:
+    def execute(self, requests):
+        inputs = [backend.get_input_tensor_by_name(request, "x").as_numpy() for request in requests]
+        return [backend.InferenceResponse([backend.Tensor("y", x * 2)]) for x in inputs]
+"""
+CONFIG = {
+    "name": MODEL, "backend": "python", "max_batch_size": 0, "instance_group": [{"count": 2, "kind": "KIND_CPU"}],
+    "input": [{"name": "x", "data_type": "TYPE_FP32", "dims": [-1]}],
+    "output": [{"name": "y", "data_type": "TYPE_FP32", "dims": [-1]}],
+}  # fmt: skip
+
+
+class LocalTriton:
+    """One server, stopped by the id of its process."""
+
+    def __init__(self, folder: Path) -> None:
+        self.ports = triton.Ports(*ports.choose(3))
+        self.folder = folder
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        spec = triton.command(self.ports, self.folder / "repository", print)
+        with (self.folder / "triton.log").open("ab") as log:
+            self.process = subprocess.Popen(spec.argv, env={**os.environ, **spec.env}, stdout=log, stderr=log)
+        until(self._is_ready, 60)
+        client = over_http.InferenceServerClient(f"127.0.0.1:{self.ports.http}", network_timeout=60)
+        client.load_model(MODEL, config=json.dumps(CONFIG), files={"file:1/model.py": DOUBLER})
+        client.close()
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(10)
+
+    def placement(self, share: int = 100) -> dict:
+        endpoint = {"http": f"127.0.0.1:{self.ports.http}", "grpc": f"127.0.0.1:{self.ports.grpc}", "replicas": 2}
+        return {"place": POOL, "tier": "Datacenter", "share": share, "replicas": 2, "endpoints": [endpoint]}
+
+    def _is_ready(self) -> bool:
+        assert self.process.poll() is None, (self.folder / "triton.log").read_text()[-2000:]
+        try:
+            return httpx.get(triton.ready_url(self.ports), timeout=1).is_success
+        except httpx.HTTPError:
+            return False
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalTriton]:
+    server = LocalTriton(tmp_path_factory.mktemp("triton"))
+    try:
+        server.start()
+        yield server
+    finally:
+        if server.process:
+            server.kill()
+
+
+def test_everything_that_a_client_asks_passes_through(router: Router, server: LocalTriton) -> None:
+    router.planned(server.placement())
+    with http_caller(router) as http, grpc_caller(router) as grpc:
+        for count in (1, 100_000, 3 * 2**20):
+            np.testing.assert_array_equal(http.double(values(count)), values(count) * 2)
+        np.testing.assert_array_equal(http.double(values(), binary=False), values() * 2)
+        for count in (1, 100_000, 3 * 2**20):
+            np.testing.assert_array_equal(grpc.double(values(count)), values(count) * 2)
+        for client in (http.client, grpc.client):
+            assert client.is_model_ready(MODEL)
+        assert http.client.get_model_metadata(MODEL)["platform"] == "python"
+        assert grpc.client.get_model_metadata(MODEL).platform == "python"
+        assert http.client.get_model_config(MODEL)["instance_group"][0]["count"] == 2
+        assert grpc.client.get_model_config(MODEL).config.instance_group[0].count == 2
+        assert http.client.get_inference_statistics(MODEL)["model_stats"][0]["inference_count"] > 0
+        assert grpc.client.get_inference_statistics(MODEL).model_stats[0].inference_count > 0
+
+
+def test_refusals_are_tritons_own(router: Router, server: LocalTriton) -> None:
+    router.planned(server.placement())
+    direct = over_http.InferenceServerClient(f"127.0.0.1:{server.ports.http}")
+    with http_caller(router) as http, grpc_caller(router) as grpc:
+        matrix = values().reshape(2, 2)
+        with pytest.raises(InferenceServerException, match="unexpected shape") as over_router:
+            http.double(matrix)
+        tensor = over_http.InferInput("x", [2, 2], "FP32")
+        tensor.set_data_from_numpy(matrix)
+        with pytest.raises(InferenceServerException) as over_nothing:
+            direct.infer(MODEL, [tensor])
+        assert str(over_router.value) == str(over_nothing.value)
+        with pytest.raises(InferenceServerException, match="unexpected shape") as refused:
+            grpc.double(matrix)
+        assert refused.value.status() == "StatusCode.INVALID_ARGUMENT"
+        for path in ("/v2/models/nope/infer", "/v2/models/nope/versions/3/infer"):
+            answers = [httpx.post(f"http://{address}{path}") for address in (router.http, direct_address(server))]
+            assert answers[0].status_code == answers[1].status_code
+            assert set(answers[0].json()) == set(answers[1].json())
+    direct.close()
+    assert router.metric("retries_total") == 0
+
+
+def direct_address(server: LocalTriton) -> str:
+    return f"127.0.0.1:{server.ports.http}"
+
+
+def test_a_killed_triton_costs_no_request(router: Router, server: LocalTriton, fleet: Fleet) -> None:
+    router.planned(cell(20), server.placement(share=80), timeout="20s")
+    fleet.joined("a", "b")
+    over = threading.Event()
+
+    def calls() -> int:
+        count = 0
+        with http_caller(router) as http, grpc_caller(router) as grpc:
+            while not over.is_set():
+                for caller in (http, grpc):
+                    np.testing.assert_array_equal(caller.double(values()), values() * 2)
+                    count += 1
+        return count
+
+    def from_triton() -> float:
+        return router.metric("requests_total", tier="Datacenter", outcome="answered")
+
+    with ThreadPoolExecutor(4) as pool:
+        answered = [pool.submit(calls) for _ in range(4)]
+        try:
+            until(lambda: from_triton() > 50)
+            server.kill()
+            until(lambda: router.metric("retries_total", cause="connect") > 0)
+            before = from_triton()
+            server.start()
+            until(lambda: from_triton() > before)
+        finally:
+            over.set()
+        assert sum(calls.result(30) for calls in answered) > 50
+    assert router.metric("requests_total", outcome="unplaced") == 0
+    assert router.metric("requests_total", outcome="failed") == 0
+
+
+def test_an_unloaded_model_is_a_miss(router: Router, server: LocalTriton, fleet: Fleet) -> None:
+    router.planned(server.placement(), cell(0))
+    (car,) = fleet.joined("a")
+    client = over_http.InferenceServerClient(f"127.0.0.1:{server.ports.http}", network_timeout=60)
+    client.unload_model(MODEL)
+    until(lambda: not client.is_model_ready(MODEL))
+    with http_caller(router) as http, grpc_caller(router) as grpc:
+        np.testing.assert_array_equal(http.double(values()), values() * 2)
+        np.testing.assert_array_equal(grpc.double(values()), values() * 2)
+        assert car.app.requests == 2
+        assert router.metric("retries_total", cause="not_ready") >= 1
+        client.load_model(MODEL, config=json.dumps(CONFIG), files={"file:1/model.py": DOUBLER})
+        client.close()
+        until(lambda: router.metric("credits", tier="Datacenter") == 2)
+        http.double(values())
+    assert car.app.requests == 2
