@@ -110,6 +110,10 @@ def _notes(snapshot: Snapshot) -> list[str]:
     notes = []
     for workload in snapshot.workloads:
         named = {profile.hardware for profile in workload.spec.model.profiles}
+        callers = {entry.region for entry in workload.spec.demand or ()}
+        unknown = sorted(callers - {entry.key for entry in snapshot.regions})
+        said_of = (Reason.UNKNOWN_REGION.say(region=region) for region in unknown)
+        notes += [f"{workload.key}: {Reason.UNKNOWN_REGION}: {said}" for said in said_of]
         for hardware in sorted(named - set(known)):
             said = Reason.UNKNOWN_HARDWARE.say(hardware=hardware, known=", ".join(known) or "none")
             notes.append(f"{workload.key}: {Reason.UNKNOWN_HARDWARE}: {said}")

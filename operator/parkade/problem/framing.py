@@ -268,6 +268,7 @@ def _framed(draft: _Draft, caps: Caps) -> Framed:
     missing = sum(
         max(0, _wanted_replicas(framed, best.get(index, 0.0)) - replicas[index])
         for index, framed in enumerate(draft.workloads)
+        if replicas[index] > 0
     )
     churn = churn_limit(draft.ways, replicas, missing, draft.economics)
     limits = [*([churn] if churn else []), *packed_limits(draft.ways, caps)]
