@@ -154,3 +154,14 @@ def test_a_wrong_digest_and_a_broken_model_are_told_and_others_go_on(world: Worl
     said = {c["reason"]: c["message"] for c in world.workload("lying")["status"]["conditions"]}
     assert "correct the manifest" in said["DigestMismatch"]
     assert not any(server.holds("broken") for server in servers)
+
+
+def test_deleting_pool_and_workload_together_leaves_no_model(world: World, servers: list[Server]) -> None:
+    world.operate("a")
+    world.apply(reader(world))
+    eventually(lambda: ready(world), "the workload is ready")
+    world.plane.kubectl("delete", "tritonpool/austin", "--wait=false")
+    world.plane.kubectl("delete", "iw", "-n", SPACE, "sign-reader", "--timeout=45s")
+    world.plane.kubectl("wait", "--for=delete", "tritonpool/austin", "--timeout=45s")
+    assert not any(server.holds() for server in servers)
+    assert not (servers[0].repository / "sign-reader").exists()
