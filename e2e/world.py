@@ -1,8 +1,8 @@
 """A whole Parkade on one machine: control plane, two Triton servers and parked cars; for the demo and the scenarios."""
 
 import json
+import re
 import shutil
-import string
 import subprocess
 import sys
 import time
@@ -103,7 +103,7 @@ class World:
         shutil.rmtree(rendered, ignore_errors=True)
         rendered.mkdir()
         for source in sorted(manifests.glob("*.yaml")):
-            text = string.Template(source.read_text()).substitute(values)
+            text = re.sub(r"\$\{(\w+)\}", lambda found: values[found[1]], source.read_text())
             (rendered / source.name).write_text(text)
         return rendered
 

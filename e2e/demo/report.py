@@ -24,7 +24,7 @@ def read_access_log(path: Path) -> list[Answered]:
     """Every inference request that the router answered, oldest first."""
     lines = (json.loads(line) for line in path.read_text().splitlines())
     return [
-        Answered(line["workload"], line["tier"], line["place"], line["attempts"], line["status"], line["ms"])
+        Answered(line["workload"], line["tier"], line["place"], line["attempts"], line["status"], line["milliseconds"])
         for line in lines
         if line.get("workload") and line.get("tier")
     ]

@@ -1,5 +1,6 @@
 """The programs of a local plane: upstream servers built once as Go tools, Parkade's own built from this checkout."""
 
+import functools
 import hashlib
 import os
 import shutil
@@ -36,6 +37,7 @@ TOOLS: Final = (
 )
 
 
+@functools.cache
 def upstream(name: str, say: Say) -> Path:
     """Path of an upstream program; builds it into the user cache when it is not there yet.
 
@@ -55,6 +57,7 @@ def upstream(name: str, say: Say) -> Path:
     return binary
 
 
+@functools.cache
 def carlet(say: Say) -> Path:
     """Path of `carlet`, built from this checkout; Go's own cache makes a second build instant."""
     if override := os.environ.get("CARLET_BIN"):
@@ -67,9 +70,10 @@ def carlet(say: Say) -> Path:
     return binary
 
 
+@functools.cache
 def router(say: Say) -> Path:
     """Path of `parkade-router`, built from this checkout in release mode."""
-    if override := os.environ.get("PARKADE_ROUTER_BIN"):
+    if override := os.environ.get("ROUTER_BIN"):
         return Path(override)
     workspace = _checkout("parkade-router") / "kernels"
     binary = workspace / "target" / "release" / "parkade-router"

@@ -168,7 +168,9 @@ class Plane:
             LocalPlaneError: kubectl refused, with its own sentence.
         """
         program = binaries.upstream("kubectl", self.say)
-        return self._run(program, "--kubeconfig", str(self.kubeconfig), *arguments, stdin=stdin)
+        # kubectl's discovery cache is keyed by host and port, which another plane may have had before
+        connection = ("--kubeconfig", str(self.kubeconfig), "--cache-dir", str(self.data / "kubectl"))
+        return self._run(program, *connection, *arguments, stdin=stdin)
 
     def carlet(self, *arguments: str) -> str:
         """Run a carlet subcommand that ends by itself."""
