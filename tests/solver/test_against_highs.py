@@ -46,18 +46,18 @@ def test_two_hundred_problems_that_shrink_when_they_fail(problem: Problem) -> No
     check(problem)
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(8))
 def test_equal_problems_give_equal_bytes(seed: int) -> None:
     problem = contended(seed)
     assert solve(problem).to_json() == solve(problem).to_json()
 
 
-@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize("seed", range(16))
 def test_the_kernel_alone_where_demands_compete(seed: int) -> None:
     problem = contended(seed)
     solution = solve(problem, exact=False)
     best = compare(problem, solution)
-    # Measured over seeds 0..199: median 0.3 %, p90 6 %, worst 30 % above the optimum.
+    # Measured over seeds 0..99: median 0, p90 5 %, worst 32 % above the optimum.
     assert solution.objective <= best + 0.5 * abs(best)
 
 

@@ -7,7 +7,7 @@ the resource's unit. `from_json` checks shapes and types; the solver checks valu
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Final, Literal, Self
+from typing import Final, Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
@@ -120,16 +120,19 @@ class Problem:
         return f'{{"version": {self.version},\n{sections}}}\n'
 
     @classmethod
-    def from_json(cls, text: str | bytes) -> Self:
+    def from_json(cls, text: str | bytes) -> "Problem":
         """Read a problem file.
 
         Raises:
             InvalidProblem: the text is not JSON, or an entry is missing, unknown or of a wrong type.
         """
         try:
-            return TypeAdapter(cls).validate_json(text)
+            return _PROBLEM.validate_json(text)
         except ValidationError as error:
             raise InvalidProblem(_sentence(error.errors(include_url=False)[0])) from None
+
+
+_PROBLEM: Final = TypeAdapter(Problem)
 
 
 def _lines(entries: Iterable[Demand | Supply | Arc | Limit]) -> str:

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Literal, Self
+from typing import Final, Literal
 
 from pydantic import TypeAdapter
 
@@ -60,6 +60,9 @@ class Solution:
         return "{\n" + ",\n".join(lines) + "\n}\n"
 
     @classmethod
-    def from_json(cls, text: str | bytes) -> Self:
+    def from_json(cls, text: str | bytes) -> "Solution":
         """Read a solution file that the kernel or `to_json` wrote."""
-        return TypeAdapter(cls).validate_json(text)
+        return _SOLUTION.validate_json(text)
+
+
+_SOLUTION: Final = TypeAdapter(Solution)
