@@ -258,10 +258,12 @@ def test_unplugging_announces_departure_and_drains_at_once_and_plugging_takes_it
             agent.unplug()
             state = agent.state(0)
             assert (state["leaving"], state["eligible"], state["reason"]) == (True, False, "Leaving")
-            assert state["assignments"][0]["phase"] == "Refused"
+            assert [row["phase"] for row in state["assignments"]] == ["Draining"]
+            assert phases(agent) == [("Refused", "Leaving")], "what the owner sees"
             assert await asyncio.wait_for(offered.ended(), 1)
             agent.receive(desired(assignment(shelf, affine(), router.address), revision="r2"))
             await until(lambda: not agent.replicas)
+            assert agent.state(0)["assignments"] == [], "the workload was not refused, the car was"
             agent.plug()
             assert agent.state(0)["leaving"] is False
             assert await answer(await router.next()) == [2.0, 4.0, 6.0]

@@ -208,6 +208,8 @@ class Agent:
     def state(self, rtt: float) -> dict[str, Any]:
         """Return the state message; `rtt` is the measured round trip of the fleet link in seconds."""
         refusal = self.refusal()
+        # a refusal of the car is said once, and is none of the workload: carlet asks again once the car is eligible
+        rows = self.assignments() if refusal is None else [replica.shown() for replica in self.replicas.values()]
         return {
             "v": wire.VERSION,
             "present": True,
@@ -219,7 +221,7 @@ class Agent:
             "message": refusal.message if refusal else "",
             "rttMillis": round(rtt * 1000),
             "desired": self.desired.revision,
-            "assignments": self.assignments(),
+            "assignments": rows,
         }
 
     def assignments(self) -> list[dict[str, Any]]:

@@ -121,7 +121,7 @@ def status(agent: Agent, link: Link) -> dict[str, Any]:
         "notEnforced": list(agent.contract.not_enforced),
         "desired": agent.desired.revision,
         "assignments": [
-            row | {"connections": connections.get((row["workload"], row["digest"]), 0)} for row in state["assignments"]
+            row | {"connections": connections.get((row["workload"], row["digest"]), 0)} for row in agent.assignments()
         ],
         "used": agent.usage.shown(),
         "ignoredMessages": agent.garbage,
