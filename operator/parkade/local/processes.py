@@ -14,8 +14,6 @@ from parkade.errors import LocalPlaneError
 
 GRACE_SECONDS: Final = 10.0
 """Time between SIGTERM and SIGKILL; kube-apiserver drains within it."""
-CLOCK_TICK_SECONDS: Final = 0.02
-"""Linux records a process's start in ticks of 10 ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +53,8 @@ class ProcessTable:
             except OSError as error:
                 raise LocalPlaneError(f"{name} cannot be started: {error}") from error
         process.returncode = 0  # it outlives this command on purpose; Popen would warn when it is collected
-        created = psutil.Process(process.pid).create_time()
-        self._record(name, {"pid": process.pid, "created": created, "spec": asdict(spec)})
+        started = _start_ticks(process.pid)
+        self._record(name, {"pid": process.pid, "started": started, "spec": asdict(spec)})
         return process.pid
 
     def restart(self, name: str) -> int:
@@ -113,9 +111,9 @@ class ProcessTable:
             return None
         try:
             process = psutil.Process(entry["pid"])
-            same = abs(process.create_time() - entry["created"]) < CLOCK_TICK_SECONDS
+            same = _start_ticks(process.pid) == entry["started"]
             return process if same and process.status() != psutil.STATUS_ZOMBIE else None
-        except psutil.NoSuchProcess:
+        except (psutil.NoSuchProcess, FileNotFoundError):
             return None
 
     def _entries(self) -> dict[str, dict]:  # type: ignore[type-arg]  # a JSON object
@@ -141,3 +139,9 @@ def _await_end(process: psutil.Process) -> None:
         process.wait(timeout=GRACE_SECONDS)
     except psutil.NoSuchProcess:
         return
+
+
+def _start_ticks(pid: int) -> int:
+    """When a process started, in clock ticks since boot: never shifts, as the wall clock of psutil's does."""
+    fields_after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields_after_name[19])  # field 22 of proc(5), counted from field 3
