@@ -15,8 +15,8 @@ from parkade.solver.solution import Prices, Solution
 
 MOST_DEMANDS: Final = 100
 MOST_ARCS: Final = 5_000
-MOST_NODES: Final = 1_000
-"""Branch-and-bound nodes: a limit that, unlike a clock, stops every machine at the same place."""
+WORK_PER_NODE: Final = 200
+"""Arc evaluations, for each arc, that a branch-and-bound node counts as: a rough equivalent."""
 TOLERANCE: Final = 1e-9
 """At its default of 1e-6 HiGHS calls plans optimal that an exactly feasible one undercuts."""
 
@@ -30,14 +30,16 @@ class Finish:
     timed_out: bool
 
 
-def is_small(problem: Problem) -> bool:
-    """Whether an exact finish is worth trying."""
-    return 0 < len(problem.arcs) <= MOST_ARCS and len(problem.demands) <= MOST_DEMANDS
+def node_limit(problem: Problem, work_limit: int) -> int:
+    """Branch-and-bound nodes for a work limit, so that every machine stops at the same place; 0: do not try."""
+    if not problem.arcs or len(problem.arcs) > MOST_ARCS or len(problem.demands) > MOST_DEMANDS:
+        return 0
+    return work_limit // (WORK_PER_NODE * len(problem.arcs))
 
 
-def finish(problem: Problem, solution: Solution, *, time_limit: float | None = None) -> Finish:
+def finish(problem: Problem, solution: Solution, *, nodes: int, time_limit: float | None = None) -> Finish:
     """Solve the linear relaxation for prices and the integer problem, from the solution, for replicas."""
-    model = _Model(problem)
+    model = _Model(problem, nodes)
     model.relax(time_limit)
     prices = model.prices()
     replicas = model.integers(solution, time_limit)
@@ -47,7 +49,7 @@ def finish(problem: Problem, solution: Solution, *, time_limit: float | None = N
 class _Model:
     """Columns: replicas per arc, units per step, shortfall per cover. Rows: covers, resources, limits."""
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, nodes: int) -> None:
         self._problem = problem
         self._highs: Any = highspy.Highs()  # type: ignore[no-untyped-call]  # highspy is not typed here
         for option, value in (
@@ -58,7 +60,7 @@ class _Model:
             ("primal_feasibility_tolerance", TOLERANCE),
             ("mip_rel_gap", 1e-7),
             ("mip_abs_gap", TOLERANCE),
-            ("mip_max_nodes", MOST_NODES),
+            ("mip_max_nodes", nodes),
         ):
             self._highs.setOptionValue(option, value)
         self._add_columns()

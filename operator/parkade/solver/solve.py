@@ -7,7 +7,7 @@ from typing import Final
 from parkade.errors import InvalidProblem
 from parkade.problem.format import Problem
 from parkade.solver import _kernel
-from parkade.solver.exact import finish, is_small
+from parkade.solver.exact import finish, node_limit
 from parkade.solver.solution import Solution
 
 DEFAULT_WORK_LIMIT: Final = 20_000_000
@@ -26,16 +26,17 @@ def solve(
         InvalidProblem: an entry breaks the format; the message names it and the remedy.
     """
     half_time = None if time_limit is None else time_limit / 2
-    with_exact = exact and is_small(problem)
+    nodes = node_limit(problem, work_limit) if exact else 0
+    with_exact = nodes > 0
     try:
         kernel = _kernel.Problem(problem.to_json())
         text = kernel.solve(work_limit, half_time if with_exact else time_limit)
     except ValueError as error:
         raise InvalidProblem(str(error)) from None
     solution = Solution.from_json(text)
-    if not with_exact or solution.status != "feasible":
+    if not with_exact or solution.status in ("optimal", "time_limit"):
         return solution
-    found = finish(problem, solution, time_limit=half_time)
+    found = finish(problem, solution, nodes=nodes, time_limit=half_time)
     prices = json.dumps(asdict(found.prices))
     improved = Solution.from_json(kernel.improve(text, found.replicas, prices, work_limit, half_time))
     if found.timed_out and improved.status != "optimal":
