@@ -37,7 +37,7 @@ def test_it_waits_for_quiet_but_never_longer_than_the_longest(last, due):
     wake = Wake(quiet=0.5, longest=5.0, clock=clock)
     for clock.now in (1.0, last):
         wake.call("pods")
-    assert wake._due() == pytest.approx(due)
+    assert wake.due() == pytest.approx(due)
 
 
 def test_a_call_from_another_thread_wakes_a_waiter():

@@ -19,20 +19,20 @@ def event(handler, memo, body, kind="MODIFIED"):
 @pytest.mark.parametrize(
     ("essence", "before", "after", "wakes"),
     [
-        (watching._whole, {"metadata": META, "status": {"a": 1}}, {"metadata": META, "status": {"a": 2}}, True),
-        (watching._whole, {"metadata": META}, {"metadata": META | {"generation": 2}}, True),
-        (watching._whole, {"metadata": META}, {"metadata": META | {"deletionTimestamp": "t"}}, True),
-        (watching._whole, {"metadata": META}, {"metadata": META | {"resourceVersion": "2"}}, False),
-        (watching._node, {"metadata": META}, {"metadata": META, "spec": {"unschedulable": True}}, True),
-        (watching._node, {"metadata": META}, {"metadata": META, "status": {"heartbeat": 2}}, False),
-        (watching._pod, {"metadata": META}, {"metadata": META, "status": {"phase": "Running"}}, False),
-        (watching._lease, {"metadata": META}, {"metadata": META, "spec": {"renewTime": "2"}}, False),
-        (watching._lease, {"metadata": META}, {"metadata": META | {"annotations": {"http": "x"}}}, True),
-        (watching._content, {"data": {"mode": "Apply"}}, {"data": {"mode": "Observe"}}, True),
+        (watching.whole, {"metadata": META, "status": {"a": 1}}, {"metadata": META, "status": {"a": 2}}, True),
+        (watching.whole, {"metadata": META}, {"metadata": META | {"generation": 2}}, True),
+        (watching.whole, {"metadata": META}, {"metadata": META | {"deletionTimestamp": "t"}}, True),
+        (watching.whole, {"metadata": META}, {"metadata": META | {"resourceVersion": "2"}}, False),
+        (watching.node, {"metadata": META}, {"metadata": META, "spec": {"unschedulable": True}}, True),
+        (watching.node, {"metadata": META}, {"metadata": META, "status": {"heartbeat": 2}}, False),
+        (watching.pod, {"metadata": META}, {"metadata": META, "status": {"phase": "Running"}}, False),
+        (watching.lease, {"metadata": META}, {"metadata": META, "spec": {"renewTime": "2"}}, False),
+        (watching.lease, {"metadata": META}, {"metadata": META | {"annotations": {"http": "x"}}}, True),
+        (watching.content, {"data": {"mode": "Apply"}}, {"data": {"mode": "Observe"}}, True),
     ],
 )
 def test_what_wakes_the_cycle(wake, essence, before, after, wakes):
-    handler, memo = watching._waker(wake, "cause", essence), kopf.Memo()
+    handler, memo = watching.waker(wake, "cause", essence), kopf.Memo()
     event(handler, memo, before)
     assert wake.wait(0.0).causes == ("cause",)
     event(handler, memo, after)
@@ -44,9 +44,10 @@ def test_what_wakes_the_cycle(wake, essence, before, after, wakes):
 def test_kopf_watches_and_nothing_else(wake):
     registry = kopf.OperatorRegistry()
     watching.register(registry, wake)
-    kinds = (registry._spawning, registry._changing, registry._webhooks, registry._indexing)
+    kinds = [getattr(registry, name) for name in ("_spawning", "_changing", "_webhooks", "_indexing")]
     assert all(not kind.get_all_handlers() for kind in kinds)
-    assert len(registry._watching.get_all_handlers()) == len(watching.OWN_PLURALS) + 4
+    watched = registry._watching.get_all_handlers()  # noqa: SLF001 -- kopf shows a registry in no other way
+    assert len(watched) == len(watching.OWN_PLURALS) + 4
 
 
 def test_kopf_writes_nothing_and_tries_without_end():

@@ -42,11 +42,12 @@ class Wake:
         with self._changed:
             while True:
                 now = self._clock()
-                if now >= (ends if self._first is None else self._due()):
+                if now >= (ends if self._first is None else self.due()):
                     return self._taken()
-                self._changed.wait((ends if self._first is None else self._due()) - now)
+                self._changed.wait((ends if self._first is None else self.due()) - now)
 
-    def _due(self) -> float:
+    def due(self) -> float:
+        """When a cycle starts, by the clock, if nothing more happens."""
         return min(self._last + self._quiet, (self._first or 0.0) + self._longest)
 
     def _taken(self) -> Woken:

@@ -21,7 +21,7 @@ Body = Mapping[str, Any]
 Essence = Callable[[Body], object]
 
 
-def _whole(body: Body) -> object:
+def whole(body: Body) -> object:
     """Spec, status and the metadata that people and deletions change."""
     meta = body["metadata"]
     return (
@@ -32,36 +32,40 @@ def _whole(body: Body) -> object:
     )
 
 
-def _pod(body: Body) -> object:
+def pod(body: Body) -> object:
+    """A pod that appeared, is leaving, or was made anew."""
     return body["metadata"]["uid"], body["metadata"].get("deletionTimestamp")
 
 
-def _node(body: Body) -> object:
+def node(body: Body) -> object:
+    """A node that appeared or was cordoned."""
     return body["metadata"]["uid"], (body.get("spec") or {}).get("unschedulable")
 
 
-def _content(body: Body) -> object:
+def content(body: Body) -> object:
+    """What a ConfigMap says."""
     return repr(body.get("data"))
 
 
-def _lease(body: Body) -> object:
+def lease(body: Body) -> object:
+    """A router that appeared or moved."""
     return repr(body["metadata"].get("annotations")), (body.get("spec") or {}).get("holderIdentity")
 
 
 def register(registry: kopf.OperatorRegistry, wake: Wake) -> None:
     """Watch all that a cycle reads from the cluster."""
     for plural in OWN_PLURALS:
-        kopf.on.event(GROUP, VERSION, plural, registry=registry)(_waker(wake, plural, _whole))
+        kopf.on.event(GROUP, VERSION, plural, registry=registry)(waker(wake, plural, whole))
     in_cell = {"parkade.dev/cell": kopf.PRESENT}
-    kopf.on.event("", "v1", "pods", labels=in_cell, registry=registry)(_waker(wake, "pods", _pod))
-    kopf.on.event("", "v1", "nodes", labels=in_cell, registry=registry)(_waker(wake, "nodes", _node))
-    kopf.on.event("", "v1", "configmaps", registry=registry)(_waker(wake, "configmaps", _content))
+    kopf.on.event("", "v1", "pods", labels=in_cell, registry=registry)(waker(wake, "pods", pod))
+    kopf.on.event("", "v1", "nodes", labels=in_cell, registry=registry)(waker(wake, "nodes", node))
+    kopf.on.event("", "v1", "configmaps", registry=registry)(waker(wake, "configmaps", content))
     router = {"parkade.dev/component": "router"}
     leases = kopf.on.event("coordination.k8s.io", "v1", "leases", labels=router, registry=registry)
-    leases(_waker(wake, "leases", _lease))
+    leases(waker(wake, "leases", lease))
 
 
-def _waker(wake: Wake, cause: str, essence: Essence) -> Callable[..., None]:
+def waker(wake: Wake, cause: str, essence: Essence) -> Callable[..., None]:
     """A handler that wakes the cycle when an object appears, goes, or changes in essence."""
 
     def on_event(type: str | None, body: Body, memo: kopf.Memo, **_: object) -> None:  # noqa: A002 -- kopf's name
