@@ -35,7 +35,7 @@ test-rust: ## Rust tests
 	@cd kernels && $(CARGO) test --quiet --locked --workspace --exclude parkade-python
 
 test-go: setup ## Go tests, with a real nats-server
-	@cd operator/carlet && PARKADE_NATS_SERVER="$$($(RUN) python -m parkade.local.binaries nats-server)" $(GO) test ./...
+	@cd operator/carlet && PARKADE_NATS_SERVER="$$($(RUN) python -m parkade.local.binaries)" $(GO) test ./...
 
 lint: setup ## Formatting, types, import contracts, clippy, go vet
 	@$(RUN) ruff format --check --quiet . && $(RUN) ruff check --quiet .

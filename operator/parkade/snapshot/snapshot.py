@@ -113,6 +113,6 @@ class Snapshot:
     """(ConfigMap name, key, CSV text) of every series a Region names."""
     services: tuple[ServiceFace, ...] = ()
     stored: tuple[StoredModel, ...] | None = ()
-    """What the repositories hold, read only while a workload or a pool is being deleted; None when one does not answer."""
+    """What the repositories hold, read while a workload or pool is being deleted; None when one does not answer."""
     unreadable: frozenset[str] = frozenset()
     """`namespace/name` of workloads that exist but break their kind's rules: what they run is left alone."""
