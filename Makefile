@@ -4,6 +4,7 @@ SHELL := /bin/bash
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/parkade
 # uv from PATH, else one of our own in the cache, installed from PyPI.
 UV := $(or $(shell command -v uv 2>/dev/null),$(CACHE)/uv/bin/uv)
+export PATH := $(dir $(UV)):$(PATH)
 RUN := $(UV) run --no-sync
 CARGO := cargo
 GO := go
@@ -23,7 +24,7 @@ setup: $(if $(filter $(CACHE)%,$(UV)),$(UV)) ## Python environment with the comp
 demo: setup ## Show the whole product on this machine (about 3 minutes, cold 20)
 	@PYTHONPATH=e2e $(RUN) python -m demo.run $(ARGS)
 
-test: lint test-fast test-rust test-go test-cluster ## Everything that must be green
+test: lint test-fast test-rust test-go test-cluster e2e ## Everything that must be green
 
 test-fast: setup ## Pure Python tests, under two minutes
 	@$(RUN) pytest -q -m "not cluster and not triton"
@@ -37,10 +38,13 @@ test-rust: ## Rust tests
 test-go: setup ## Go tests, with a real nats-server
 	@cd operator/carlet && PARKADE_NATS_SERVER="$$($(RUN) python -m parkade.local.binaries)" $(GO) test ./...
 
+e2e: setup ## Scenarios on the whole product: kills under traffic, deletions, broken manifests
+	@$(RUN) pytest -q e2e/scenarios --timeout 600
+
 lint: setup ## Formatting, types, import contracts, clippy, go vet
 	@$(RUN) ruff format --check --quiet . && $(RUN) ruff check --quiet .
 	@$(RUN) mypy
-	@$(RUN) lint-imports --no-logo 2>/dev/null || $(RUN) lint-imports
+	@$(RUN) lint-imports | tail -n 6
 	@$(RUN) python -m mypy.stubtest parkade.solver._kernel
 	@cd kernels && $(CARGO) fmt --check && $(CARGO) clippy --quiet --locked --workspace --all-targets -- -D warnings
 	@cd operator/carlet && test -z "$$(gofmt -l .)" && $(GO) vet ./...

@@ -223,6 +223,15 @@ class World:
             car: json.loads((self.state_directory(car) / "desired.json").read_text())["revision"] for car in self.cars
         }
 
+    def serving_cars(self) -> list[str]:
+        """Cars that are told to hold a model, those of different pools taking turns."""
+        told = {
+            car: json.loads((self.state_directory(car) / "desired.json").read_text())["assignments"]
+            for car in self.cars
+        }
+        serving = [car for car, assignments in told.items() if assignments]
+        return sorted(serving, key=lambda car: car[::-1])
+
     def faces_ready(self) -> bool:
         """Tell whether every node and every pod of the fleet is Ready."""
         objects = [*self.json("nodes")["items"], *self.json("pods", "-A", "-l", "parkade.dev/cell")["items"]]

@@ -1,6 +1,7 @@
 """The table that ends the demo; every figure comes from the cluster, the router's access log or the clients."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -73,6 +74,22 @@ def placements(workloads: Sequence[dict[str, Any]]) -> str:
             for place in status.get("placements", [])
         ]
     return table(rows)
+
+
+def reasons(workloads: Sequence[dict[str, Any]]) -> str:
+    """The sentence of each workload's condition Placed."""
+    return "\n".join(
+        f"{workload['metadata']['name']}: {condition['message']}"
+        for workload in workloads
+        for condition in workload.get("status", {}).get("conditions", [])
+        if condition["type"] == "Placed"
+    )
+
+
+def reactions(operator_log: Path) -> str:
+    """How long the operator took from an event to the change applied, debounce included."""
+    times = [float(text) for text in re.findall(r"event_to_applied_seconds=([0-9.]+)", operator_log.read_text())]
+    return f"event to applied change: median {percentile(times, 50):.2f} s, worst {max(times):.2f} s of {len(times)}"
 
 
 def totals(workloads: Sequence[dict[str, Any]]) -> str:
