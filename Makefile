@@ -1,5 +1,6 @@
 # Every target sets up what it needs; `make help` lists them.
 SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/parkade
 # uv from PATH, else one of our own in the cache, installed from PyPI.

@@ -3,13 +3,12 @@
 import threading
 from collections.abc import Iterator
 from http.server import ThreadingHTTPServer
-from pathlib import Path
 
 import pytest
 
 from parkade.local.pki import Authority
 from parkade.vehicle.tls import Certificates
-from vehicle.peers import NATS_SERVER, NatsServer, Pki, Shelf, free_port, handler_of
+from vehicle.peers import NatsServer, Pki, Shelf, free_port, handler_of
 
 
 @pytest.fixture(scope="session")
@@ -37,8 +36,6 @@ def shelf(pki) -> Iterator[Shelf]:
 
 @pytest.fixture
 def nats_server(pki, tmp_path) -> Iterator[NatsServer]:
-    if not Path(NATS_SERVER).exists():
-        pytest.skip("no nats-server; set PARKADE_NATS_SERVER to one")
     server = NatsServer(tmp_path, pki, free_port())
     server.start()
     yield server

@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import os
-import shutil
 import socket
 import ssl
 import subprocess
@@ -17,9 +16,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 
+from parkade.local import binaries
 from parkade.vehicle.tls import Certificates
-
-NATS_SERVER = os.environ.get("PARKADE_NATS_SERVER") or shutil.which("nats-server") or "/tmp/cpbin/nats-server"  # noqa: S108
 
 
 @dataclass(frozen=True)
@@ -154,7 +152,7 @@ class NatsServer:
             f'listen: "127.0.0.1:{self.port}"\n'
             f'tls {{ cert_file: "{self.pki.server_cert}", key_file: "{self.pki.server_key}" }}\n'
         )
-        self.process = subprocess.Popen([NATS_SERVER, "-c", str(config), "-l", str(self.directory / "nats.log")])
+        self.process = subprocess.Popen([binaries.upstream("nats-server", print), "-c", str(config), "-l", str(self.directory / "nats.log")])
         for _ in range(500):
             with socket.socket() as probe:
                 probe.settimeout(0.2)

@@ -29,8 +29,9 @@ def assignment(shelf, content: bytes, router: str, **changes) -> dict:
     return entry | changes
 
 
-def desired(*assignments: dict, revision: str = "r1", cell: str = "ca-home-hw4-0") -> bytes:
-    return json.dumps({"v": 1, "cell": cell, "revision": revision, "assignments": list(assignments)}).encode()
+def desired(*assignments: dict, revision: str = "r1", cell: str = "ca-home-hw4-0", **more: object) -> bytes:
+    message = {"v": 1, "cell": cell, "revision": revision, "assignments": list(assignments), **more}
+    return json.dumps(message).encode()
 
 
 @asynccontextmanager
@@ -282,6 +283,33 @@ def test_pause_and_own_terms_outlive_a_restart(tmp_path, pki):
             assert agent.state(0)["reason"] == "Paused"
             agent.pause(False)
             assert agent.state(0)["reason"] == "ChargeTooLow"
+
+    asyncio.run(scenario())
+
+
+def test_the_pools_contract_holds_at_once_and_over_a_restart(tmp_path, pki, shelf):
+    async def scenario():
+        async with life(tmp_path, pki, installed=None, signals=Signals(state_of_charge=60)) as (agent, router):
+            shelf.put(affine())
+            entry = assignment(shelf, affine(), router.address)
+            agent.receive(desired(entry, contract={"minStateOfCharge": 40, "dataCapPerDay": "2Gi", "ofTomorrow": 1}))
+            offered = await router.next()
+            assert agent.contract.min_state_of_charge == 40, "looser than the default, which nobody installed"
+            assert agent.contract.not_enforced == ("dataCapPerDay", "ofTomorrow")
+            agent.receive(desired(entry, contract={"minStateOfCharge": 70}, revision="r2"))
+            assert agent.state(0)["reason"] == "ChargeTooLow"
+            assert await asyncio.wait_for(offered.ended(), 1)
+            assert agent.tighten({"minStateOfCharge": 65}).reason == "LooserThanContract"
+            assert agent.tighten({"minStateOfCharge": 80}) is None
+            before = agent.garbage
+            agent.receive(desired(entry, contract={"minStateOfCharge": 700}, revision="r3"))
+            agent.receive(desired(entry, contract=["minStateOfCharge"], revision="r3"))
+            assert (agent.garbage, agent.desired.revision) == (before + 2, "r2")
+        async with life(tmp_path, pki, installed=None, signals=Signals(state_of_charge=75)) as (agent, _):
+            assert agent.floor.min_state_of_charge == 70, "remembered"
+            assert agent.state(0)["reason"] == "ChargeTooLow", "the owner's own 80 holds"
+        async with life(tmp_path, pki, installed=Contract(min_state_of_charge=90)) as (agent, _):
+            assert agent.floor.min_state_of_charge == 90, "what was installed is not loosened from afar"
 
     asyncio.run(scenario())
 
