@@ -10,7 +10,7 @@ RUN := $(UV) run --no-sync
 CARGO := cargo
 GO := go
 
-.PHONY: help setup demo test test-fast test-cluster e2e lint format crds chart clean
+.PHONY: help setup servers demo test test-fast test-cluster e2e lint format crds chart clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -27,19 +27,23 @@ demo: setup ## Show the whole product on this machine (about 3 minutes, cold 20)
 
 test: lint test-fast test-rust test-go test-cluster e2e ## Everything that must be green
 
-test-fast: setup ## Pure Python tests, under two minutes
+servers: setup ## Upstream servers of the local plane, built once for their version
+	@$(RUN) python -m parkade.local.binaries > /dev/null
+
+test-fast: setup ## Tests that need no cluster and no Triton, under two minutes
+	@$(RUN) python -m parkade.local.binaries nats-server > /dev/null
 	@$(RUN) pytest -q -m "not cluster and not triton"
 
-test-cluster: setup ## Tests against a real API server, Triton, NATS and router
+test-cluster: servers ## Tests against a real API server, Triton, NATS and router
 	@$(RUN) pytest -q -m "cluster or triton" --timeout 600
 
 test-rust: ## Rust tests
 	@cd kernels && $(CARGO) test --quiet --locked --workspace --exclude parkade-python
 
-test-go: setup ## Go tests, with a real nats-server
-	@cd operator/carlet && PARKADE_NATS_SERVER="$$($(RUN) python -m parkade.local.binaries)" $(GO) test ./...
+test-go: servers ## Go tests, with real servers
+	@cd operator/carlet && PARKADE_NATS_SERVER="$$($(RUN) python -m parkade.local.binaries)/nats-server" $(GO) test ./...
 
-e2e: setup ## Scenarios on the whole product: kills under traffic, deletions, broken manifests
+e2e: servers ## Scenarios on the whole product: kills under traffic, deletions, broken manifests
 	@$(RUN) pytest -q e2e/scenarios --timeout 600
 
 lint: setup ## Formatting, types, import contracts, clippy, go vet

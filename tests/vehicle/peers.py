@@ -152,7 +152,9 @@ class NatsServer:
             f'listen: "127.0.0.1:{self.port}"\n'
             f'tls {{ cert_file: "{self.pki.server_cert}", key_file: "{self.pki.server_key}" }}\n'
         )
-        self.process = subprocess.Popen([binaries.upstream("nats-server", print), "-c", str(config), "-l", str(self.directory / "nats.log")])
+        self.process = subprocess.Popen(
+            [binaries.upstream("nats-server", print), "-c", str(config), "-l", str(self.directory / "nats.log")]
+        )
         for _ in range(500):
             with socket.socket() as probe:
                 probe.settimeout(0.2)

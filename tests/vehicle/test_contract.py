@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parkade.errors import InvalidInput
+from parkade.vehicle import contract as terms_of
 from parkade.vehicle.contract import LOOSEST, Contract, QuietHours, evaluate, read, shown, strictest, tighten
 from parkade.vehicle.reasons import Reason, Refusal
 from parkade.vehicle.signals import Link, Signals, State
@@ -131,6 +132,13 @@ moments = st.builds(
 def test_the_stricter_of_two_contracts_allows_nothing_that_one_of_them_refuses(floor, own, signals, paused):
     allowed = evaluate(strictest(floor, own), signals, paused, NOON) is None
     assert allowed == all(evaluate(contract, signals, paused, NOON) is None for contract in (floor, own))
+
+
+@settings(deadline=None)
+@given(installed=st.none() | contracts, told=st.none() | contracts)
+def test_the_floor_is_what_the_pool_tells_and_never_looser_than_what_was_installed(installed, told):
+    both = [contract for contract in (installed, told) if contract is not None] or [Contract()]
+    assert terms_of.floor(installed, told) == (strictest(*both) if len(both) == 2 else both[0])
 
 
 @settings(deadline=None)

@@ -126,10 +126,9 @@ def _run(command: list[str], directory: Path, environment: dict[str, str], name:
 
 
 if __name__ == "__main__":
-    # For the Makefile: build what tests of other languages start, and say where nats-server is; the rest is beside it.
+    # For the Makefile: build what the tests start, and say in which directory it is.
     import sys
 
-    for tool in TOOLS:
-        built = upstream(tool.name, say=lambda line: print(line, file=sys.stderr))  # noqa: T201
-        if tool.name == "nats-server":
-            print(built)  # noqa: T201
+    for name in sys.argv[1:] or [tool.name for tool in TOOLS if tool.name != "kubectl"]:
+        directory = upstream(name, say=lambda line: print(line, file=sys.stderr)).parent  # noqa: T201
+    print(directory)  # noqa: T201
