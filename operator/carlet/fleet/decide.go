@@ -65,7 +65,7 @@ func (d *decider) run() Decision {
 
 // place decides pool, presence and cell of every vehicle that has said hello.
 func (d *decider) place(out Decision) (map[Key]string, map[string]int) {
-	members, nothing := make([]Member, 0, len(d.world.Vehicles)), NewDesired("", nil)
+	members, nothing := make([]Member, 0, len(d.world.Vehicles)), NewDesired("", nil, nil)
 	for i := range d.world.Vehicles {
 		v := &d.world.Vehicles[i]
 		if !v.HasHello {
@@ -180,5 +180,5 @@ func (d *decider) desired(cell Cell, r *resident) Desired {
 			Format: workload.format(order.Digest), Memory: workload.Memory, Router: router.Cars,
 		})
 	}
-	return NewDesired(cell.Name, assignments)
+	return NewDesired(cell.Name, d.pools[cell.Pool].Contract, assignments)
 }

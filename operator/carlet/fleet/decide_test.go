@@ -102,6 +102,26 @@ func TestAReplicaComesUp(t *testing.T) {
 	}
 }
 
+func TestThePoolsContractTravelsToItsVehicles(t *testing.T) {
+	s := newStreet(t, 1)
+	s.world.Pools[0].Contract = json.RawMessage(`{"minStateOfCharge":50}`)
+	s.hello("v-1")
+	s.say("stranger", KindHello, Hello{V: 1, Vehicle: "stranger", Fleet: "f", Hardware: "abacus"}, false)
+	decision, _ := s.decide()
+	first := decision.Vehicles[Key{"f", "v-1"}].Desired
+	if string(first.Contract) != `{"minStateOfCharge":50}` {
+		t.Errorf("the vehicle is told the contract %q", first.Contract)
+	}
+	if other := decision.Vehicles[Key{"f", "stranger"}].Desired; other.Contract != nil {
+		t.Errorf("a vehicle of no pool is told the contract %q", other.Contract)
+	}
+	s.world.Pools[0].Contract = json.RawMessage(`{"minStateOfCharge":60}`)
+	decision, told := s.decide()
+	if second := decision.Vehicles[Key{"f", "v-1"}].Desired; !slices.Equal(told, []string{"v-1"}) || second.Revision == first.Revision {
+		t.Errorf("a changed contract is no new order: told %v, revision %s", told, second.Revision)
+	}
+}
+
 func TestADepartureIsReplacedAtOnceAndTheReturnChangesLittle(t *testing.T) {
 	s := newStreet(t, 1)
 	for _, v := range []string{"v-1", "v-2"} {

@@ -8,9 +8,9 @@ import (
 	"slices"
 )
 
-// NewDesired orders the assignments and computes the revision: the sha256 of the cell and the assignments as JSON
-// without their URLs, so that a fresh signature is no new order.
-func NewDesired(cell string, assignments []Assignment) Desired {
+// NewDesired orders the assignments and computes the revision: the sha256 of the cell, the contract and the assignments
+// as JSON without their URLs, so that a fresh signature is no new order and a changed contract is one.
+func NewDesired(cell string, contract json.RawMessage, assignments []Assignment) Desired {
 	sorted := slices.Clone(assignments)
 	if sorted == nil {
 		sorted = []Assignment{}
@@ -22,11 +22,12 @@ func NewDesired(cell string, assignments []Assignment) Desired {
 	}
 	text, err := json.Marshal(struct {
 		Cell        string
+		Contract    json.RawMessage `json:",omitempty"`
 		Assignments []Assignment
-	}{cell, bare})
-	if err != nil { // strings and integers always marshal
+	}{cell, contract, bare})
+	if err != nil { // strings, integers and what was marshalled before always marshal
 		panic(err)
 	}
 	sum := sha256.Sum256(text)
-	return Desired{V: Version, Cell: cell, Revision: hex.EncodeToString(sum[:]), Assignments: sorted}
+	return Desired{V: Version, Cell: cell, Contract: contract, Revision: hex.EncodeToString(sum[:]), Assignments: sorted}
 }

@@ -104,12 +104,14 @@ type Beat struct {
 	BeatSeconds float64 `json:"beatSeconds"`
 }
 
-// Desired is the full order to one vehicle; whatever it does not name is to be let go.
+// Desired is the full order to one vehicle; whatever it does not name is to be let go. Contract is the pool's, as in its
+// manifest; a vehicle without a cell is told none.
 type Desired struct {
-	V           int          `json:"v"`
-	Cell        string       `json:"cell"`
-	Revision    string       `json:"revision"`
-	Assignments []Assignment `json:"assignments"`
+	V           int             `json:"v"`
+	Cell        string          `json:"cell"`
+	Contract    json.RawMessage `json:"contract,omitempty"`
+	Revision    string          `json:"revision"`
+	Assignments []Assignment    `json:"assignments"`
 }
 
 // Assignment orders one replica. Bytes and Memory are in bytes; URL is empty until the digest is in the store.

@@ -1,12 +1,14 @@
 package fleet
 
 import (
+	"encoding/json"
 	"maps"
 	"slices"
 	"time"
 )
 
-// Pool is what carlet needs of a VehicleNodePool. Memory is in bytes.
+// Pool is what carlet needs of a VehicleNodePool. Memory is in bytes; Contract is spec.contract as JSON with sorted keys,
+// which only vehicles interpret.
 type Pool struct {
 	Name     string
 	Region   string
@@ -14,6 +16,7 @@ type Pool struct {
 	Hardware string
 	Memory   int64
 	KeepFor  time.Duration
+	Contract json.RawMessage
 }
 
 // Cell is what carlet needs of a VehicleCell's spec.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -112,6 +113,10 @@ func comesUp(t *testing.T, r *rig) (holder, other *vehicle) {
 	}
 	if a := holder.last().Assignments[0]; a.URL != "" || a.Bytes != 0 || a.Router != "127.0.0.1:7443" || a.Memory != 900<<20 || a.Format != "onnx" || a.Model != "sign-reader" {
 		t.Errorf("before it is staged: %+v", a)
+	}
+	var contract map[string]any
+	if err := json.Unmarshal(holder.last().Contract, &contract); err != nil || contract["minStateOfCharge"] != 50.0 || contract["quietHours"] != "22:00-06:00" {
+		t.Errorf("the pool's contract arrives as %s: %v", holder.last().Contract, err)
 	}
 	holder.state(fleet.PhaseFetching)
 	testplane.Eventually(t, "the pod waits for the store", r.podStatus(t, waiting("NotStaged")))

@@ -1,6 +1,7 @@
 package nodes
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -52,6 +53,7 @@ type poolObject struct {
 		LinkLoss struct {
 			KeepFor string `json:"keepFor"`
 		} `json:"linkLoss"`
+		Contract map[string]any `json:"contract"`
 	} `json:"spec"`
 }
 
@@ -108,9 +110,17 @@ func parsePool(object runtime.Object) (fleet.Pool, error) {
 		}
 		keepFor = parsed
 	}
+	var contract json.RawMessage
+	if p.Spec.Contract != nil {
+		text, err := json.Marshal(p.Spec.Contract)
+		if err != nil {
+			return fleet.Pool{}, fmt.Errorf("contract: %w", err)
+		}
+		contract = text
+	}
 	return fleet.Pool{
 		Name: p.Name, Region: p.Spec.Region, Fleet: p.Spec.Match.Fleet, Hardware: p.Spec.Match.Hardware,
-		Memory: p.Spec.Hardware.Memory.Value(), KeepFor: keepFor,
+		Memory: p.Spec.Hardware.Memory.Value(), KeepFor: keepFor, Contract: contract,
 	}, nil
 }
 

@@ -15,11 +15,8 @@ NOT_HONOURED: Final[dict[str, tuple[str, ...]]] = {
         "spec.model.artifacts.secretRef",
     ),
     "VehicleNodePool": (
-        "spec.contract.minStateOfCharge",
         "spec.contract.maxRangeLossPerDay",
-        "spec.contract.readyBefore",
         "spec.contract.dataCapPerDay",
-        "spec.contract.quietHours",
         "spec.contract.netPositive",
         "spec.energyPrice.series",
     ),

@@ -42,7 +42,8 @@ class Outfit:
     state_dir: Path
     certificates: Certificates
     runtime: Runtime
-    floor: Contract
+    installed: Contract | None
+    """Terms that the pool may not loosen from afar; None leaves them to the pool."""
     signals: Signals
     disk: int
     """Bytes that artifacts may take on disk."""
@@ -62,7 +63,7 @@ class Agent:
         self.notebook = Notebook(outfit.state_dir)
         self.replicas: dict[intent.Key, Replica] = {}
         self.desired = Desired("", "", ())
-        self._floor = outfit.floor
+        self._installed = outfit.installed
         self._now = now
         self._scheduled = False
         self._stopping = False
@@ -136,7 +137,7 @@ class Agent:
         Raises:
             InvalidInput: a term is unknown or its value cannot be meant.
         """
-        own = contracts.tighten(self._floor, self.own, terms)
+        own = contracts.tighten(self.floor, self.own, terms)
         if isinstance(own, Refusal):
             return own
         self.own = own
@@ -150,9 +151,14 @@ class Agent:
     # the decision
 
     @property
+    def floor(self) -> Contract:
+        """The pool's contract as last told, or what holds before any is."""
+        return contracts.floor(self._installed, self.desired.contract)
+
+    @property
     def contract(self) -> Contract:
         """The terms that hold: the pool's and the owner's, each at its tighter value."""
-        return contracts.strictest(self._floor, self.own)
+        return contracts.strictest(self.floor, self.own)
 
     def refusal(self) -> Refusal | None:
         """Return why the car as a whole may not work now."""

@@ -83,7 +83,7 @@ def vehicle() -> None:
 @click.option("--api", default="127.0.0.1:0", show_default=True, help="Local API: 127.0.0.1:PORT or unix:PATH.")
 @click.option("--signals", type=_FILE, help="Replay file of the car's signals (JSON lines).")
 @click.option("--beat", default="60s", show_default=True, help="Time between signs of life.")
-@click.option("--contract", type=_FILE, help="The pool's contract (YAML or JSON, as in spec.contract).")
+@click.option("--contract", type=_FILE, help="Terms that the pool may not loosen (YAML or JSON, as in spec.contract).")
 @click.option("--disk", default="4Gi", show_default=True, help="Bytes of disk that models may take.")
 @click.option("--runtime", type=click.Choice(["onnxruntime", "triton"]), default="onnxruntime", show_default=True)
 @click.option("--triton-url", default="127.0.0.1:8000", show_default=True, help="HTTP address of the car's own Triton.")
@@ -154,8 +154,8 @@ def _agent(options: RunOptions) -> "Agent":
     certificates = _certificates(options)
     certificates.context()
     signals = change(Signals(), {"link": options.link}, datetime.now().astimezone())
-    floor = _floor(options.contract)
-    return Agent(Outfit(identity, options.state_dir, certificates, _runtime(options), floor, signals, disk))
+    installed = _installed(options.contract)
+    return Agent(Outfit(identity, options.state_dir, certificates, _runtime(options), installed, signals, disk))
 
 
 def _runtime(options: RunOptions) -> Any:  # noqa: ANN401 -- a `Runtime`, whose module is heavy
@@ -174,9 +174,9 @@ def _certificates(options: RunOptions) -> Any:  # noqa: ANN401 -- `Certificates`
     return Certificates(options.ca, options.cert, options.key)
 
 
-def _floor(path: Path | None) -> contracts.Contract:
+def _installed(path: Path | None) -> contracts.Contract | None:
     if path is None:
-        return contracts.Contract()
+        return None
     try:
         terms = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

@@ -18,6 +18,10 @@ NOT_ENFORCED: Final = ("maxRangeLossPerDay", "dataCapPerDay", "netPositive")
 """Terms that a contract may carry and this agent does not act on yet; `status` names them."""
 
 
+MAX_UNKNOWN: Final = 32
+"""Terms of a newer pool that `status` names at most."""
+
+
 @dataclass(frozen=True, slots=True)
 class QuietHours:
     """A daily span in the car's local time in which nothing wakes it; it may pass midnight."""
@@ -106,6 +110,26 @@ def read(terms: Mapping[str, Any], base: Contract | None = None) -> Contract:
         else:
             raise InvalidInput(f"{name!r} is not a term of a contract; write one of {', '.join(_READERS)}")
     return contract
+
+
+def read_told(terms: Mapping[str, Any]) -> Contract:
+    """Read the pool's contract as carlet tells it; a term of a newer pool is kept as not enforced.
+
+    Raises:
+        InvalidInput: a term's value cannot be meant.
+    """
+    known = {name: value for name, value in terms.items() if name in _READERS or name in NOT_ENFORCED}
+    contract = read(known)
+    unknown = tuple(sorted(str(name)[:64] for name in terms if name not in known))
+    return replace(contract, not_enforced=contract.not_enforced + unknown[:MAX_UNKNOWN])
+
+
+def floor(installed: Contract | None, told: Contract | None) -> Contract:
+    """Return the loosest terms that may hold: what the pool tells, never looser than what was installed in the car."""
+    if installed is None or told is None:
+        return told or installed or Contract()
+    both = tuple(sorted({*installed.not_enforced, *told.not_enforced}))
+    return replace(strictest(installed, told), not_enforced=both)
 
 
 def tighten(floor: Contract, own: Contract, terms: Mapping[str, Any]) -> Contract | Refusal:

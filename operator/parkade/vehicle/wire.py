@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from parkade.errors import InvalidInput
+from parkade.vehicle import contract as contracts
+from parkade.vehicle.contract import Contract
 
 VERSION: Final = 1
 MAX_MESSAGE: Final = 256 * 1024
@@ -64,6 +66,8 @@ class Desired:
     cell: str
     revision: str
     assignments: tuple[Assignment, ...]
+    contract: Contract | None = None
+    """The pool's; None from a carlet that knows no pool for this car."""
 
 
 def read_desired(payload: bytes) -> Desired:
@@ -86,7 +90,19 @@ def read_desired(payload: bytes) -> Desired:
     assignments = tuple(_assignment(entry) for entry in entries)
     if len({assignment.workload for assignment in assignments}) != len(assignments):
         raise Garbage("two assignments name one workload")
-    return Desired(_text(message, "cell", _CELL), _text(message, "revision", _REVISION), assignments)
+    contract = _contract(message.get("contract"))
+    return Desired(_text(message, "cell", _CELL), _text(message, "revision", _REVISION), assignments, contract)
+
+
+def _contract(terms: object) -> Contract | None:
+    if terms is None:
+        return None
+    if not isinstance(terms, dict):
+        raise Garbage("contract is not an object")
+    try:
+        return contracts.read_told(terms)
+    except InvalidInput as error:
+        raise Garbage(f"contract: {error}") from error
 
 
 def _assignment(entry: object) -> Assignment:
