@@ -44,6 +44,7 @@ func (d *decider) run() Decision {
 			residents[cell] = append(residents[cell], &resident{Vehicle: v, presence: out.Vehicles[v.Key].Presence})
 		}
 	}
+	malformed := d.malformed(placed)
 	firstCell := map[string]bool{}
 	for _, cell := range d.world.Cells {
 		here := residents[cell.Name]
@@ -58,9 +59,25 @@ func (d *decider) run() Decision {
 			firstCell[cell.Pool] = true
 			facts.Counts.Waiting = waiting[cell.Pool]
 		}
+		facts.Malformed = malformed[cell.Name]
 		out.Cells[cell.Name] = facts
 	}
 	return out
+}
+
+// malformed counts, by cell, the vehicles that could not be understood lately.
+func (d *decider) malformed(placed map[Key]string) map[string]int {
+	counts := map[string]int{}
+	for _, key := range d.world.Malformed {
+		cell := placed[key]
+		for i := 0; i < len(d.world.Cells) && cell == ""; i++ {
+			if d.pools[d.world.Cells[i].Pool].Fleet == key.Fleet {
+				cell = d.world.Cells[i].Name
+			}
+		}
+		counts[cell]++
+	}
+	return counts
 }
 
 // place decides pool, presence and cell of every vehicle that has said hello.

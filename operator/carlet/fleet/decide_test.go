@@ -122,6 +122,44 @@ func TestThePoolsContractTravelsToItsVehicles(t *testing.T) {
 	}
 }
 
+func TestVehiclesThatAreNotUnderstoodAreCountedWhereTheyAre(t *testing.T) {
+	s := newStreet(t, 1)
+	s.world.Cells = append(s.world.Cells, Cell{Name: "home-1", Pool: "home", MaxVehicles: 10})
+	say := func(fleet, vehicle string, kind Kind, text string) Heard {
+		return s.registry.Hear(Subject(Key{fleet, vehicle}, kind), []byte(text), s.world.Now, false)
+	}
+	shown := func() [2]int {
+		s.world.Malformed = s.registry.Malformed(s.world.Now.Add(-MalformedMemory))
+		decision, _ := s.decide()
+		return [2]int{decision.Cells["home-0"].Malformed, decision.Cells["home-1"].Malformed}
+	}
+	s.say("v-1", KindHello, Hello{V: 1, Vehicle: "v-1", Fleet: "f", Hardware: "hw4", Memory: gib, BeatSeconds: 60, Cell: "home-1"}, false)
+	say("f", "v-1", "receipt", "of a newer agent")
+	say("elsewhere", "v-9", KindState, "garbage")
+	if got := shown(); got != [2]int{} {
+		t.Errorf("what no vehicle here said is shown: %v", got)
+	}
+	for _, text := range []string{"garbage", `{"v":9}`, `{"v":1,"present":"yes"}`} {
+		say("f", "v-1", KindState, text)
+	}
+	if heard := say("f", "stranger", KindHello, `{"v":1,"vehicle":"v-1","fleet":"f"}`); !heard.Changed {
+		t.Error("a first malformed message wakes nobody")
+	}
+	if got := shown(); got != [2]int{1, 1} {
+		t.Errorf("one vehicle of each cell: %v", got)
+	}
+	s.world.Now = noon.Add(MalformedMemory - time.Second)
+	say("f", "v-1", KindBeat, "garbage")
+	s.world.Now = noon.Add(MalformedMemory)
+	if got := shown(); got != [2]int{0, 1} {
+		t.Errorf("after the memory of one is over: %v", got)
+	}
+	s.world.Now = s.world.Now.Add(MalformedMemory)
+	if got := shown(); got != [2]int{} {
+		t.Errorf("after silence: %v", got)
+	}
+}
+
 func TestADepartureIsReplacedAtOnceAndTheReturnChangesLittle(t *testing.T) {
 	s := newStreet(t, 1)
 	for _, v := range []string{"v-1", "v-2"} {

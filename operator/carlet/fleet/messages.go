@@ -140,6 +140,11 @@ const (
 	OverCapacity   Outcome = "over_capacity"
 )
 
+// malformed says whether the message itself was at fault. An unknown subject is not: a newer agent may say more.
+func (o Outcome) malformed() bool {
+	return o == Garbage || o == Oversized || o == UnknownVersion || o == WrongIdentity
+}
+
 // The words for links and states that VehicleCell.status knows.
 var (
 	knownLinks  = map[string]bool{"Ethernet": true, "WiFi": true, "Starlink": true, "Cellular": true}

@@ -16,10 +16,14 @@ const (
 	longRefusal  = 30 * time.Minute
 )
 
+// MalformedMemory is how long after its last malformed message a vehicle counts as one that is not understood.
+const MalformedMemory = 5 * time.Minute
+
 // Registry remembers what vehicles said. It is safe for concurrent use.
 type Registry struct {
-	mu       sync.Mutex
-	vehicles map[Key]*record
+	mu        sync.Mutex
+	vehicles  map[Key]*record
+	malformed map[Key]time.Time // when a message of the vehicle was malformed last
 }
 
 // record is a vehicle with the bookkeeping that decisions do not see.
@@ -40,7 +44,9 @@ type Heard struct {
 }
 
 // NewRegistry returns an empty registry.
-func NewRegistry() *Registry { return &Registry{vehicles: map[Key]*record{}} }
+func NewRegistry() *Registry {
+	return &Registry{vehicles: map[Key]*record{}, malformed: map[Key]time.Time{}}
+}
 
 // Hear takes in one message. A replayed one was said at the given time to an earlier carlet.
 func (r *Registry) Hear(subject string, data []byte, at time.Time, replayed bool) Heard {
@@ -70,6 +76,7 @@ func (r *Registry) Hear(subject string, data []byte, at time.Time, replayed bool
 		heard.Kind, heard.Outcome = "unknown", UnknownSubject
 	}
 	if heard.Outcome != Accepted {
+		heard.Changed = r.misunderstood(key, heard.Outcome, at)
 		return heard
 	}
 	if kind != KindBeat || v.HasHello {
@@ -80,6 +87,26 @@ func (r *Registry) Hear(subject string, data []byte, at time.Time, replayed bool
 	}
 	v.Heard = v.Heard || !replayed
 	return heard
+}
+
+// misunderstood remembers a malformed message; it says whether that is news.
+func (r *Registry) misunderstood(key Key, outcome Outcome, at time.Time) bool {
+	last, known := r.malformed[key]
+	if !outcome.malformed() || !known && len(r.malformed) >= MaxVehicles {
+		return false
+	}
+	if at.After(last) {
+		r.malformed[key] = at
+	}
+	return !known
+}
+
+// Malformed names the vehicles of which a message was malformed after an instant, and forgets the others.
+func (r *Registry) Malformed(after time.Time) []Key {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	maps.DeleteFunc(r.malformed, func(_ Key, last time.Time) bool { return !last.After(after) })
+	return slices.SortedFunc(maps.Keys(r.malformed), CompareKeys)
 }
 
 func (v *record) hello(data []byte, replayed bool) (Outcome, bool) {

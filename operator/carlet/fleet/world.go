@@ -103,6 +103,7 @@ type World struct {
 	Routers   []Router
 	Staged    map[string]int64 // bytes of each digest in the model store
 	Vehicles  []Vehicle
+	Malformed []Key // vehicles of which a message was malformed lately
 }
 
 // Decision is the answer: what each vehicle is told and what each cell shows.
@@ -147,10 +148,12 @@ type AssignmentFact struct {
 	Message        string
 }
 
-// CellFacts is what a cell shows in its status, its node and its pods.
+// CellFacts is what a cell shows in its status, its node and its pods. Malformed counts vehicles whose messages could not
+// be read lately; one that was never understood counts in the first cell of its fleet.
 type CellFacts struct {
 	Pool        string
 	Counts      Counts
+	Malformed   int
 	Supply      []SupplyRow
 	Assignments []AssignmentFact
 }

@@ -161,14 +161,15 @@ func (c *Carlet) cycle(ctx context.Context) {
 }
 
 func (c *Carlet) gather(now time.Time) ([]cellIdentity, fleet.World) {
-	cells := c.sources.cells()
+	cells, heardUntil := c.sources.cells(), c.Link.HeardUntil(now)
 	world := fleet.World{
-		Now:       c.Link.HeardUntil(now),
+		Now:       heardUntil,
 		Pools:     c.sources.pools(),
 		Workloads: c.sources.workloads(),
 		Routers:   c.sources.currentRouters(),
 		Staged:    map[string]int64{},
 		Vehicles:  c.Registry.Vehicles(),
+		Malformed: c.Registry.Malformed(heardUntil.Add(-fleet.MalformedMemory)),
 	}
 	for _, cell := range cells {
 		world.Cells = append(world.Cells, cell.Cell)

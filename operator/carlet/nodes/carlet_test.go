@@ -36,6 +36,7 @@ func TestTheFleetOnARealCluster(t *testing.T) {
 	t.Run("NodeLooksRight", func(t *testing.T) { nodeLooksRight(t, r) })
 	holder, other := comesUp(t, r)
 	t.Run("ServesModelsAndLogs", func(t *testing.T) { servesModelsAndLogs(t, r, holder) })
+	t.Run("GarbageIsShown", func(t *testing.T) { garbageIsShown(t, r, other) })
 	t.Run("DeletedNodesAndPodsOrderNothing", func(t *testing.T) { deletedNodesAndPodsOrderNothing(t, r, holder, other) })
 	t.Run("RestartAdopts", func(t *testing.T) { restartAdopts(t, r, holder, other) })
 	t.Run("LinkRestart", func(t *testing.T) { linkRestart(t, r, holder, other) })
@@ -200,6 +201,14 @@ func quiet(t *testing.T, vehicles []*vehicle, step func()) {
 		}
 		v.mu.Unlock()
 	}
+}
+
+func garbageIsShown(t *testing.T, r *rig, vehicle *vehicle) {
+	testplane.Eventually(t, "all is understood", r.understood("AllUnderstood"))
+	if err := vehicle.conn.Publish(fleet.Subject(vehicle.key, fleet.KindBeat), []byte("garbage")); err != nil {
+		t.Fatal(err)
+	}
+	testplane.Eventually(t, "garbage is shown", r.understood("MalformedMessages"))
 }
 
 func deletedNodesAndPodsOrderNothing(t *testing.T, r *rig, vehicles ...*vehicle) {

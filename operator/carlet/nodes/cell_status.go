@@ -85,21 +85,42 @@ func statusFor(cell fleet.Cell, facts fleet.CellFacts, before cellStatus, now ti
 			Reason: fact.Reason, Message: fact.Message, ObservedGeneration: cell.Generation,
 		})
 	}
-	ready := readyCondition(cell, facts)
-	ready.LastTransitionTime = conditionTime(now)
-	for _, condition := range before.Conditions {
-		if condition.Type == ready.Type && condition.Status == ready.Status {
-			ready.LastTransitionTime = condition.LastTransitionTime
+	status.Conditions = []metav1.Condition{readyCondition(facts), understoodCondition(facts)}
+	for i := range status.Conditions {
+		condition := &status.Conditions[i]
+		condition.LastTransitionTime, condition.ObservedGeneration = conditionTime(now), cell.Generation
+		for _, shown := range before.Conditions {
+			if shown.Type == condition.Type && shown.Status == condition.Status {
+				condition.LastTransitionTime = shown.LastTransitionTime
+			}
 		}
 	}
-	status.Conditions = []metav1.Condition{ready}
 	return status
 }
 
+// understoodCondition says whether the vehicles of the cell, and those that dial in for it, speak the protocol.
+func understoodCondition(facts fleet.CellFacts) metav1.Condition {
+	if facts.Malformed == 0 {
+		return metav1.Condition{
+			Type: "MessagesUnderstood", Status: metav1.ConditionTrue, Reason: "AllUnderstood",
+			Message: "every vehicle speaks the protocol",
+		}
+	}
+	vehicles := "vehicles"
+	if facts.Malformed == 1 {
+		vehicles = "vehicle"
+	}
+	return metav1.Condition{
+		Type: "MessagesUnderstood", Status: metav1.ConditionFalse, Reason: "MalformedMessages",
+		Message: fmt.Sprintf("%d %s sent messages that cannot be read within the last %d minutes; update or restart their agents. "+
+			"What they hold goes on", facts.Malformed, vehicles, int(fleet.MalformedMemory.Minutes())),
+	}
+}
+
 // readyCondition says whether the cell meets its orders, and if not, the first that it does not.
-func readyCondition(cell fleet.Cell, facts fleet.CellFacts) metav1.Condition {
+func readyCondition(facts fleet.CellFacts) metav1.Condition {
 	condition := metav1.Condition{
-		Type: "Ready", Status: metav1.ConditionTrue, Reason: "OrdersMet", ObservedGeneration: cell.Generation,
+		Type: "Ready", Status: metav1.ConditionTrue, Reason: "OrdersMet",
 		Message: fmt.Sprintf("%d of %d vehicles here, %d workloads as ordered",
 			facts.Counts.Here, facts.Counts.Registered, len(facts.Assignments)),
 	}

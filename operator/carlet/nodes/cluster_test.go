@@ -242,6 +242,23 @@ func (r *rig) cellShows(reason string, ready int64) func() error {
 	}
 }
 
+// understood waits for a reason of the cell's condition about messages.
+func (r *rig) understood(reason string) func() error {
+	return func() error {
+		cell, err := r.Custom.Resource(resource("vehiclecells")).Get(context.Background(), cellName, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		conditions, _, _ := unstructured.NestedSlice(cell.Object, "status", "conditions")
+		for _, condition := range conditions {
+			if c := condition.(map[string]any); c["type"] == "MessagesUnderstood" && c["reason"] == reason {
+				return nil
+			}
+		}
+		return fmt.Errorf("conditions are %v", conditions)
+	}
+}
+
 // vehicle is an agent as far as the link goes: it says hello whenever it connects, and remembers orders.
 type vehicle struct {
 	t    *testing.T

@@ -1,0 +1,59 @@
+package nodes
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"parkade.dev/carlet/fleet"
+)
+
+func TestConditionsOfACell(t *testing.T) {
+	cell, began := fleet.Cell{Name: "home-0", Generation: 4}, time.Now()
+	missing := fleet.AssignmentFact{Workload: "n/w", Desired: 1, Reason: "NoVehicle", Message: "no car"}
+	before := cellStatus{}
+	for round, c := range []struct {
+		facts             fleet.CellFacts
+		ready, understood string // reason of each
+		sentence          string
+	}{
+		{fleet.CellFacts{}, "OrdersMet", "AllUnderstood", "every vehicle speaks"},
+		{fleet.CellFacts{Malformed: 1}, "OrdersMet", "MalformedMessages", "1 vehicle sent"},
+		{fleet.CellFacts{Malformed: 2}, "OrdersMet", "MalformedMessages", "2 vehicles sent"},
+		{fleet.CellFacts{Assignments: []fleet.AssignmentFact{missing}}, "NoVehicle", "AllUnderstood", "every vehicle speaks"},
+	} {
+		now := began.Add(time.Duration(round) * time.Minute)
+		status := statusFor(cell, c.facts, before, now)
+		ready, understood := condition(t, status, "Ready"), condition(t, status, "MessagesUnderstood")
+		if ready.Reason != c.ready || understood.Reason != c.understood || !strings.Contains(understood.Message, c.sentence) {
+			t.Errorf("round %d: %+v, %+v", round, ready, understood)
+		}
+		if (understood.Status == metav1.ConditionFalse) != (c.facts.Malformed > 0) || understood.ObservedGeneration != 4 {
+			t.Errorf("round %d: %+v", round, understood)
+		}
+		if understood.Status == metav1.ConditionFalse && !strings.Contains(understood.Message, "update or restart") {
+			t.Errorf("round %d names no remedy: %s", round, understood.Message)
+		}
+		for _, shown := range before.Conditions {
+			current := condition(t, status, shown.Type)
+			if changed := current.Status != shown.Status; changed == current.LastTransitionTime.Equal(&shown.LastTransitionTime) {
+				t.Errorf("round %d: %s changed: %v, but its transition went from %s to %s", round, shown.Type, changed,
+					shown.LastTransitionTime, current.LastTransitionTime)
+			}
+		}
+		before = status
+	}
+}
+
+func condition(t *testing.T, status cellStatus, kind string) metav1.Condition {
+	t.Helper()
+	for _, condition := range status.Conditions {
+		if condition.Type == kind {
+			return condition
+		}
+	}
+	t.Fatalf("no condition %s in %+v", kind, status.Conditions)
+	return metav1.Condition{}
+}
