@@ -288,6 +288,21 @@ func TestARefusalIsShownAndAskedAgainLater(t *testing.T) {
 	}
 }
 
+func TestWhatAnIneligibleCarRefusesIsNoRefusalOfTheWorkload(t *testing.T) {
+	s := newStreet(t, 1)
+	s.hello("v-1")
+	resting := wellState(held(PhaseRefused))
+	resting.Eligible, resting.Reason = false, "Paused"
+	s.say("v-1", KindState, resting, false)
+	if decision, _ := s.decide(); s.fact(decision).Reason != ReasonNoVehicle {
+		t.Errorf("a resting car: %+v", s.fact(decision))
+	}
+	s.say("v-1", KindState, wellState(), false)
+	if _, told := s.decide(); !slices.Equal(told, []string{"v-1"}) {
+		t.Errorf("the car works again and is not asked: told %v", told)
+	}
+}
+
 func TestANewVersionThatFailsKeepsTheOldOne(t *testing.T) {
 	s := newStreet(t, 1)
 	s.hello("v-1")

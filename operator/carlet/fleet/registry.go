@@ -132,7 +132,8 @@ func (v *record) state(data []byte, at time.Time, replayed bool) (Outcome, bool)
 		v.adopt()
 	}
 	for _, held := range state.Assignments {
-		if held.Phase == PhaseRefused || held.Phase == PhaseFailed {
+		// What a car refuses while its owner's contract rests it, it refuses as a whole: that says nothing of the workload.
+		if state.Eligible && (held.Phase == PhaseRefused || held.Phase == PhaseFailed) {
 			v.refuse(held, at)
 		}
 	}
