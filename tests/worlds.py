@@ -8,7 +8,7 @@ from typing import Any
 
 from parkade.api import InferenceWorkload, Region, TritonPool, VehicleCell, VehicleNodePool, parse
 from parkade.plan import Plan
-from parkade.snapshot import LoadedModel, Snapshot, TritonServer
+from parkade.snapshot import LoadedModel, Snapshot, StagedArtifact, TritonServer
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -79,7 +79,8 @@ def cell(pool: VehicleNodePool, shard: int = 0, vehicles: int = 4, free: int | N
     spec = {"pool": pool.key, "region": pool.spec.region, "shard": shard, "maxVehicles": 500}
     spec["assignments"] = more.pop("assignments", [])
     vehicles = {"here": vehicles, "silent": more.pop("silent", 0)}
-    status = {"supply": [column | more.pop("column", {})], "vehicles": vehicles}
+    ready = [{"workload": key, "desired": count, "ready": count} for key, count in more.pop("ready", {}).items()]
+    status = {"supply": [column | more.pop("column", {})], "vehicles": vehicles, "assignments": ready}
     return _object("VehicleCell", f"{pool.key}-{shard}", spec, status=status)
 
 
@@ -87,11 +88,18 @@ def snapshot(objects: Sequence[Any], **more: Any) -> Snapshot:
     def of(kind: type) -> tuple[Any, ...]:
         return tuple(sorted((it for it in objects if isinstance(it, kind)), key=lambda it: it.key))
 
+    more.setdefault("artifacts", staged(of(InferenceWorkload)))
     return Snapshot(
-        now=NOW, term=1, mode="Apply",
+        now=NOW, term=1, mode=more.pop("mode", "Apply"),
         workloads=of(InferenceWorkload), regions=of(Region), triton_pools=of(TritonPool),
         vehicle_pools=of(VehicleNodePool), cells=of(VehicleCell), **more,
     )  # fmt: skip
+
+
+def staged(workloads: Sequence[InferenceWorkload], state: Any = "Staged", **more: Any) -> tuple[StagedArtifact, ...]:
+    """Every file of the workloads is in this state."""
+    files = {str(file.sha256): str(file.source) for entry in workloads for file in entry.spec.model.artifacts}
+    return tuple(StagedArtifact(sha256, source, state, **more) for sha256, source in sorted(files.items()))
 
 
 def live(pools: Sequence[TritonPool]) -> tuple[TritonServer, ...]:

@@ -28,13 +28,14 @@ from parkade.changes import (
     diff,
     lasting,
     observe_offers,
+    observe_rejections,
 )
 from parkade.cluster import Applying, ClusterClient, ClusterFacts, Unreadable, read, refresh
 from parkade.errors import ClusterRefused
 from parkade.plan import Plan
 from parkade.problem.format import Problem
 from parkade.settings import Economics, Settings
-from parkade.snapshot import Snapshot, StagedArtifact, StoredModel, TritonServer
+from parkade.snapshot import Rejection, Snapshot, StagedArtifact, StoredModel, TritonServer
 from parkade.solver import Solution
 from parkade.telemetry import Metrics, PlanFigures, WorkloadFigures, logfmt
 
@@ -118,6 +119,7 @@ class Cycle:
         self._shipping, self._metrics = shipping, metrics
         self._planner, self._solve = planner
         self._unoffered: Unoffered = {}
+        self._rejections: tuple[Rejection, ...] = ()
         self._told: set[tuple[str, str]] = set()
 
     def turn(self, term: int, leads: Callable[[], bool], woken: Woken) -> float | None:
@@ -161,7 +163,8 @@ class Cycle:
             stored=self._shipping.stored(facts.snapshot),
         )
         self._unoffered = observe_offers(self._unoffered, snapshot)
-        return replace(facts, snapshot=snapshot)
+        self._rejections = observe_rejections(self._rejections, snapshot)
+        return replace(facts, snapshot=replace(snapshot, rejections=self._rejections))
 
     def _diff(self, facts: ClusterFacts, plan: Plan, changed: frozenset[str]) -> tuple[Changes, float | None]:
         comparison = Comparison(facts.snapshot, plan, self._unoffered, changed)

@@ -83,8 +83,18 @@ def test_an_order_of_a_workload_that_cannot_be_read_stays():
 
 
 def test_a_broken_artifact_leaves_the_old_version_running():
-    left = part(left_out=Refusal(KEY, "", Reason.ARTIFACT_FAILED, "the digest differs"))
-    assert orders(compare(snapshot(cells=(cell(replicas=3, ready=3),)), plan(left))) == {}
+    left = part(left_out=Refusal(KEY, "", Reason.DIGEST_MISMATCH, "the digest differs"))
+    older = cell(replicas=3, ready=3)
+    (row,) = older.spec.assignments
+    rows = (row.model_copy(update={"digest": "cd" * 32}),)
+    older = older.model_copy(update={"spec": older.spec.model_copy(update={"assignments": rows})})
+    assert orders(compare(snapshot(cells=(older,)), plan(left))) == {}
+
+
+@pytest.mark.parametrize("reason", [Reason.DIGEST_MISMATCH, Reason.MODEL_REJECTED, Reason.FETCHING])
+def test_an_order_for_a_file_that_cannot_be_had_is_taken_back(reason):
+    left = part(left_out=Refusal(KEY, "", reason, "mend the file"))
+    assert orders(compare(snapshot(cells=(cell(replicas=3),)), plan(left))) == {CELL: {}}
 
 
 def test_no_place_at_all_empties_the_cell():

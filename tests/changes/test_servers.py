@@ -1,9 +1,11 @@
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from changes.scene import (
     CELL,
+    DIGEST,
     KEY,
     LONG_AGO,
     NOW,
@@ -201,3 +203,12 @@ def test_a_model_waits_for_memory_while_its_neighbour_can_still_move():
 def test_one_placement_in_a_cell_and_none_on_triton_needs_no_server():
     planned = plan(part(on_cell(3)), cells={CELL: (assigned(3),)})
     assert loads(compare(snapshot(), planned)) == []
+
+
+def test_a_file_that_is_awaited_is_staged_though_nothing_is_planned_yet():
+    left = part(left_out=Refusal(KEY, "", Reason.FETCHING, "wait"))
+    awaiting = replace(plan(left), awaited=((KEY, DIGEST),))
+    assert [step.sha256 for step in server_steps(compare(snapshot(artifacts=()), awaiting)).stages] == [DIGEST]
+    assert server_steps(compare(snapshot(), awaiting)).stages == ()
+    suspended = compare(snapshot(artifacts=(), workloads=(workload(suspend=True),)), awaiting)
+    assert server_steps(suspended).stages == ()

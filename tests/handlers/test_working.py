@@ -3,7 +3,7 @@ import threading
 import pytest
 
 from parkade.cycle import Job
-from parkade.errors import ModelRejected
+from parkade.errors import ModelRejected, TritonUnavailable
 from parkade.handlers.working import FIRST_BACKOFF, Works
 
 
@@ -85,6 +85,19 @@ def test_a_failure_backs_off_twice_as_long_each_time_and_is_told(bench):
         clock.now += pause * 0.99
         assert not works.start(job(reject))
         clock.now += pause * 0.02
+
+
+def test_a_refused_model_is_told_from_a_server_that_is_away(bench):
+    works, ended, _ = bench
+
+    def away():
+        raise TritonUnavailable("no answer")
+
+    works.start(job(reject))
+    works.start(job(away, key="load y", lane="another server"))
+    ended.wait(2)
+    assert (works.rejected("load x"), works.rejected("load y"), works.rejected("load z")) == (True, False, False)
+    assert works.failure("load y") == "no answer"
 
 
 def test_another_key_does_not_wait_for_a_failed_one(bench):

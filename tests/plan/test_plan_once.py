@@ -7,7 +7,7 @@ import worlds
 from parkade.api import Reason
 from parkade.plan import Plan, plan_once
 from parkade.settings import Economics
-from parkade.snapshot import Snapshot
+from parkade.snapshot import LoadedModel, Rejection, Snapshot
 from parkade.solver import solve
 
 
@@ -171,3 +171,48 @@ def test_too_few_cars_leave_a_shortfall_with_a_remedy():
     assert [(entry.cover, entry.reason) for entry in part.shortfalls] == [("rate/us-ca", Reason.NOT_ENOUGH_CAPACITY)]
     assert "add cars or servers" in part.shortfalls[0].message
     assert part.replicas == 4
+
+
+def test_a_broken_workload_moves_nobody_and_gets_nothing():
+    pool, triton = worlds.cars(), worlds.servers()
+    good, broken = worlds.workload(), worlds.workload("broken", priority=900)
+    world = [worlds.region(), pool, triton, worlds.cell(pool, vehicles=2)]
+    running = worlds.snapshot([*world, good], servers=worlds.live([triton]))
+    running = worlds.applied(running, planned(running))
+    before = planned(running)
+    assert places(before, good.key) == {"ca-home-hw4-0": 2}
+    failed = worlds.staged([broken], "Failed", reason="DigestMismatch", message="another sha256")
+    rejected = tuple(Rejection(broken.key, worlds.digest("broken"), at.key, "bad", worlds.NOW) for at in (pool, triton))
+    for trouble in (
+        {"artifacts": (*running.artifacts, *failed)},
+        {"artifacts": running.artifacts},
+        {"artifacts": (*running.artifacts, *worlds.staged([broken])), "rejections": rejected},
+    ):
+        after = planned(replace(running, workloads=(broken, good), **trouble))
+        assert (after.cells, after.servers) == (before.cells, before.servers)
+        assert after.workload(broken.key).left_out is not None
+
+
+def test_an_older_model_whose_successor_cannot_be_had_keeps_its_cars():
+    pool = worlds.cars()
+    held = [{"workload": "vision/old", "digest": worlds.digest("the one before"), "replicas": 3}]
+    old, other = worlds.workload("old"), worlds.workload()
+    facts = worlds.snapshot(
+        [worlds.region(), pool, worlds.cell(pool, free=1, assignments=held), old, other],
+        artifacts=(*worlds.staged([old], "Failed"), *worlds.staged([other])),
+    )
+    (order,) = planned(facts).cells
+    assert {a.workload: a.replicas for a in order.assignments} == {other.key: 1}
+
+
+def test_an_older_model_whose_successor_cannot_be_had_keeps_its_instances():
+    triton = worlds.servers(count=1, hardware={"name": "a100", "memory": "80Gi", "instances": 3})
+    old, other = worlds.workload("old"), worlds.workload()
+    (server,) = worlds.live([triton])
+    server = replace(server, models=(LoadedModel("old", 7, 2, ready=True),))
+    facts = worlds.snapshot(
+        [worlds.region(), triton, old, other],
+        servers=(server,), artifacts=(*worlds.staged([old], "Fetching"), *worlds.staged([other])),
+    )  # fmt: skip
+    (order,) = planned(facts).servers
+    assert [(model.model, model.instances) for model in order.models] == [("sign-reader", 1)]

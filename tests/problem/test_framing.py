@@ -6,7 +6,7 @@ import worlds
 from parkade.api import Reason
 from parkade.problem.framing import Framed, frame
 from parkade.settings import Economics
-from parkade.snapshot import LoadedModel, StagedArtifact
+from parkade.snapshot import LoadedModel, Rejection, StagedArtifact
 from parkade.snapshot.versions import version_of
 
 
@@ -154,11 +154,45 @@ def test_a_failed_artifact_starts_nothing_new_and_stops_nothing_old():
     assert [entry.reason for entry in nothing.left_out] == [Reason.ARTIFACT_FAILED]
     pool = worlds.cars()
     assignment = {"workload": "vision/sign-reader", "digest": worlds.digest("sign-reader"), "replicas": 2}
-    running = framed(
-        worlds.region(), pool, worlds.cell(pool, free=2, assignments=[assignment]), worlds.workload(),
-        offline=False, artifacts=(failed,),
-    )  # fmt: skip
+    held = worlds.cell(pool, free=2, assignments=[assignment], ready={"vision/sign-reader": 1})
+    running = framed(worlds.region(), pool, held, worlds.workload(), offline=False, artifacts=(failed,))
     assert [way.kept for way in running.ways] == [True]
+
+
+def test_an_order_for_a_file_that_cannot_be_had_keeps_no_car_that_never_held_it():
+    pool = worlds.cars()
+    assignment = {"workload": "vision/sign-reader", "digest": worlds.digest("sign-reader"), "replicas": 2}
+    ordered = worlds.cell(pool, free=2, assignments=[assignment])
+    failed = worlds.staged([worlds.workload()], "Failed", reason="DigestMismatch", message="another sha256")
+    found = framed(worlds.region(), pool, ordered, worlds.workload(), offline=False, artifacts=failed)
+    assert [(entry.reason, entry.message) for entry in found.left_out] == [(Reason.DIGEST_MISMATCH, "another sha256")]
+    assert found.held == {"vision/sign-reader": frozenset({worlds.digest("sign-reader")})}
+
+
+@pytest.mark.parametrize("artifacts", [(), worlds.staged([worlds.workload()], "Fetching")])
+def test_a_file_that_is_not_in_the_store_is_awaited(artifacts):
+    pool = worlds.cars()
+    objects = (worlds.region(), pool, worlds.cell(pool), worlds.workload())
+    found = framed(*objects, offline=False, artifacts=artifacts)
+    assert [entry.reason for entry in found.left_out] == [Reason.FETCHING]
+    assert found.awaited == (("vision/sign-reader", worlds.digest("sign-reader")),)
+    seen = framed(*objects, offline=False, artifacts=(), mode="Observe")
+    assert len(seen.workloads) == 1, "who only observes fetches nothing, and still plans"
+
+
+def test_a_rejected_model_is_planned_elsewhere_and_tried_again_with_free_cars_only():
+    pool, triton = worlds.cars(), worlds.servers()
+    objects = (worlds.region(), pool, worlds.cell(pool, vehicles=4, free=1), triton, worlds.workload())
+    said = Rejection("vision/sign-reader", worlds.digest("sign-reader"), pool.key, "bad graph", worlds.NOW)
+
+    def offered(rejection):
+        found = framed(*objects, offline=False, servers=worlds.live([triton]), rejections=(rejection,))
+        return {found.places[way.place].pool: way.max for way in found.ways if way.apart}, found.refusals
+
+    ways, refusals = offered(said)
+    assert ways == {triton.key: 2}
+    assert [(entry.reason, "bad graph" in entry.message) for entry in refusals] == [(Reason.MODEL_REJECTED, True)]
+    assert offered(replace(said, trial=True)) == ({triton.key: 2, pool.key: 1}, ())
 
 
 def test_late_callers_get_late_arcs_with_a_penalty():

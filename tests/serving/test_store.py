@@ -37,6 +37,14 @@ def test_a_source_is_fetched_once_and_kept_by_its_digest(store, sources: Sources
     assert sources.asked == ["/m.onnx"]
 
 
+def test_whether_a_file_is_staged_is_told_without_fetching_it(store, sources: Sources, tmp_path):
+    source = f"{sources.url}/m.onnx"
+    sources.files["/m.onnx"] = MODEL
+    assert store.staged(DIGEST, source) is None
+    assert sources.asked == []
+    assert settle(store, source) == store.staged(DIGEST, source)
+
+
 def test_another_process_finds_what_was_staged_without_fetching(store, sources: Sources, tmp_path):
     sources.files["/m.onnx"] = MODEL
     settle(store, f"{sources.url}/m.onnx")

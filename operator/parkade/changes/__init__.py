@@ -23,6 +23,7 @@ from parkade.changes.changes import (
 from parkade.changes.comparison import FINALIZER, Comparison, Fate, Unoffered, observe_offers
 from parkade.changes.diff import Budget, diff
 from parkade.changes.lasting import lasting
+from parkade.changes.rejections import observe_rejections
 
 __all__ = [
     "FINALIZER",
@@ -47,4 +48,5 @@ __all__ = [
     "diff",
     "lasting",
     "observe_offers",
+    "observe_rejections",
 ]

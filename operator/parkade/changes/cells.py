@@ -60,7 +60,7 @@ def _order(
         case Fate.STOP:
             return None
         case Fate.HOLD:
-            return present
+            return None if present is not None and comparison.is_refused(key, present.digest) else present
         case Fate.SERVE if planned is None:
             gone = comparison.is_settled(key) and not comparison.offers_cell(key, cell.metadata.name)
             return None if gone else present

@@ -12,6 +12,7 @@ from parkade.api import InferenceWorkload, Reason, VehicleCell
 from parkade.api.base import Resource
 from parkade.changes.changes import Target
 from parkade.plan import Plan, ServedModel, WorkloadPlan
+from parkade.problem.eligibility import FILE_REASONS
 from parkade.snapshot import LoadedModel, Snapshot, TritonServer
 
 FINALIZER: Final = "parkade.dev/models"
@@ -36,8 +37,8 @@ class Fate(Enum):
     """It is deleted, suspended or refused: nothing of it may go on running."""
 
 
-_HELD: Final = (Reason.ARTIFACT_FAILED, Reason.INVALID_VALUES)
-"""The new version cannot be had: the one that runs goes on."""
+_HELD: Final = (*FILE_REASONS, Reason.INVALID_VALUES)
+"""The new version cannot be had, or not yet: the one that runs goes on."""
 _STOPPED: Final = (
     Reason.SUSPENDED, Reason.BEING_DELETED, Reason.MODEL_NAME_TAKEN, Reason.BATCH_NOT_SUPPORTED,
 )  # fmt: skip
@@ -106,6 +107,12 @@ class Comparison:
         if self._left_out(key, *_STOPPED):
             return Fate.STOP
         return Fate.HOLD if self._left_out(key, *_HELD) else Fate.SERVE
+
+    def is_refused(self, key: str, digest: str) -> bool:
+        """The plan leaves the workload out because of this very file: no car may be ordered to hold it."""
+        workload = self.workloads.get(key)
+        named = workload is not None and any(a.sha256 == digest for a in workload.spec.model.artifacts)
+        return named and self._left_out(key, *FILE_REASONS)
 
     def _left_out(self, key: str, *reasons: Reason) -> bool:
         """The plan leaves the workload out for one of these reasons."""

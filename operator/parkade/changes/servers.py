@@ -149,10 +149,10 @@ def _ready_to_load(comparison: Comparison, pool: str, model: ServedModel) -> boo
 
 
 def _stages(comparison: Comparison) -> Iterator[StageArtifact]:
-    """Files that the plan needs and the store does not have, each once."""
+    """Files that the plan has a place for and the store does not have, each once."""
     present = {artifact.sha256 for artifact in comparison.snapshot.artifacts}
     for key, digest in sorted(_digests(comparison)):
-        if digest in present or comparison.fate(key) is not Fate.SERVE:
+        if digest in present or key not in comparison.workloads or comparison.fate(key) is Fate.STOP:
             continue
         for artifact in comparison.workloads[key].spec.model.artifacts:
             if artifact.sha256 == digest:
@@ -163,6 +163,7 @@ def _stages(comparison: Comparison) -> Iterator[StageArtifact]:
 
 
 def _digests(comparison: Comparison) -> set[tuple[str, str]]:
-    """(workload, digest) of everything planned."""
+    """(workload, digest) of everything planned, or waiting for its file to be planned."""
     on_servers = {(m.workload, m.digest) for models in comparison.wanted.values() for m in models.values()}
-    return on_servers | {(row.workload, row.digest) for cell in comparison.plan.cells for row in cell.assignments}
+    in_cells = {(row.workload, row.digest) for cell in comparison.plan.cells for row in cell.assignments}
+    return on_servers | in_cells | set(comparison.plan.awaited)

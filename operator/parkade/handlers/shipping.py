@@ -60,10 +60,13 @@ class ModelShipping:
         return serving.probe(endpoint, timeout=PATIENT_SECONDS)
 
     def artifacts(self, snapshot: Snapshot) -> tuple[StagedArtifact, ...]:
-        """Files that were asked for and are still named; asking again also tries a failed fetch again."""
+        """Files that are named and in the store, or were asked for; asking again also tries a failed fetch again."""
         named = {str(a.sha256): str(a.source) for w in snapshot.workloads for a in w.spec.model.artifacts}
         self._asked = {sha256: named[sha256] for sha256 in self._asked if sha256 in named}
-        return tuple(sorted(self._stage(sha256, source) for sha256, source in self._asked.items()))
+        asked = [self._stage(sha256, source) for sha256, source in self._asked.items()]
+        others = [(sha256, source) for sha256, source in named.items() if sha256 not in self._asked]
+        there = [fact for sha256, source in others if (fact := self._store.staged(sha256, source))]
+        return tuple(sorted((*asked, *there)))
 
     def stored(self, snapshot: Snapshot) -> tuple[StoredModel, ...] | None:
         """What repositories hold, read only while a workload or a pool is being deleted."""
@@ -156,7 +159,7 @@ class ModelShipping:
         """The server's models, and those whose last load failed without a trace on the server."""
         known = {(model.name, model.version) for model in server.models}
         lost = [
-            LoadedModel(name, step.model.version, 0, ready=False, failure=problem)
+            LoadedModel(name, step.model.version, 0, False, problem, passing=not self._works.rejected(_load_key(step)))
             for (http, name), step in self._wanted.items()
             if http == server.http and server.live and (name, step.model.version) not in known
             if (problem := self._works.failure(_load_key(step)))

@@ -9,7 +9,7 @@ from threading import Lock
 from typing import Final
 
 from parkade.cycle import Job
-from parkade.errors import ParkadeError
+from parkade.errors import ModelRejected, ParkadeError
 
 FIRST_BACKOFF: Final = 2.0
 """Seconds until a failed job may run again; doubled with each failure."""
@@ -24,6 +24,8 @@ class _Failed:
     times: int
     next_try: float
     message: str
+    rejected: bool
+    """The same job will fail again."""
 
 
 class Works:
@@ -58,24 +60,30 @@ class Works:
             failed = self._failed.get(key)
         return failed.message if failed is not None else ""
 
+    def rejected(self, key: str) -> bool:
+        """Whether the job with this key failed last because its model was refused, not because something was away."""
+        with self._lock:
+            failed = self._failed.get(key)
+        return failed is not None and failed.rejected
+
     def close(self) -> None:
         """Take no more jobs; what runs ends by its own deadline."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _run(self, job: Job) -> None:
-        problem = ""
+        problem, rejected = "", False
         try:
             job.run()
         except ParkadeError as error:
-            problem = str(error)
+            problem, rejected = str(error), isinstance(error, ModelRejected)
             log.warning("%s failed: %s", job.key, problem)
         except Exception as error:
             problem = f"{type(error).__name__}: {error}"
             log.exception("%s broke", job.key)
-        self._ended(job, problem)
+        self._ended(job, problem, rejected=rejected)
         self._on_done(job.cause)
 
-    def _ended(self, job: Job, problem: str) -> None:
+    def _ended(self, job: Job, problem: str, *, rejected: bool) -> None:
         with self._lock:
             if self._running.get(job.lane, (None, 0.0))[0] is job:
                 del self._running[job.lane]
@@ -83,4 +91,4 @@ class Works:
             if problem:
                 times = before.times if before is not None else 0
                 pause = min(FIRST_BACKOFF * 2.0**times, LONGEST_BACKOFF)
-                self._failed[job.key] = _Failed(times + 1, self._clock() + pause, problem)
+                self._failed[job.key] = _Failed(times + 1, self._clock() + pause, problem, rejected)

@@ -100,6 +100,7 @@ def _plan(framed: Framed, snapshot: Snapshot, result: Tally, packed: Packed, cer
             grams_co2_per_hour=sum(it.grams_co2_per_hour for it in expected),
             cost_per_hour=sum(it.cost_per_hour for it in expected),
         ),
+        awaited=framed.awaited,
     )
 
 

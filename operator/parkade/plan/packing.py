@@ -91,7 +91,7 @@ def pack(framed: Framed, snapshot: Snapshot, solved: Solved, *, offline: bool = 
             held = {it.workload: on_servers(snapshot, framed.workloads[it.workload].resource, place) for it in items}
             addresses = _addresses(snapshot, place, offline=offline)
             addresses.sort(key=lambda http: (-sum(http in at for at in held.values()), http))
-            servers_of = [_Server(http, 1.0, place.memory / BYTES_PER_GB, place.slots) for http in addresses]
+            servers_of = [_server(framed, snapshot, place, http) for http in addresses]
             onto_servers, missing = _onto_servers(servers_of, items, held, solved.units[index])
             servers |= {(workload, index, http): count for (workload, http), count in onto_servers.items()}
             used[index] = len({http for _, http in onto_servers})
@@ -128,7 +128,7 @@ def _cell_room(
 ) -> tuple[dict[str, Counter[float]], dict[tuple[str, str], int]]:
     """Cars by free share in each cell's column, and what is kept there by (workload, cell).
 
-    Workloads that exist but cannot be read keep their cars.
+    Workloads that exist but cannot be read keep their cars, and so do older models whose successor cannot be had.
     """
     pool = next(pool for pool in snapshot.vehicle_pools if pool.key == place.pool)
     by_key = {framed_workload.key: framed_workload.resource for framed_workload in framed.workloads}
@@ -137,14 +137,18 @@ def _cell_room(
     for cell in snapshot.cells:
         if cell.spec.pool != pool.key or cell.key in snapshot.cordoned_cells:
             continue
-        foreign = sum(a.replicas for a in cell.spec.assignments if a.workload in snapshot.unreadable)
+        foreign = sum(
+            a.replicas
+            for a in cell.spec.assignments
+            if a.workload in snapshot.unreadable or framed.keeps(a.workload, a.digest)
+        )
         cars = 0
         for column in cell_columns(cell, pool):
             untouched = max(0, column.vehicles - foreign)
             foreign -= column.vehicles - untouched
             cars += untouched if place_id(pool, column) == place.id else 0
         room[cell.key] = Counter({1.0: cars})
-        for key, where, kept in in_cell(cell, pool, by_key):
+        for key, where, kept in in_cell(cell, pool, by_key, framed.failed):
             if where == place.id:
                 holds[key, cell.key] += kept.replicas
     return room, holds
@@ -172,6 +176,16 @@ def _take(cars: Counter[float], share: float, most: int) -> int:
 
 def _free(cars: Counter[float]) -> float:
     return sum(free * count for free, count in cars.items())
+
+
+def _server(framed: Framed, snapshot: Snapshot, place: Place, http: str) -> _Server:
+    """An empty server, but for older models whose successor cannot be had."""
+    kept = {str(workload.spec.model.name): workload for workload in snapshot.workloads if workload.key in framed.held}
+    models = [m for s in snapshot.servers if (s.pool, s.http) == (place.pool, http) for m in s.models]
+    foreign = [m for m in models if m.name in kept and not m.failure]
+    taken = sum(m.instances * kept[m.name].spec.model.memory.bytes for m in foreign)
+    slots = place.slots - sum(m.instances for m in foreign)
+    return _Server(http, 1.0, (place.memory - taken) / BYTES_PER_GB, slots)
 
 
 def _items(framed: Framed, place: int, here: Mapping[int, int], apart: Wanted) -> list[_Item]:

@@ -153,6 +153,8 @@ class Plan:
     cost: CostSplit
     expected: Expected
     """Sums over the workloads; `p99` is the largest."""
+    awaited: tuple[tuple[str, str], ...] = ()
+    """(workload, sha256) of files that some place could run and the store does not have."""
 
     def workload(self, key: str) -> WorkloadPlan | None:
         """The part of `namespace/name`, or None."""

@@ -82,11 +82,12 @@ def ways(
         running = _replica_running(spec, where, carried, terms.economics)
         move = terms.move(spec, where)
         for kept in (True, False):
-            # Replicas that run are offered once; a new one is not started from an artifact that cannot be fetched.
-            if (kept and late and reach.regions) or (not kept and terms.frozen):
+            if kept and late and reach.regions:  # replicas that run are offered once
                 continue
+            most_new = None if kept else terms.most_new
             for apart in (True, False) if where.tier == "Datacenter" else (True,):
                 yields = tuple(replica_yield(want, where, callers, rate, apart=apart) for want in wants)
+                most = _most(spec, where, terms.kept, wants, yields, kept=kept, apart=apart)
                 yield Way(
                     workload=index,
                     place=at,
@@ -100,7 +101,7 @@ def ways(
                     callers=callers,
                     yields=yields,
                     use=_use(spec, where, carried, apart=apart, wanted_apart=any(w.kind == "apart" for w in wants)),
-                    max=_most(spec, where, terms.kept, wants, yields, kept=kept, apart=apart),
+                    max=most if most_new is None else min(most, most_new),
                 )
 
 
@@ -113,8 +114,9 @@ class Terms:
     late_callers: frozenset[str]
     """Callers that no place answers in time."""
     artifact: StagedArtifact | None
-    frozen: bool = False
-    """Nothing new can be started there, because the artifact cannot be fetched; what runs may stay."""
+    most_new: int | None = None
+    """Most replicas that may be started there: none while the file is not in the store (what runs may stay), as many as
+    disturb nobody where the model was rejected before; None for no such limit."""
 
     def move(self, workload: InferenceWorkload, place: Place) -> Running:
         """Cost of bringing one replica up, spread over its expected stay: bytes over the link, warm-up, risk.

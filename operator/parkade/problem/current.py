@@ -30,10 +30,11 @@ def running(
     counts: dict[tuple[str, str], Kept] = defaultdict(Kept)
     by_key = {workload.key: workload for workload in workloads}
     pools = {pool.key: pool for pool in snapshot.vehicle_pools}
+    failed = failed_files(snapshot)
     for cell in snapshot.cells:
         pool = pools.get(cell.spec.pool)
         if pool is not None and cell.key not in snapshot.cordoned_cells:
-            for key, place_id, kept in in_cell(cell, pool, by_key):
+            for key, place_id, kept in in_cell(cell, pool, by_key, failed):
                 counts[key, place_id] += kept
     for place in places:
         if place.tier == "Datacenter":
@@ -48,12 +49,29 @@ def fits(place: Place, memory: int) -> int:
     return min(place.slots, place.memory // memory)
 
 
+def failed_files(snapshot: Snapshot) -> frozenset[str]:
+    """Digests of files that cannot be had."""
+    return frozenset(file.sha256 for file in snapshot.artifacts if file.state == "Failed")
+
+
+def spare(snapshot: Snapshot, place: Place, memory: int) -> int:
+    """Replicas of one model for which the place has cars or instances that nobody uses."""
+    if place.tier == "Datacenter":
+        servers = [server for server in snapshot.servers if server.pool == place.pool and server.live]
+        return sum(max(0, place.slots - sum(model.instances for model in server.models)) for server in servers)
+    pool = next(pool for pool in snapshot.vehicle_pools if pool.key == place.pool)
+    cells = [c for c in snapshot.cells if c.spec.pool == pool.key and c.key not in snapshot.cordoned_cells]
+    columns = [column for cell in cells for column in cell_columns(cell, pool) if place_id(pool, column) == place.id]
+    return fits(place, memory) * sum(max(0, column.vehicles - column.held) for column in columns)
+
+
 def in_cell(
-    cell: VehicleCell, pool: VehicleNodePool, by_key: Mapping[str, InferenceWorkload]
+    cell: VehicleCell, pool: VehicleNodePool, by_key: Mapping[str, InferenceWorkload], failed: frozenset[str]
 ) -> Iterator[tuple[str, str, Kept]]:
     """Spread the cell's assignments over its columns: cars that hold something first, cheapest state first.
 
-    Cells report models and columns apart; which of alike cars holds which model does not matter to any cost.
+    Cells report models and columns apart; which of alike cars holds which model does not matter to any cost. An order
+    for a file that cannot be had (`failed`) counts only where cars hold it already.
     """
     hardware = pool.spec.hardware
     columns = [c for c in cell_columns(cell, pool) if c.link in pool.spec.contract.links]
@@ -65,6 +83,8 @@ def in_cell(
         artifact = artifact_for(workload, hardware.name) if workload else None
         if workload is None or artifact is None or artifact.sha256 != assignment.digest:
             continue
+        if assignment.digest in failed and not _runs(cell, workload.key):
+            continue
         in_car = max(1, min(hardware.slots, hardware.memory.bytes // workload.spec.model.memory.bytes))
         left = assignment.replicas
         for room in (held, free):
@@ -74,6 +94,11 @@ def in_cell(
                     room[id(column)] -= taken / in_car
                     left -= taken
                     yield workload.key, place_id(pool, column), Kept(taken, taken)
+
+
+def _runs(cell: VehicleCell, key: str) -> bool:
+    """Some car of the cell answers for the workload, or may do so and is silent."""
+    return cell.status.vehicles.silent > 0 or any(row.ready for row in cell.status.assignments if row.workload == key)
 
 
 def place_id(pool: VehicleNodePool, column: Column) -> str:

@@ -11,6 +11,15 @@ from parkade.problem.supply import Place
 FORMATS: Final = ("onnx",)
 """What cars and the runtime templates for Triton can run today."""
 
+FILE_REASONS: Final = (
+    Reason.MODEL_REJECTED,
+    Reason.DIGEST_MISMATCH,
+    Reason.SOURCE_UNAVAILABLE,
+    Reason.ARTIFACT_FAILED,
+    Reason.FETCHING,
+)
+"""Why a model file keeps a workload from a place; where several do, the first is what a person can do most about."""
+
 Finding = tuple[Reason, str]
 
 

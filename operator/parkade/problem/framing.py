@@ -3,14 +3,14 @@
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from parkade.api import InferenceWorkload, Region, TritonPool, VehicleNodePool
 from parkade.errors import InvalidManifest
 from parkade.problem.arcs import Terms, Way, capacity, total_unit_cost, ways, with_late_penalties
 from parkade.problem.covers import Want, caller_groups, short_cost, wants
-from parkade.problem.current import Kept, running
-from parkade.problem.eligibility import artifact_for, refusal
+from parkade.problem.current import Kept, failed_files, running, spare
+from parkade.problem.eligibility import FILE_REASONS, artifact_for, refusal
 from parkade.problem.format import Arc, Cover, Demand, Problem, Step, Supply
 from parkade.problem.latency import attempt_timeout
 from parkade.problem.limits import Caps, churn_limit, packed_limits
@@ -18,7 +18,7 @@ from parkade.problem.reach import Reach, path, rates, reaches
 from parkade.problem.reasons import Reason, Refusal
 from parkade.problem.supply import Facts, Place, triton_place, vehicle_places
 from parkade.settings import Economics
-from parkade.snapshot import Snapshot, StagedArtifact
+from parkade.snapshot import Rejection, Snapshot, StagedArtifact
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,16 @@ class Framed:
     economics: Economics
     pairs: Mapping[tuple[int, int], tuple[int, ...]]
     """Arc indices by (workload, place)."""
+    held: Mapping[str, frozenset[str]]
+    """Digests that the manifest names by workload that is left out because of them: what it ran before goes on."""
+    failed: frozenset[str]
+    """Digests of files that cannot be had."""
+    awaited: tuple[tuple[str, str], ...]
+    """(workload, sha256) of files that some place could run and the store does not have."""
+
+    def keeps(self, workload: str, digest: str) -> bool:
+        """An older model of the workload runs on, because its successor cannot be had."""
+        return workload in self.held and digest not in self.held[workload]
 
 
 @dataclass(slots=True)
@@ -68,6 +78,11 @@ class _Draft:
     places: tuple[Place, ...]
     missing_pools: tuple[tuple[str, Reason, str], ...]
     staged: Mapping[str, StagedArtifact]
+    waits: bool
+    """A file that nobody has asked for yet is waited for."""
+    rejections: Mapping[tuple[str, str, str], Rejection]
+    """By workload, digest and pool."""
+    awaited: set[tuple[str, str]] = field(default_factory=set)
     kept: Mapping[tuple[str, str], Kept] = field(default_factory=dict)
     workloads: list[FramedWorkload] = field(default_factory=list)
     demands: list[Demand] = field(default_factory=list)
@@ -88,7 +103,12 @@ def frame(snapshot: Snapshot, economics: Economics, caps: Caps | None = None, *,
     """
     regions = {region.key: region for region in snapshot.regions}
     places, missing = _places(Facts(snapshot, economics, offline), regions)
-    draft = _Draft(snapshot, economics, regions, places, missing, {entry.sha256: entry for entry in snapshot.artifacts})
+    draft = _Draft(
+        snapshot, economics, regions, places, missing,
+        staged={entry.sha256: entry for entry in snapshot.artifacts},
+        waits=not offline and snapshot.mode == "Apply",
+        rejections={(entry.workload, entry.sha256, entry.pool): entry for entry in snapshot.rejections},
+    )  # fmt: skip
     workloads = sorted(snapshot.workloads, key=lambda workload: workload.key)
     draft.kept = running(snapshot, workloads, places)
     for workload in workloads:
@@ -156,18 +176,16 @@ def _add(draft: _Draft, workload: InferenceWorkload) -> None:
     refused = [Refusal(workload.key, *entry) for entry in draft.missing_pools]
     eligible: list[tuple[int, Place]] = []
     for index, place in enumerate(draft.places):
-        found = refusal(workload, place) or _artifact_refusal(draft, workload, place)
+        found = refusal(workload, place) or _file_refusal(draft, workload, place)
         if found is None:
             eligible.append((index, place))
         else:
             refused.append(found)
     if not eligible:
         causes = "; ".join(dict.fromkeys(entry.message for entry in refused)) or "no pool exists; apply one"
-        failed = next((entry for entry in refused if entry.reason is Reason.ARTIFACT_FAILED), None)
+        files = sorted((e for e in refused if e.reason in FILE_REASONS), key=lambda e: FILE_REASONS.index(e.reason))
         draft.left_out.append(
-            Refusal(workload.key, "", Reason.ARTIFACT_FAILED, failed.message)
-            if failed
-            else _left_out(workload, Reason.NO_PLACE, causes=causes)
+            replace(files[0], place="") if files else _left_out(workload, Reason.NO_PLACE, causes=causes)
         )
         return
     places = [place for _, place in eligible]
@@ -192,13 +210,36 @@ def _add(draft: _Draft, workload: InferenceWorkload) -> None:
     draft.ways += found_ways
 
 
-def _artifact_refusal(draft: _Draft, workload: InferenceWorkload, place: Place) -> Refusal | None:
-    """An artifact that cannot be fetched rules a place out, unless it holds the model already."""
-    staged = _staged(draft, workload, place)
-    if staged is None or staged.state != "Failed" or draft.kept[workload.key, place.id].replicas:
+def _file_refusal(draft: _Draft, workload: InferenceWorkload, place: Place) -> Refusal | None:
+    """A file that cannot be had, is not there yet, or was rejected rules a place out; a model it holds may stay."""
+    rejection = _rejection(draft, workload, place)
+    if rejection is not None and not rejection.trial:
+        message = Reason.MODEL_REJECTED.say(place=place.pool, problem=rejection.message)
+        return Refusal(workload.key, place.id, Reason.MODEL_REJECTED, message)
+    if not _is_missing(draft, workload, place):
         return None
-    message = Reason.ARTIFACT_FAILED.say(source=staged.source, problem=staged.message or staged.reason)
-    return Refusal(workload.key, place.id, Reason.ARTIFACT_FAILED, message)
+    artifact, staged = artifact_for(workload, place.hardware), _staged(draft, workload, place)
+    if artifact is not None:
+        draft.awaited.add((workload.key, artifact.sha256))
+    if draft.kept[workload.key, place.id].replicas:
+        return None
+    if staged is None or staged.state == "Fetching":
+        return Refusal(workload.key, place.id, Reason.FETCHING, Reason.FETCHING.say(place="the operator"))
+    problem = staged.message or staged.reason
+    reason = next((known for known in FILE_REASONS if known == staged.reason), Reason.ARTIFACT_FAILED)
+    message = problem if staged.reason else reason.say(source=staged.source, problem=problem)
+    return Refusal(workload.key, place.id, reason, message)
+
+
+def _is_missing(draft: _Draft, workload: InferenceWorkload, place: Place) -> bool:
+    """The file for the place is not in the store."""
+    staged = _staged(draft, workload, place)
+    return draft.waits if staged is None else staged.state != "Staged"
+
+
+def _rejection(draft: _Draft, workload: InferenceWorkload, place: Place) -> Rejection | None:
+    artifact = artifact_for(workload, place.hardware)
+    return draft.rejections.get((workload.key, artifact.sha256, place.pool)) if artifact else None
 
 
 def _staged(draft: _Draft, workload: InferenceWorkload, place: Place) -> StagedArtifact | None:
@@ -207,9 +248,13 @@ def _staged(draft: _Draft, workload: InferenceWorkload, place: Place) -> StagedA
 
 
 def _terms(draft: _Draft, workload: InferenceWorkload, place: Place, late: frozenset[str]) -> Terms:
+    most_new = None
+    if _is_missing(draft, workload, place):
+        most_new = 0
+    elif _rejection(draft, workload, place) is not None:
+        most_new = spare(draft.snapshot, place, workload.spec.model.memory.bytes)
     staged = _staged(draft, workload, place)
-    frozen = staged is not None and staged.state == "Failed"
-    return Terms(draft.economics, draft.kept[workload.key, place.id], late, staged, frozen)
+    return Terms(draft.economics, draft.kept[workload.key, place.id], late, staged, most_new)
 
 
 def _too_slow(
@@ -282,7 +327,19 @@ def _framed(draft: _Draft, caps: Caps) -> Framed:
         draft.regions,
         draft.economics,
         pairs,
+        _held(draft),
+        failed_files(draft.snapshot),
+        tuple(sorted(draft.awaited)),
     )
+
+
+def _held(draft: _Draft) -> dict[str, frozenset[str]]:
+    waiting = {entry.workload for entry in draft.left_out if entry.reason in FILE_REASONS}
+    return {
+        workload.key: frozenset(str(artifact.sha256) for artifact in workload.spec.model.artifacts)
+        for workload in draft.snapshot.workloads
+        if workload.key in waiting
+    }
 
 
 def _suffix(way: Way) -> str:

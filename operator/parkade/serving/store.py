@@ -77,6 +77,13 @@ class ModelStore:
             self._attempts[sha256, source] = attempt
             return attempt.fact
 
+    def staged(self, sha256: str, source: str) -> StagedArtifact | None:
+        """The artifact if it is in the store; None, and no fetch begins, if it is not or the store does not answer."""
+        try:
+            return StagedArtifact(sha256, source, "Staged", size=self.size(sha256))
+        except SourceUnavailable:
+            return None
+
     def wait(self, sha256: str, timeout: float) -> None:
         """Return when the fetches of this digest under way have ended, or after `timeout` seconds."""
         with self._lock:

@@ -6,6 +6,7 @@
 from parkade.snapshot.snapshot import (
     LoadedModel,
     PodFace,
+    Rejection,
     RouterAddress,
     ServiceFace,
     Snapshot,
@@ -17,6 +18,7 @@ from parkade.snapshot.snapshot import (
 __all__ = [
     "LoadedModel",
     "PodFace",
+    "Rejection",
     "RouterAddress",
     "ServiceFace",
     "Snapshot",

@@ -18,6 +18,8 @@ class LoadedModel:
     ready: bool
     failure: str = ""
     """Why the server could not load it; empty unless loading failed."""
+    passing: bool = False
+    """The failure may pass by itself, such as a server that did not answer; else the same bytes will fail again."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -45,6 +47,24 @@ class StagedArtifact:
     """Bytes; 0 until staged."""
     reason: str = ""
     message: str = ""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Rejection:
+    """A pool where no place that tried can load a workload's model."""
+
+    workload: str
+    """`namespace/name`."""
+    sha256: str
+    pool: str
+    """Vehicle or Triton pool."""
+    message: str
+    """What the server or the car said."""
+    since: datetime
+    """Of the newest attempt's end."""
+    attempts: int = 1
+    trial: bool = False
+    """It may be tried again now, with capacity that nobody uses."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -105,6 +125,7 @@ class Snapshot:
     grid_events: tuple[GridEvent, ...] = ()
     servers: tuple[TritonServer, ...] = ()
     artifacts: tuple[StagedArtifact, ...] = ()
+    rejections: tuple[Rejection, ...] = ()
     pods: tuple[PodFace, ...] = ()
     routers: tuple[RouterAddress, ...] = ()
     cordoned_cells: frozenset[str] = frozenset()
