@@ -1,6 +1,7 @@
 """The table that ends the demo; every figure comes from the cluster, the router's access log or the clients."""
 
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -34,7 +35,7 @@ def read_access_log(path: Path) -> list[Answered]:
 def percentile(values: Sequence[float], percent: float) -> float:
     """The smallest value that at least `percent` of all values do not exceed."""
     ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, max(0, -(-len(ordered) * percent // 100).__int__() - 1))]
+    return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
 
 
 def table(rows: Iterable[Sequence[object]]) -> str:
