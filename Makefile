@@ -10,7 +10,7 @@ RUN := $(UV) run --no-sync
 CARGO := cargo
 GO := go
 
-.PHONY: help setup servers demo test test-fast test-cluster e2e lint format crds chart clean
+.PHONY: help setup servers demo test test-fast test-rust test-go test-cluster e2e lint format crds clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -43,7 +43,8 @@ test-rust: ## Rust tests
 test-go: servers ## Go tests, with real servers
 	@cd operator/carlet && PARKADE_NATS_SERVER="$$($(RUN) python -m parkade.local.binaries)/nats-server" $(GO) test ./...
 
-e2e: servers ## Scenarios on the whole product: kills under traffic, deletions, broken manifests
+e2e: servers ## The demo, then scenarios: kills under traffic, deletions, broken manifests
+	@PYTHONPATH=e2e $(RUN) python -m demo.run --dir "$$(mktemp -d)"
 	@$(RUN) pytest -q e2e/scenarios --timeout 600
 
 lint: setup ## Formatting, types, import contracts, clippy, go vet
