@@ -13,7 +13,7 @@ GO := go
 .PHONY: help setup servers demo test test-fast test-rust test-go test-cluster e2e lint format crds clean
 
 help: ## List the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 $(CACHE)/uv/bin/uv:
 	@echo "installing uv into $(CACHE)/uv"
