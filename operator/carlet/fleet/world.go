@@ -17,11 +17,13 @@ type Pool struct {
 	Memory   int64
 	KeepFor  time.Duration
 	Contract json.RawMessage
+	Deleting bool
 }
 
-// Cell is what carlet needs of a VehicleCell's spec.
+// Cell is what carlet needs of a VehicleCell.
 type Cell struct {
 	Name        string
+	UID         string
 	Pool        string
 	Region      string
 	MaxVehicles int

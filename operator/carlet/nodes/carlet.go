@@ -42,6 +42,7 @@ type Options struct {
 	Signer         *models.Signer
 	Kubelet        Address
 	StatusInterval time.Duration
+	CellGrace      time.Duration
 	Metrics        *metrics.Metrics
 	Log            *slog.Logger
 }
@@ -53,6 +54,7 @@ type Carlet struct {
 	writer  *cellWriter
 	pods    *pods
 	journal *journal
+	orders  *fleet.LastOrders
 	wake    chan struct{}
 	since   time.Time
 	cells   map[string]*cellNode
@@ -72,6 +74,7 @@ func New(options Options, wake chan struct{}) *Carlet {
 		},
 		pods:    newPods(options.Kube, s, options.Kubelet, options.Log),
 		journal: newJournal(),
+		orders:  fleet.NewLastOrders(options.CellGrace),
 		wake:    wake,
 		since:   time.Now(),
 		cells:   map[string]*cellNode{},
@@ -173,6 +176,9 @@ func (c *Carlet) gather(now time.Time) ([]cellIdentity, fleet.World) {
 	}
 	for _, cell := range cells {
 		world.Cells = append(world.Cells, cell.Cell)
+	}
+	world.Cells = c.orders.Keep(world.Cells, world.Pools, now)
+	for _, cell := range world.Cells {
 		for _, order := range cell.Orders {
 			world.Staged[order.Digest] = c.Store.Size(order.Digest)
 		}

@@ -16,6 +16,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 
 	"parkade.dev/carlet/fleet"
@@ -320,16 +321,54 @@ func departure(t *testing.T, r *rig, holder, other *vehicle) {
 
 func cellDeleted(t *testing.T, r *rig, holder *vehicle) {
 	ctx := context.Background()
-	if err := r.Custom.Resource(resource("vehiclecells")).Delete(ctx, cellName, metav1.DeleteOptions{}); err != nil {
+	cells := r.Custom.Resource(resource("vehiclecells"))
+	deleteCell := func() {
+		if err := cells.Delete(ctx, cellName, metav1.DeleteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		testplane.Within(t, promised, "the node goes with its cell", func() error {
+			if _, err := r.node(t); err == nil {
+				return errNotYet
+			}
+			return nil
+		})
+	}
+	shown, err := cells.Get(ctx, cellName, metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec := shown.Object["spec"].(map[string]any)
+	orders := spec["assignments"]
+	delete(spec, "assignments")
+	quiet(t, []*vehicle{holder}, func() {
+		deleteCell()
+		// The operator makes the cell again without orders, because it has not seen the vehicles yet.
+		r.create(t, resource("vehiclecells"), "", &unstructured.Unstructured{Object: map[string]any{
+			"apiVersion": "parkade.dev/v1alpha1", "kind": "VehicleCell", "metadata": map[string]any{"name": cellName}, "spec": spec,
+		}})
+		testplane.Within(t, promised, "the node is back", r.nodeReady(t, "1 of 2 vehicles here"))
+		testplane.Eventually(t, "the cell shows what its vehicles still hold", r.cellShows("Ready", 1))
+		patch, err := json.Marshal(map[string]any{"spec": map[string]any{"assignments": orders}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := cells.Patch(ctx, cellName, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		deleteCell()
+		count := holder.count()
+		holder.hello()
+		testplane.Eventually(t, "a hello is answered by the last orders", func() error {
+			if holder.count() == count {
+				return errNotYet
+			}
+			return nil
+		})
+	})
+	if err := r.Custom.Resource(resource("vehiclenodepools")).Delete(ctx, "home", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	holder.told(t, 0)
-	testplane.Within(t, promised, "the node goes with its cell", func() error {
-		if _, err := r.node(t); err == nil {
-			return errNotYet
-		}
-		return nil
-	})
 	if files, _ := filepath.Glob(r.path("models/sha256/*")); len(files) != 1 {
 		t.Error("carlet touched the store")
 	}

@@ -121,6 +121,7 @@ func parsePool(object runtime.Object) (fleet.Pool, error) {
 	return fleet.Pool{
 		Name: p.Name, Region: p.Spec.Region, Fleet: p.Spec.Match.Fleet, Hardware: p.Spec.Match.Hardware,
 		Memory: p.Spec.Hardware.Memory.Value(), KeepFor: keepFor, Contract: contract,
+		Deleting: p.DeletionTimestamp != nil,
 	}, nil
 }
 
@@ -136,7 +137,7 @@ func parseCell(object runtime.Object) (cellIdentity, error) {
 		return cellIdentity{}, err
 	}
 	cell := fleet.Cell{
-		Name: c.Name, Pool: c.Spec.Pool, Region: c.Spec.Region, MaxVehicles: c.Spec.MaxVehicles, Generation: c.Generation,
+		Name: c.Name, UID: string(c.UID), Pool: c.Spec.Pool, Region: c.Spec.Region, MaxVehicles: c.Spec.MaxVehicles, Generation: c.Generation,
 	}
 	for _, a := range c.Spec.Assignments {
 		cell.Orders = append(cell.Orders, fleet.Order{

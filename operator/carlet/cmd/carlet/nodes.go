@@ -38,7 +38,7 @@ type nodesFlags struct {
 	modelsListen, modelsAdvertise     string
 	kubeletListen, kubeletAdvertise   string
 	modelStore, urlKey, metricsListen string
-	statusInterval                    time.Duration
+	statusInterval, cellGrace         time.Duration
 	verbose                           bool
 }
 
@@ -60,6 +60,7 @@ func (f *nodesFlags) parse(args []string) error {
 	flags.StringVar(&f.urlKey, "url-key", "", "file with the key that signs model URLs; made if missing")
 	flags.StringVar(&f.metricsListen, "metrics", "127.0.0.1:9466", "address of /metrics, /healthz and /readyz")
 	flags.DurationVar(&f.statusInterval, "status-interval", 2*time.Second, "least time between two writes of one cell's status")
+	flags.DurationVar(&f.cellGrace, "cell-grace", fleet.CellGrace, "time for which vehicles of a deleted cell keep its orders, unless its pool is gone too")
 	flags.BoolVar(&f.verbose, "verbose", false, "log at debug level")
 	if err := parse(flags, args, "nats", "ca", "cert", "key", "model-store", "url-key"); err != nil {
 		return err
@@ -118,7 +119,7 @@ func serveNodes(ctx context.Context, args []string) error {
 	store := models.NewStore(f.modelStore)
 	carlet := nodes.New(nodes.Options{
 		Kube: kube, Custom: custom, Namespace: f.namespace, Registry: registry, Link: link, Store: store, Signer: signer,
-		Kubelet: address, StatusInterval: f.statusInterval, Metrics: measured, Log: log,
+		Kubelet: address, StatusInterval: f.statusInterval, CellGrace: f.cellGrace, Metrics: measured, Log: log,
 	}, wake)
 	modelServer := &models.Server{
 		Store: store, Signer: signer, Now: time.Now,
