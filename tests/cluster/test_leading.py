@@ -3,7 +3,7 @@ import threading
 import pytest
 
 from parkade.cluster import Leadership
-from parkade.cluster.resources import LEASES
+from parkade.cluster.resources import CELLS, LEASES
 from parkade.errors import ClusterUnavailable
 
 pytestmark = pytest.mark.cluster
@@ -93,3 +93,16 @@ def test_a_restarted_leader_of_the_same_name_begins_a_new_term(candidate):
     first.await_term(1)
     first.leadership.stop()
     candidate("a").await_term(2)
+
+
+def test_a_lease_that_was_deleted_begins_above_every_term_that_a_cell_carries(candidate, client, namespace):
+    name, spec = f"{namespace}-0", {"pool": namespace, "region": "us-ca", "shard": 0, "maxVehicles": 5, "term": 41}
+    client.create(CELLS.path(), {"apiVersion": CELLS.api, "kind": CELLS.kind, "metadata": {"name": name}, "spec": spec})
+    try:
+        first = candidate("a")
+        first.await_term(42)
+        client.delete(LEASES.path(namespace, "parkade-operator"))
+        client.apply(CELLS.path(name=name), {"apiVersion": CELLS.api, "kind": CELLS.kind, "spec": spec | {"term": 50}})
+        first.await_term(51)
+    finally:
+        client.delete(CELLS.path(name=name))

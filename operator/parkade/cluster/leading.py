@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from parkade.cluster.client import ClusterClient, Json
-from parkade.cluster.resources import LEASES
+from parkade.cluster.resources import CELLS, LEASES
 from parkade.errors import ClusterRefused, ClusterUnavailable
 
 NAME: Final = "parkade-operator"
@@ -114,14 +114,27 @@ class Leadership:
         return time.monotonic() - seen.at > float(spec.get("leaseDurationSeconds") or self._seconds)
 
     def _take(self, lease: Json | None) -> int | None:
-        """Begin a new term on a Lease that is free; None if another replica was faster."""
+        """Begin a new term on a Lease that is free; None if another replica was faster.
+
+        The Lease may have been deleted and made anew; cells remember the terms in which they were written.
+        """
         transitions = int((lease or {}).get("spec", {}).get("leaseTransitions") or 0)
         try:
-            return self._write(lease, transitions + 1, _now())
+            return self._write(lease, max(transitions, self._largest_written()) + 1, _now())
         except ClusterRefused as refusal:
             if refusal.status == 409:
                 return None
             raise
+
+    def _largest_written(self) -> int:
+        """The largest term that any cell carries; the API server refuses a smaller one."""
+        try:
+            cells = self._client.list(CELLS.path())
+        except ClusterRefused as refusal:
+            if not refusal.not_found:  # no such kind yet: no cell either
+                raise
+            cells = []
+        return max((int((cell.get("spec") or {}).get("term") or 0) for cell in cells), default=0)
 
     def _write(self, lease: Json | None, term: int, acquired: str | None) -> int:
         body = self._body(term)
