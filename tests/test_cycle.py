@@ -1,5 +1,6 @@
 """The whole operator as a process against a real API server; cells' facts are written as carlet would write them."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -80,6 +81,22 @@ def test_one_leads_and_a_killed_leader_is_replaced_with_a_higher_term(world: Wor
     eventually(lambda: world.cell()["spec"]["term"] == 2, "the second leads", 5 * LEASE_SECONDS)
     assert world.orders() == orders
     assert world.client.get(LEASES.path(SYSTEM, "parkade-operator"))["spec"]["holderIdentity"] == "b"
+
+
+def test_two_signals_end_the_operator_cleanly_and_hand_the_lease_back(world: World) -> None:
+    operator = world.operate("a")
+    lease = LEASES.path(SYSTEM, "parkade-operator")
+    world.apply(region())
+    eventually(lambda: "regions" in operator.log.read_text(), "it watches and leads")
+
+    def told_to_end() -> bool:
+        operator.process.send_signal(signal.SIGTERM)
+        return operator.process.poll() is not None
+
+    eventually(told_to_end, "it has ended")
+    assert operator.process.returncode == 0
+    assert "Traceback" not in operator.log.read_text()
+    assert not world.client.get(lease)["spec"]["holderIdentity"]
 
 
 def test_observe_changes_nothing_but_what_is_shown(world: World) -> None:

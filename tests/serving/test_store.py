@@ -37,7 +37,7 @@ def test_a_source_is_fetched_once_and_kept_by_its_digest(store, sources: Sources
     assert sources.asked == ["/m.onnx"]
 
 
-def test_whether_a_file_is_staged_is_told_without_fetching_it(store, sources: Sources, tmp_path):
+def test_whether_a_file_is_staged_is_told_without_fetching_it(store, sources: Sources):
     source = f"{sources.url}/m.onnx"
     sources.files["/m.onnx"] = MODEL
     assert store.staged(DIGEST, source) is None

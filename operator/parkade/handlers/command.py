@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import signal
 import socket
 from dataclasses import replace
 from pathlib import Path
@@ -78,6 +79,7 @@ class Operator:
         try:
             asyncio.run(self._watch())
         finally:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # told twice to end, the Lease is still handed back
             self.running.stop()
             self.leadership.stop()
             self.works.close()
@@ -100,9 +102,18 @@ class Operator:
                 return
 
     async def _kopf(self) -> None:
-        """Watch until SIGINT or SIGTERM, which kopf itself waits for."""
+        """Watch until SIGINT or SIGTERM.
+
+        kopf's own handlers of the two raise when a second signal comes while it ends, so ours replace them.
+        """
         registry = kopf.OperatorRegistry()
         watching.register(registry, self.wake)
         kopf.on.login(registry=registry)(kopf.login_with_kubeconfig)
         kopf.on.login(registry=registry)(kopf.login_with_service_account)
-        await kopf.operator(registry=registry, settings=watching.settings(), standalone=True, clusterwide=True)
+        stop, others = asyncio.Event(), asyncio.all_tasks()
+        tasks = await kopf.spawn_tasks(
+            registry=registry, settings=watching.settings(), standalone=True, clusterwide=True, stop_flag=stop
+        )
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await kopf.run_tasks(tasks, ignored=others)
