@@ -128,6 +128,14 @@ def test_the_oldest_keeps_a_model_name():
     assert [entry.key for entry in found.workloads] == ["b/sign-reader"]
 
 
+def test_a_workload_that_is_being_deleted_keeps_no_model_name():
+    gone = {"creationTimestamp": "2026-01-01T00:00:00Z", "deletionTimestamp": "2026-01-03T00:00:00Z"}
+    young = worlds.workload(namespace="a", metadata={"creationTimestamp": "2026-01-02T00:00:00Z"})
+    found = framed(worlds.region(), worlds.cars(), young, worlds.workload(namespace="b", metadata=gone))
+    assert [(entry.workload, entry.reason) for entry in found.left_out] == [("b/sign-reader", Reason.BEING_DELETED)]
+    assert [entry.key for entry in found.workloads] == ["a/sign-reader"]
+
+
 @pytest.mark.parametrize(
     ("change", "place", "reason"),
     [

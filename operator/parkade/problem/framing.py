@@ -152,12 +152,10 @@ def _why_left_out(workload: InferenceWorkload, snapshot: Snapshot) -> Refusal | 
     """Why the workload is not planned whatever the places."""
     spec = workload.spec
     name = spec.model.name
-    owner = min(
-        (other for other in snapshot.workloads if other.spec.model.name == name),
-        key=lambda other: (other.metadata.creation_timestamp, other.key),
-    )
     if workload.metadata.deletion_timestamp is not None:
         return _left_out(workload, Reason.BEING_DELETED)
+    named = [w for w in snapshot.workloads if w.spec.model.name == name and w.metadata.deletion_timestamp is None]
+    owner = min(named, key=lambda other: (other.metadata.creation_timestamp, other.key))
     if spec.suspend:
         return _left_out(workload, Reason.SUSPENDED)
     if owner.key != workload.key:
