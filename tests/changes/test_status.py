@@ -150,6 +150,26 @@ def test_a_shortfall_is_told_with_its_sentence():
     assert condition(told, "SLOMet") == ("False", "NotEnoughCapacity")
 
 
+@pytest.mark.parametrize(
+    ("nowhere", "reason"),
+    [
+        (part(left_out=Refusal(KEY, "", Reason.NO_PLACE, "no place may run it; apply a pool")), "NoPlace"),
+        (part(left_out=Refusal(KEY, "", Reason.FETCHING, "wait")), "Fetching"),
+        (part(), "NoPlace"),
+    ],
+)
+def test_without_a_place_the_target_is_missed_for_that_reason(nowhere, reason):
+    assert condition(compare(snapshot(), plan(nowhere)), "SLOMet") == ("False", reason)
+    older = snapshot(workloads=(workload(status=offers(S1)),), servers=(server(S1, loaded()),))
+    if nowhere.left_out is not None and reason == "Fetching":
+        assert condition(compare(older, plan(nowhere)), "SLOMet") == ("Unknown", reason)
+
+
+@pytest.mark.parametrize(("gone", "reason"), [({"deleted": NOW}, "BeingDeleted"), ({"suspend": True}, "Suspended")])
+def test_nobody_knows_whether_a_stopped_workload_meets_its_target(gone, reason):
+    assert condition(to_cell(3, workloads=(workload(**gone),)), "SLOMet") == ("Unknown", reason)
+
+
 def test_a_late_place_misses_the_target():
     late = replace(on_cell(3), reason=Reason.LATE_BUT_SERVED, message="no place is nearer")
     assert condition(compare(snapshot(**SERVED), plan(part(late))), "SLOMet") == ("False", "LateButServed")

@@ -1,10 +1,11 @@
 """The conditions of a workload: Placed, Ready, SLOMet, FieldsHonoured."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from parkade.api import InferenceWorkload, Reason
 from parkade.api.workload import WorkloadStatus
-from parkade.changes.comparison import Comparison, Fate
+from parkade.changes.comparison import Comparison
 from parkade.changes.conditions import Finding, fields_honoured, find
 from parkade.changes.obstacles import obstacle
 from parkade.plan import WorkloadPlan
@@ -86,9 +87,14 @@ def _slo_met(
     comparison: Comparison, workload: InferenceWorkload, status: WorkloadStatus, part: WorkloadPlan | None
 ) -> Finding:
     latency = workload.spec.latency
-    serving = comparison.fate(workload.key) is Fate.SERVE and part is not None and bool(part.placements)
-    if latency is None or not serving or part is None:
+    stopped = _stopped(workload, "SLOMet")
+    if stopped is not None:
+        return replace(stopped, status="Unknown")
+    if part is None or workload.key in comparison.changed:
         return find("SLOMet", "Unknown", Reason.NOT_PLANNED_YET)
+    if part.left_out is not None or latency is None or not part.placements:
+        nowhere = _as_planned(comparison, part)  # an older version that runs may well meet the target
+        return replace(nowhere, type="SLOMet", status="Unknown" if status.placements else "False")
     facts = {"expected": status.expected.p99, "percentile": latency.percentile, "target": latency.target}
     late = next((p for p in part.placements if str(p.reason) == Reason.LATE_BUT_SERVED), None)
     if late is not None:
