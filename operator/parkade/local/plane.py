@@ -26,6 +26,8 @@ PORTS: Final = (
     "router-http", "router-grpc", "router-cars", "router-metrics",
     "carlet-models", "carlet-kubelet", "carlet-metrics", "operator-metrics", "operator-health",
 )  # fmt: skip
+PORTS_FILE: Final = "ports.json"
+"""The first file of a plane; it tells its directory from others."""
 NAMESPACE: Final = "parkade-system"
 READY_SECONDS: Final = 60.0
 """A busy 2-core machine needs 3 to 10 s for the API server; past this something is wrong."""
@@ -35,8 +37,7 @@ class Plane:
     """A local plane kept in one directory; every command finds the same ports, keys and processes again."""
 
     def __init__(self, directory: Path, say: Say = lambda _line: None) -> None:
-        self.directory = directory.resolve()
-        self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.directory = _own_directory(directory.resolve())
         self.data = self.directory / "data"
         self.data.mkdir(exist_ok=True)
         self.say = say
@@ -226,10 +227,22 @@ class Plane:
 
     def _ports(self) -> dict[str, int]:
         """The ports chosen at first start; kept, so that kubeconfigs stay true over restarts."""
-        file = self.directory / "ports.json"
+        file = self.directory / PORTS_FILE
         kept: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
         missing = [name for name in PORTS if name not in kept]
         if missing:
             kept |= dict(zip(missing, ports.choose(len(missing)), strict=True))
             file.write_text(json.dumps(kept, indent=1))
         return kept
+
+
+def _own_directory(directory: Path) -> Path:
+    """Make the directory; refuse one with somebody else's files, since `--purge` deletes it whole."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        foreign = any(directory.iterdir()) and not (directory / PORTS_FILE).exists()
+    except OSError as error:
+        raise LocalPlaneError(f"{directory} cannot be used: {error.strerror}; choose another with --dir") from error
+    if foreign:
+        raise LocalPlaneError(f"{directory} holds other files than a plane's; choose an empty one with --dir")
+    return directory
