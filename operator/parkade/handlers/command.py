@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import click
@@ -20,7 +21,7 @@ from parkade.handlers.running import Running
 from parkade.handlers.shipping import ModelShipping
 from parkade.handlers.waking import Wake
 from parkade.handlers.working import Works
-from parkade.plan import plan_once
+from parkade.plan import Solve, plan_once
 from parkade.serving import ModelStore
 from parkade.settings import Settings
 from parkade.solver import solve
@@ -51,6 +52,11 @@ def operator(kubeconfig: Path | None, namespace: str | None, *, verbose: bool) -
     Operator(settings).run()
 
 
+def bounded_solve(settings: Settings) -> Solve:
+    """The solver with its backstop in seconds, so that no problem keeps the cycle from running."""
+    return partial(solve, time_limit=settings.solve_seconds)
+
+
 class Operator:
     """One operator process: the parts, built once and passed down."""
 
@@ -65,7 +71,7 @@ class Operator:
         self.works = Works(self.wake.call)
         self.shipping = ModelShipping(self.client, ModelStore(settings.model_store), self.works)
         applying = Applying(self.client, Recorder(self.client, settings.identity))
-        planner = (plan_once, solve)
+        planner = (plan_once, bounded_solve(settings))
         self.cycle = Cycle(settings, self.client, applying, self.shipping, planner, self.metrics)
         self.running = Running(self.cycle, self.leadership, self.wake, settings.resync, self.metrics)
 
