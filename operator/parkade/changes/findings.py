@@ -87,10 +87,12 @@ def _slo_met(
     comparison: Comparison, workload: InferenceWorkload, status: WorkloadStatus, part: WorkloadPlan | None
 ) -> Finding:
     latency = workload.spec.latency
+    stopped = _stopped(workload, "SLOMet")
+    if stopped is not None:
+        return replace(stopped, status="Unknown")
     if part is None or latency is None or not part.placements or workload.key in comparison.changed:
         nowhere = _placed(comparison, workload, part)
-        unknown = nowhere.status == "Unknown" or _stopped(workload, "SLOMet") is not None
-        unknown |= bool(status.placements)  # an older version that runs may well meet the target
+        unknown = nowhere.status == "Unknown" or status.placements  # an older version may well meet the target
         return replace(nowhere, type="SLOMet", status="Unknown" if unknown else "False")
     facts = {"expected": status.expected.p99, "percentile": latency.percentile, "target": latency.target}
     late = next((p for p in part.placements if str(p.reason) == Reason.LATE_BUT_SERVED), None)
