@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+from parkade.api.base import StatusPart
 from parkade.changes import ApplyCell, ApplyService, CreatePod, SetFinalizers, ShowStatus, Target
 from parkade.cluster.client import Json
 from parkade.cluster.resources import CELLS, OWNED_KINDS, PODS, SERVICES, SLICES
@@ -50,7 +51,26 @@ def finalizers(change: SetFinalizers) -> Json:
 
 def status(change: ShowStatus) -> Json:
     """An object with its status."""
-    return own_object(change.target, status=change.status.model_dump(mode="json", by_alias=True, exclude_none=True))
+    return own_object(change.target, status=_known(change.status))
+
+
+def _known(part: StatusPart) -> Json:
+    """What is known: no empty text, and no part of which nothing is known. Numbers stay, 0 is one."""
+    unknown = {
+        name for name, field in type(part).model_fields.items() if _is_unknown(getattr(part, name), field.default)
+    }
+    whole: Json = _without_empty(part.model_dump(mode="json", by_alias=True, exclude_none=True, exclude=unknown))
+    return whole
+
+
+def _is_unknown(value: object, default: object) -> bool:
+    return isinstance(value, StatusPart) and value == default
+
+
+def _without_empty(value: Any) -> Any:  # noqa: ANN401 -- any JSON
+    if isinstance(value, dict):
+        return {name: _without_empty(entry) for name, entry in value.items() if entry != ""}
+    return [_without_empty(entry) for entry in value] if isinstance(value, list) else value
 
 
 def cell(change: ApplyCell) -> Json:
