@@ -67,8 +67,8 @@ class Settings:
     resync: float = 10.0
     """Seconds after which the cycle runs though nothing woke it; it notices a Triton that was restarted."""
     solve_seconds: float = 10.0
-    """A solve is cut short after this long, and its best plan so far is used; a plan may take three solves. Problems that
-    end by their work limit, as all but huge ones do, are solved alike on every machine."""
+    """A solve is cut short after this long, and its best plan so far is used; a plan may take three solves. Problems
+    that end by their work limit, as all but huge ones do, are solved alike on every machine."""
     lease_seconds: float = 15.0
     """A standby takes over this long after the leader's last renewal."""
     economics: Economics = Economics()

@@ -36,6 +36,24 @@ def test_cheap_cars_win_and_the_plan_says_what_the_others_would_cost():
     assert 0.06 < part.expected.p99 < 0.12
 
 
+def test_an_only_place_says_what_is_wrong_with_the_others():
+    pool, empty, triton = worlds.cars(), worlds.cars("tx-hw4"), worlds.servers()
+    facts = worlds.snapshot(
+        [worlds.region(), pool, worlds.cell(pool), empty, triton, worlds.workload()], servers=worlds.live([triton])
+    )
+    for left in (
+        replace(facts, servers=()),
+        replace(facts, servers=tuple(replace(server, live=False) for server in facts.servers)),
+    ):
+        (only,) = planned(left).workload("vision/sign-reader").placements
+        assert only.reason is Reason.ONLY_PLACE
+        assert "austin-a100 has no Triton server that answers" in only.message
+        assert "tx-hw4 has no car that may work now" in only.message
+    alone = worlds.snapshot([worlds.region(), pool, worlds.cell(pool), worlds.workload()])
+    (only,) = planned(alone).workload("vision/sign-reader").placements
+    assert "no other pool exists" in only.message
+
+
 def test_a_priced_byte_sends_the_same_workload_to_the_datacenter():
     paid = worlds.cars(links=[{"name": "WiFi", "perGB": "0.50"}])
     facts = worlds.snapshot([worlds.region(), paid, worlds.servers(), worlds.workload()])

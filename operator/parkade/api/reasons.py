@@ -34,7 +34,7 @@ class Reason(StrEnum):
 
     # why a replica is at its place
     CHEAPEST_PLACE = "CheapestPlace", "{place} is the cheapest place that meets the target"
-    ONLY_PLACE = "OnlyPlace", "{place} is the only place that the workload may use; allow more to compare prices"
+    ONLY_PLACE = "OnlyPlace", "{place} is the only place that may run it now; to compare prices, mend: {causes}"
     KEPT_IN_PLACE = "KeptInPlace", "{place} already holds the model, and moving would cost more than it saves"
     KEEPS_FALLBACK = "KeepsFallback", "{place} stays warm for the moment in which cars leave"
     CHEAPER_PLACE_FULL = "CheaperPlaceFull", "cheaper places are full; {place} takes the rest"

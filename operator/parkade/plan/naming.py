@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import reduce
+from typing import Final
 
 from parkade.plan.alternatives import Alternative, alternatives
 from parkade.plan.packing import Packed
@@ -16,6 +17,9 @@ from parkade.problem.reach import path, rates
 from parkade.problem.reasons import Reason, Tier
 
 Pair = tuple[int, int]
+
+MOST_CAUSES: Final = 4
+"""Refusals that one sentence names."""
 
 
 def name_workloads(framed: Framed, result: Tally, packed: Packed) -> tuple[WorkloadPlan, ...]:
@@ -122,7 +126,13 @@ def _reason(
         reason = _second_reason(framed, result, pair, first, share)
         if reason is Reason.CHEAPEST_PLACE:
             priced += "; here it shares what others already use"
-    return reason, reason.say(place=place.pool) + priced
+    return reason, reason.say(place=place.pool, causes=_causes(framed, resource.key)) + priced
+
+
+def _causes(framed: Framed, workload: str) -> str:
+    """Why the workload may not use other places now."""
+    refused = dict.fromkeys(entry.message for entry in framed.refusals if entry.workload == workload)
+    return "; ".join(list(refused)[:MOST_CAUSES]) or "no other pool exists; apply one"
 
 
 def _second_reason(framed: Framed, result: Tally, pair: Pair, first: int, share: Mapping[Pair, float]) -> Reason:
