@@ -22,7 +22,7 @@ def _builds() -> list[Path]:
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Build the router where it is missing: minutes when cold, which no test's timeout should have to cover."""
     wanted = any(Path(__file__).parent in item.path.parents for item in session.items)
-    if not wanted or session.config.option.collectonly or "PARKADE_ROUTER_BIN" in os.environ:
+    if not wanted or session.config.option.collectonly or "ROUTER_BIN" in os.environ:
         return
     if not any(path.exists() for path in _builds()):
         subprocess.run(["cargo", "build", "--locked", "-p", "parkade-router"], cwd=KERNELS, check=True)
@@ -30,8 +30,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 @pytest.fixture(scope="session")
 def router_binary() -> Path:
-    """`PARKADE_ROUTER_BIN`, or the newest build of this checkout."""
-    if chosen := os.environ.get("PARKADE_ROUTER_BIN"):
+    """`ROUTER_BIN`, or the newest build of this checkout."""
+    if chosen := os.environ.get("ROUTER_BIN"):
         return Path(chosen)
     return max((path for path in _builds() if path.exists()), key=lambda path: path.stat().st_mtime)
 
