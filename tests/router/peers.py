@@ -130,10 +130,15 @@ class HttpCaller:
     def __init__(self, address: str, concurrency: int = 1) -> None:
         self.client = over_http.InferenceServerClient(address, concurrency=concurrency, network_timeout=30)
 
-    def double(self, array: np.ndarray, *, binary: bool = True, **options) -> np.ndarray:
+    @staticmethod
+    def tensor(array: np.ndarray, *, binary: bool = True):
         tensor = over_http.InferInput("x", list(array.shape), "FP32")
         tensor.set_data_from_numpy(array, binary_data=binary)
+        return tensor
+
+    def double(self, array: np.ndarray, *, binary: bool = True, **options) -> np.ndarray:
         wanted = over_http.InferRequestedOutput("y", binary_data=binary)
+        tensor = self.tensor(array, binary=binary)
         return self.client.infer(MODEL, [tensor], outputs=[wanted], **options).as_numpy("y")
 
 

@@ -70,6 +70,7 @@ CANNED: dict[str, tuple[int, bytes, tuple, int | None]] = {
     "lies about its header": (200, b'{"outputs":[]}', ((b"inference-header-content-length", b"999"),), None),
     "has no model": (404, b'{"error":"not here"}', (), None),
     "broken": (500, b'{"error":"broken"}', (), None),
+    "does not do that": (501, b'{"error":"cars do not do BF16"}', (), None),
     "not ready": (503, b'{"error":"not now"}', (), None),
 }
 """Status, body, headers and announced length of what a place says in a mood."""

@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import numpy as np
 import pytest
+import tritonclient.grpc as over_grpc
+import tritonclient.http as over_http
 from tritonclient.utils import InferenceServerException
 
 from router.peers import Router, cell, grpc_caller, http_caller, values, workload
@@ -92,6 +94,44 @@ def test_the_same_car_is_never_asked_twice(router: Router, fleet: Fleet) -> None
     with http_caller(router) as http, pytest.raises(InferenceServerException, match="no place answered"):
         http.double(values())
     assert bad.app.requests + second.app.requests == 1
+
+
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+def test_what_a_car_does_not_do_goes_elsewhere_and_the_car_stays(
+    router: Router, fleet: Fleet, datacenter: Datacenter, protocol: str
+) -> None:
+    router.planned(cell(), datacenter.placement())
+    (car,) = fleet.joined("a")
+    offer, car.app.mood = car.offer, "does not do that"
+    with http_caller(router) as http, grpc_caller(router) as grpc:
+        caller = http if protocol == "http" else grpc
+        np.testing.assert_array_equal(caller.double(values()), values() * 2)
+        assert (car.app.requests, datacenter.app.requests) == (1, 1)
+        assert router.metric("retries_total", cause="unsupported") == 1
+        until(lambda: router.metric("credits", tier="Vehicle") == 1)
+        car.app.mood = "honest"
+        caller.double(values())
+    assert (car.app.requests, datacenter.app.requests) == (2, 1)
+    assert car.offer is offer, "the car dialled once"
+
+
+@pytest.mark.parametrize("cars", [("a",), ("a", "b", "c")])
+def test_what_no_place_does_is_said_in_the_cars_own_words(router: Router, fleet: Fleet, cars: tuple[str, ...]) -> None:
+    router.planned(cell(), timeout="20s")
+    joined = fleet.joined(*cars)
+    classes = [over_http.InferRequestedOutput("y", class_count=1)]
+    begun = time.monotonic()
+    with http_caller(router) as http, pytest.raises(InferenceServerException, match="classification") as refused:
+        http.client.infer(MODEL, [http.tensor(values())], outputs=classes)
+    assert refused.value.status() == "501"
+    classes = [over_grpc.InferRequestedOutput("y", class_count=1)]
+    with grpc_caller(router) as grpc, pytest.raises(InferenceServerException, match="classification") as refused:
+        grpc.client.infer(MODEL, [grpc.tensor(values())], outputs=classes)
+    assert refused.value.status() == "StatusCode.UNIMPLEMENTED"
+    assert time.monotonic() - begun < 10, "nothing is waited for"
+    assert sum(car.app.requests for car in joined) == 2 * min(len(cars), 2)
+    assert router.metric("credits", tier="Vehicle") == len(cars)
+    assert router.metric("requests_total", outcome="rejected") == 2
 
 
 def test_two_cars_then_triton(router: Router, fleet: Fleet, datacenter: Datacenter) -> None:

@@ -117,6 +117,8 @@ pub enum Attempt {
     Answered(Answer),
     /// Triton failed on this request: worth another place, else the caller sees Triton's own words.
     Verdict(Answer),
+    /// A car does not do what this request asks, and says so: nothing is wrong with it, and another place may.
+    Elsewhere(Answer),
     /// No answer.
     Missed(Cause),
 }

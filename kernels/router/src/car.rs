@@ -188,7 +188,17 @@ fn judge(ask: &Ask, status: StatusCode, headers: &HeaderMap, body: Chunks) -> At
         200 if is_answer(ask, headers, &body) => {}
         // The caller's own fault, told in a sentence.
         400 | 413 | 415 | 422 => match error_sentence(ask, &body) {
-            Some(sentence) => return Attempt::Answered(refused(ask, status, headers, body, &sentence)),
+            Some(sentence) => {
+                let code = grpc_code::INVALID_ARGUMENT;
+                return Attempt::Answered(refused(ask, (status, code), headers, body, &sentence));
+            }
+            None => return Attempt::Missed(Cause::Malformed),
+        },
+        501 => match error_sentence(ask, &body) {
+            Some(sentence) => {
+                let code = grpc_code::UNIMPLEMENTED;
+                return Attempt::Elsewhere(refused(ask, (status, code), headers, body, &sentence));
+            }
             None => return Attempt::Missed(Cause::Malformed),
         },
         404 | 503 => return Attempt::Missed(Cause::NotReady),
@@ -205,14 +215,16 @@ fn judge(ask: &Ask, status: StatusCode, headers: &HeaderMap, body: Chunks) -> At
     }
 }
 
-fn refused(ask: &Ask, status: StatusCode, headers: &HeaderMap, body: Chunks, sentence: &str) -> Answer {
+/// A refusal in the caller's own protocol; `statuses` are those of HTTP and gRPC.
+fn refused(ask: &Ask, statuses: (StatusCode, u32), headers: &HeaderMap, body: Chunks, sentence: &str) -> Answer {
+    let (status, grpc) = statuses;
     match &ask.form {
         Form::Http { .. } => {
             let mut shown = HeaderMap::new();
             copy(headers, &mut shown, &SHOWN_TO_CALLERS);
-            Answer { status, headers: shown, body, grpc: grpc_code::INVALID_ARGUMENT }
+            Answer { status, headers: shown, body, grpc }
         }
-        Form::Grpc { .. } => Answer::grpc_error(grpc_code::INVALID_ARGUMENT, sentence),
+        Form::Grpc { .. } => Answer::grpc_error(grpc, sentence),
     }
 }
 
@@ -302,6 +314,7 @@ mod tests {
         match judge(ask, StatusCode::from_u16(status).unwrap(), headers, body) {
             Attempt::Answered(answer) => Ok(answer.status.as_u16()),
             Attempt::Missed(cause) => Err(cause),
+            Attempt::Elsewhere(_) => Err(Cause::Unsupported),
             Attempt::Verdict(..) => panic!("a car's failure is a miss"),
         }
     }
@@ -361,6 +374,9 @@ mod tests {
         assert_eq!(verdict(&ask, 400, &none, b"<html>"), Err(Cause::Malformed));
         assert_eq!(verdict(&ask, 404, &none, br#"{"error":"not here"}"#), Err(Cause::NotReady));
         assert_eq!(verdict(&ask, 500, &none, br#"{"error":"broken"}"#), Err(Cause::Failed));
+        assert_eq!(verdict(&ask, 501, &none, br#"{"error":"no BF16"}"#), Err(Cause::Unsupported));
+        assert_eq!(verdict(&grpc_ask(), 501, &none, br#"{"error":"no BF16"}"#), Err(Cause::Unsupported));
+        assert_eq!(verdict(&ask, 501, &none, b"<html>"), Err(Cause::Malformed));
         assert_eq!(verdict(&ask, 401, &none, br#"{"error":"who"}"#), Err(Cause::Malformed));
     }
 

@@ -81,6 +81,17 @@ pub async fn dispatch(
                 }
                 Cause::Failed
             }
+            Attempt::Elsewhere(answer) => {
+                // All cars are much alike, so that a Triton server is asked where the plan has one.
+                if workload.plans(Tier::Datacenter) {
+                    want.only = Some(Tier::Datacenter);
+                } else if words.is_some() || workload.replicas(ask.only) < 2 {
+                    return Ok(Served { answer, place, attempts, failed: false });
+                } else {
+                    words = Some(Served { answer, place, attempts, failed: false });
+                }
+                Cause::Unsupported
+            }
             Attempt::Missed(cause) => cause,
         };
         workload.meters.missed(cause);
@@ -119,6 +130,10 @@ async fn once(
             let attempt = attempt.unwrap_or(Attempt::Missed(Cause::Timeout));
             match attempt {
                 Attempt::Missed(Cause::Closed) => permit.discard(),
+                Attempt::Elsewhere(_) => {
+                    permit.finish();
+                    want.avoid.push(vehicle);
+                }
                 Attempt::Missed(cause) => {
                     permit.discard();
                     if cause == Cause::Timeout {

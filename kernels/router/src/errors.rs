@@ -40,12 +40,14 @@ pub enum Cause {
     Failed,
     /// The answer is not one that KServe v2 allows.
     Malformed,
+    /// The place answers well, and does not do what this request asks.
+    Unsupported,
 }
 
 impl Cause {
     /// All causes, in the order of their declaration.
-    pub const ALL: [Self; 6] =
-        [Self::Closed, Self::Connect, Self::Timeout, Self::NotReady, Self::Failed, Self::Malformed];
+    pub const ALL: [Self; 7] =
+        [Self::Closed, Self::Connect, Self::Timeout, Self::NotReady, Self::Failed, Self::Malformed, Self::Unsupported];
 
     /// The label in metrics.
     pub const fn label(self) -> &'static str {
@@ -56,6 +58,7 @@ impl Cause {
             Self::NotReady => "not_ready",
             Self::Failed => "failed",
             Self::Malformed => "malformed",
+            Self::Unsupported => "unsupported",
         }
     }
 
@@ -67,6 +70,7 @@ impl Cause {
             Self::NotReady => "does not hold the model now",
             Self::Failed => "failed on the request",
             Self::Malformed => "sent an answer that is not KServe v2",
+            Self::Unsupported => "does not do what the request asks",
         }
     }
 }

@@ -274,7 +274,7 @@ mod tests {
     fn name(attempt: &Attempt) -> String {
         match attempt {
             Attempt::Answered(_) => "answered".to_owned(),
-            Attempt::Verdict(_) => "verdict".to_owned(),
+            Attempt::Verdict(_) | Attempt::Elsewhere(_) => "verdict".to_owned(),
             Attempt::Missed(cause) => cause.label().to_owned(),
         }
     }
