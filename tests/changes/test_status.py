@@ -283,3 +283,15 @@ def test_two_routers_one_address():
 
 def test_served_model_versions_are_those_of_the_digest():
     assert served().version == VERSION
+
+
+def test_a_price_series_that_says_nothing_is_told():
+    manifest = vehicle_pool().manifest()
+    manifest["spec"]["energyPrice"] = {"series": {"configMap": "prices", "key": "caiso.csv"}}
+    pool = parse(manifest)
+    told = {c.type: c for c in vehicle_pool_status(snapshot(), pool).conditions}["FieldsHonoured"]
+    assert (told.status, told.reason) == ("False", "InvalidValues")
+    assert "prices has no key caiso.csv" in told.message
+    known = snapshot(price_series=(("prices", "caiso.csv", "2026-01-01T00:00:00Z,0.2"),))
+    told = {c.type: c for c in vehicle_pool_status(known, pool).conditions}["FieldsHonoured"]
+    assert told.status == "True"

@@ -3,8 +3,8 @@ from datetime import UTC, datetime
 import pytest
 
 import worlds
-from parkade.errors import InvalidManifest
-from parkade.problem.energy import energy_rate, plug_watts, request_watts, series_value
+from parkade.api import unhonoured_fields
+from parkade.problem.energy import energy_rate, plug_watts, request_watts, series_mistakes, series_value
 from parkade.problem.supply import car_running
 from parkade.settings import Economics
 
@@ -42,9 +42,29 @@ def test_a_series_holds_its_value_until_the_next_line():
     assert series_value(text, datetime(2025, 12, 31, tzinfo=UTC)) is None
 
 
-def test_a_missing_series_says_what_to_create():
-    named = worlds.region(energyPrice={"series": {"configMap": "prices", "key": "caiso.csv"}})
-    with pytest.raises(
-        InvalidManifest, match=r"us-ca: spec.energyPrice.series: ConfigMap prices has no key caiso.csv; create"
-    ):
-        energy_rate(named, worlds.NOW, {}, worlds.servers())
+SERIES = {"series": {"configMap": "prices", "key": "caiso.csv"}}
+
+
+@pytest.mark.parametrize(
+    ("texts", "sentence"),
+    [
+        ({}, "ConfigMap prices has no key caiso.csv; create it"),
+        ({("prices", "caiso.csv"): "2027-01-01T00:00:00Z,0.5"}, "prices/caiso.csv has no value for now; add one"),
+    ],
+)
+def test_a_series_without_a_value_is_told_and_takes_no_place_away(texts, sentence):
+    pool, region = worlds.cars(energyPrice=SERIES), worlds.region(energyPrice=SERIES, carbonIntensity=SERIES)
+    assert energy_rate(worlds.region(), worlds.NOW, texts, pool).dollars == 0.11
+    rate = energy_rate(region, worlds.NOW, texts, pool)
+    assert (rate.dollars, rate.grams) == (0.0, 0.0)
+    (said,) = series_mistakes(pool, worlds.NOW, texts)
+    assert said.startswith(f"VehicleNodePool ca-home-hw4: spec.energyPrice.series: {sentence}")
+    assert len(list(series_mistakes(region, worlds.NOW, texts))) == 2
+
+
+def test_a_pool_s_own_series_is_its_price():
+    texts = {("prices", "caiso.csv"): "2026-01-01T00:00:00Z,0.5"}
+    for pool in (worlds.cars(energyPrice=SERIES), worlds.servers(energyPrice=SERIES)):
+        assert energy_rate(worlds.region(), worlds.NOW, texts, pool).dollars == 0.5
+        assert list(series_mistakes(pool, worlds.NOW, texts)) == []
+        assert unhonoured_fields(pool) == ()

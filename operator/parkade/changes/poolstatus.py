@@ -8,6 +8,7 @@ from parkade.api.region import RegionStatus
 from parkade.api.tritonpool import TritonPoolStatus
 from parkade.api.vehiclenodepool import PoolVehicles, VehicleNodePoolStatus
 from parkade.changes.conditions import Finding, fields_honoured, find, merged
+from parkade.problem.energy import series_mistakes
 from parkade.snapshot import Snapshot
 
 
@@ -15,7 +16,7 @@ def vehicle_pool_status(snapshot: Snapshot, pool: VehicleNodePool) -> VehicleNod
     """Vehicles over the pool's cells, and whether any may work."""
     cells = [cell for cell in snapshot.cells if cell.spec.pool == pool.metadata.name]
     counts = {name: sum(getattr(cell.status.vehicles, name) for cell in cells) for name in PoolVehicles.model_fields}
-    found = (_cars_ready(snapshot, pool, counts), fields_honoured(pool, _region_known(snapshot, pool.spec.region)))
+    found = (_cars_ready(snapshot, pool, counts), fields_honoured(pool, _mistakes(snapshot, pool)))
     return VehicleNodePoolStatus(
         vehicles=PoolVehicles(**counts),
         cells=len(cells),
@@ -37,7 +38,7 @@ def triton_pool_status(snapshot: Snapshot, pool: TritonPool) -> TritonPoolStatus
     """Servers that answer, and why others do not."""
     servers = [server for server in snapshot.servers if server.pool == pool.metadata.name]
     live = [server for server in servers if server.live]
-    found = (_servers_ready(snapshot, pool), fields_honoured(pool, _region_known(snapshot, pool.spec.region)))
+    found = (_servers_ready(snapshot, pool), fields_honoured(pool, _mistakes(snapshot, pool)))
     return TritonPoolStatus(
         servers=len(servers),
         ready=len(live),
@@ -66,6 +67,18 @@ def _servers_ready(snapshot: Snapshot, pool: TritonPool) -> Finding:
     )
 
 
+def _mistakes(snapshot: Snapshot, pool: VehicleNodePool | TritonPool) -> Iterator[Finding]:
+    yield from _region_known(snapshot, pool.spec.region)
+    yield from _without_value(snapshot, pool)
+
+
+def _without_value(snapshot: Snapshot, owner: Region | VehicleNodePool | TritonPool) -> Iterator[Finding]:
+    """Price and carbon series that say nothing for now."""
+    texts = {(name, key): text for name, key, text in snapshot.price_series}
+    for said in series_mistakes(owner, snapshot.now, texts):
+        yield Finding("FieldsHonoured", "False", Reason.INVALID_VALUES.value, said)
+
+
 def _region_known(snapshot: Snapshot, region: str) -> Iterator[Finding]:
     if all(known.metadata.name != region for known in snapshot.regions):
         yield find("FieldsHonoured", "False", Reason.UNKNOWN_REGION, region=region)
@@ -73,7 +86,7 @@ def _region_known(snapshot: Snapshot, region: str) -> Iterator[Finding]:
 
 def region_status(snapshot: Snapshot, region: Region) -> RegionStatus:
     """Whether every field of a region is acted on."""
-    found = (fields_honoured(region),)
+    found = (fields_honoured(region, _without_value(snapshot, region)),)
     return RegionStatus(conditions=merged(found, region.status.conditions, region.metadata, snapshot.now))
 
 

@@ -29,6 +29,7 @@ from parkade.cluster.resources import (
     Resource,
 )
 from parkade.errors import ClusterRefused, InvalidManifest
+from parkade.problem.energy import named_series
 from parkade.snapshot import PodFace, RouterAddress, ServiceFace, Snapshot
 
 SETTINGS: Final = "parkade-settings"
@@ -66,20 +67,22 @@ def read(client: ClusterClient, namespace: str, term: int, now: datetime) -> Clu
     mode, paused = read_switches(client, namespace)
     regions = _parsed(client, REGIONS, Region, unreadable)
     workloads = _parsed(client, WORKLOADS, InferenceWorkload, unreadable)
+    triton_pools = _parsed(client, TRITON_POOLS, TritonPool, unreadable)
+    vehicle_pools = _parsed(client, VEHICLE_POOLS, VehicleNodePool, unreadable)
     snapshot = Snapshot(
         now=now,
         term=term,
         mode="Observe" if mode == "Observe" else "Apply",
         workloads=workloads,
         regions=regions,
-        triton_pools=_parsed(client, TRITON_POOLS, TritonPool, unreadable),
-        vehicle_pools=_parsed(client, VEHICLE_POOLS, VehicleNodePool, unreadable),
+        triton_pools=triton_pools,
+        vehicle_pools=vehicle_pools,
         cells=_parsed(client, CELLS, VehicleCell, unreadable),
         grid_events=_parsed(client, GRID_EVENTS, GridEvent, unreadable),
         pods=tuple(sorted(_pods(client.list(PODS.path(), "parkade.dev/workload,parkade.dev/cell")))),
         routers=tuple(sorted(_routers(client, namespace, now))),
         cordoned_cells=frozenset(_cordoned(client.list(NODES.path(), "parkade.dev/cell"))),
-        price_series=_series(client, namespace, regions),
+        price_series=_series(client, namespace, (*regions, *vehicle_pools, *triton_pools)),
         services=_services(client),
         unreadable=frozenset(row.target.key for row in unreadable if row.target.kind == WORKLOADS.kind),
     )
@@ -163,20 +166,13 @@ def _cordoned(nodes: Iterable[Json]) -> Iterable[str]:
             yield node["metadata"]["labels"]["parkade.dev/cell"]
 
 
-def _series(client: ClusterClient, namespace: str, regions: Iterable[Region]) -> tuple[tuple[str, str, str], ...]:
-    """The CSV text of every series that a region names and that exists."""
-    named = {
-        (str(source.series.config_map), source.series.key)
-        for region in regions
-        for source in (region.spec.energy_price, region.spec.carbon_intensity)
-        if source.series is not None
-    }
-    found: list[tuple[str, str, str]] = []
-    for name, key in sorted(named):
-        text = _config_map(client, namespace, name).get(key)
-        if text is not None:
-            found.append((name, key, text))
-    return tuple(found)
+def _series(
+    client: ClusterClient, namespace: str, owners: Iterable[Region | VehicleNodePool | TritonPool]
+) -> tuple[tuple[str, str, str], ...]:
+    """The CSV text of every series that a region or a pool names and that exists."""
+    named = {(str(series.config_map), series.key) for owner in owners for series in named_series(owner)}
+    texts = {name: _config_map(client, namespace, name) for name in sorted({name for name, _ in named})}
+    return tuple((name, key, texts[name][key]) for name, key in sorted(named) if key in texts[name])
 
 
 def _config_map(client: ClusterClient, namespace: str, name: str) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from parkade.plan.explain import flip
 from parkade.plan.once import plan_once
 from parkade.plan.plan import Plan
 from parkade.plan.table import render
+from parkade.problem.energy import series_mistakes
 from parkade.settings import Economics
 from parkade.snapshot import Snapshot
 from parkade.solver import solve
@@ -120,6 +121,9 @@ def _notes(snapshot: Snapshot) -> list[str]:
     resources: tuple[AnyResource, ...] = (*snapshot.workloads, *pools, *snapshot.regions)
     for resource in resources:
         fields = unhonoured_fields(resource)
+        if isinstance(resource, (VehicleNodePool, TritonPool, Region)):
+            texts = {(name, key): text for name, key, text in snapshot.price_series}
+            notes += list(series_mistakes(resource, snapshot.now, texts))
         if fields:
             said = Reason.FIELDS_NOT_HONOURED.say(fields=", ".join(fields))
             notes.append(f"{resource.kind} {resource.key}: {Reason.FIELDS_NOT_HONOURED}: {said}")

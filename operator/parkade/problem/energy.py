@@ -1,12 +1,11 @@
 """Power, and what a kilowatt-hour of it costs in money and carbon."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from parkade.api import Region, TritonPool, VehicleNodePool
 from parkade.api.base import Series
-from parkade.errors import InvalidManifest
 from parkade.problem.costs import CostSplit, Running
 from parkade.units import GRAMS_PER_TONNE
 
@@ -35,21 +34,44 @@ class EnergyRate:
 def energy_rate(region: Region, now: datetime, texts: SeriesTexts, pool: VehicleNodePool | TritonPool) -> EnergyRate:
     """Price and carbon of a pool's region; the pool may name what is paid at its plug or meter.
 
-    Raises:
-        InvalidManifest: a series is missing or has no value for `now`.
+    A series without a value for `now` never takes places away: for a pool's price the region's is taken, for what the
+    region says 0. `series_mistakes` tells of it.
     """
-    owner = region if pool.spec.energy_price is None else pool
-    chosen = pool.spec.energy_price or region.spec.energy_price
-    dollars = _at(
-        None if chosen.per_kwh is None else chosen.per_kwh.value,
-        chosen.series,
-        now,
-        texts,
-        f"{owner.kind} {owner.key}: spec.energyPrice",
-    )
+    own = pool.spec.energy_price
+    dollars = _at(own.per_kwh.value if own.per_kwh else None, own.series, now, texts) if own else None
+    if dollars is None:
+        price = region.spec.energy_price
+        dollars = _at(price.per_kwh.value if price.per_kwh else None, price.series, now, texts) or 0.0
     intensity = region.spec.carbon_intensity
-    grams = _at(intensity.grams_per_kwh, intensity.series, now, texts, f"Region {region.key}: spec.carbonIntensity")
+    grams = _at(intensity.grams_per_kwh, intensity.series, now, texts) or 0.0
     return EnergyRate(dollars, grams, grams * region.spec.carbon_price.per_tonne.value / GRAMS_PER_TONNE)
+
+
+def series_mistakes(owner: Region | VehicleNodePool | TritonPool, now: datetime, texts: SeriesTexts) -> Iterator[str]:
+    """A sentence for each series that the object names and that has no value for `now`."""
+    for field, series, instead in _series(owner):
+        where = f"{owner.kind} {owner.key}: spec.{field}.series: "
+        text = texts.get((series.config_map, series.key))
+        if text is None:
+            missing = f"ConfigMap {series.config_map} has no key {series.key}; create it or write a number"
+            yield f"{where}{missing}; until then {instead} counts"
+        elif series_value(text, now) is None:
+            missing = f"{series.config_map}/{series.key} has no value for now; add one as a line time,value"
+            yield f"{where}{missing}; until then {instead} counts"
+
+
+def named_series(owner: Region | VehicleNodePool | TritonPool) -> Iterator[Series]:
+    """Every series that the object names."""
+    return (series for _, series, _ in _series(owner))
+
+
+def _series(owner: Region | VehicleNodePool | TritonPool) -> Iterator[tuple[str, Series, str]]:
+    """Field, series, and what counts without it."""
+    price = owner.spec.energy_price
+    if price is not None and price.series is not None:
+        yield "energyPrice", price.series, "$ 0" if isinstance(owner, Region) else "the region's price"
+    if isinstance(owner, Region) and owner.spec.carbon_intensity.series is not None:
+        yield "carbonIntensity", owner.spec.carbon_intensity.series, "0 g"
 
 
 def plug_watts(pool: VehicleNodePool, state: str) -> float:
@@ -88,18 +110,8 @@ def series_value(text: str, now: datetime) -> float | None:
     return latest[1] if latest else None
 
 
-def _at(number: float | None, series: Series | None, now: datetime, texts: SeriesTexts, where: str) -> float:
+def _at(number: float | None, series: Series | None, now: datetime, texts: SeriesTexts) -> float | None:
     if series is None:
-        return 0.0 if number is None else number
+        return number
     text = texts.get((series.config_map, series.key))
-    if text is None:
-        raise InvalidManifest(
-            f"{where}.series: ConfigMap {series.config_map} has no key {series.key}; create it or write a number"
-        )
-    value = series_value(text, now)
-    if value is None:
-        raise InvalidManifest(
-            f"{where}.series: {series.config_map}/{series.key} has no value at or before {now.isoformat()}; "
-            "add one as a line time,value"
-        )
-    return value
+    return None if text is None else series_value(text, now)

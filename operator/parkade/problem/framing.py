@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from parkade.api import InferenceWorkload, Region, TritonPool, VehicleNodePool
-from parkade.errors import InvalidManifest
 from parkade.problem.arcs import Terms, Way, capacity, total_unit_cost, ways, with_late_penalties
 from parkade.problem.covers import Want, caller_groups, short_cost, wants
 from parkade.problem.current import Kept, failed_files, running, spare
@@ -132,15 +131,11 @@ def _places(
         if region is None:
             missing.append((pool.key, Reason.UNKNOWN_REGION, Reason.UNKNOWN_REGION.say(region=pool.spec.region)))
             continue
-        try:
-            if isinstance(pool, VehicleNodePool):
-                offered = list(vehicle_places(pool, region, facts))
-            else:
-                place = triton_place(pool, region, facts)
-                offered = [place] if place else []
-        except InvalidManifest as error:
-            missing.append((pool.key, Reason.INVALID_VALUES, str(error)))
-            continue
+        if isinstance(pool, VehicleNodePool):
+            offered = list(vehicle_places(pool, region, facts))
+        else:
+            place = triton_place(pool, region, facts)
+            offered = [place] if place else []
         none = Reason.NO_VEHICLES if isinstance(pool, VehicleNodePool) else Reason.NO_SERVERS
         if not offered:
             missing.append((pool.key, none, none.say(place=pool.key)))

@@ -131,7 +131,7 @@ class Snapshot:
     cordoned_cells: frozenset[str] = frozenset()
     """Cells whose node is cordoned or being drained: they are to be emptied."""
     price_series: tuple[tuple[str, str, str], ...] = ()
-    """(ConfigMap name, key, CSV text) of every series a Region names."""
+    """(ConfigMap name, key, CSV text) of every series that a Region or a pool names."""
     services: tuple[ServiceFace, ...] = ()
     stored: tuple[StoredModel, ...] | None = ()
     """What the repositories hold, read while a workload or pool is being deleted; None when one does not answer."""
