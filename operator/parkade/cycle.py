@@ -84,7 +84,7 @@ class Shipping(Protocol):
         """The fate of every file that was asked for and is still named by a workload."""
 
     def stored(self, snapshot: Snapshot) -> tuple[StoredModel, ...] | None:
-        """What the pools' repositories hold; None when one does not answer."""
+        """What the pools' repositories hold, empty where it is not time to look; None when one does not answer."""
 
     def start(self, step: Shipment, snapshot: Snapshot) -> bool:
         """Begin a step beside the cycle; False while the same or its server is under way, or backs off."""

@@ -9,6 +9,7 @@ from changes.scene import (
     POOL,
     S1,
     S2,
+    VERSION,
     cell,
     compare,
     loaded,
@@ -107,6 +108,36 @@ def test_files_go_after_the_last_server_let_go():
 
 def test_files_of_a_workload_that_stays_are_kept():
     assert removals(to_triton(S1, stored=(FILES,))) == ()
+
+
+OLD, GONE = VERSION + 1, VERSION + 2
+THREE = StoredModel(POOL, "sign-reader", (VERSION, OLD, GONE))
+
+
+@pytest.mark.parametrize(
+    ("servers", "expected"),
+    [
+        ((server(S1, loaded()), server(S2)), (OLD, GONE)),
+        ((server(S1, loaded(), loaded(version=OLD, ready=False)), server(S2)), (GONE,)),
+        ((server(S1, loaded()), server(S2, loaded(version=GONE))), (OLD,)),
+        ((server(S1, loaded(), loaded("other", version=OLD)), server(S2)), (OLD, GONE)),
+        ((server(S1, loaded(version=OLD)), server(S2)), ()),
+        ((server(S1, loaded()), server(S2, live=False)), ()),
+    ],
+    ids=["nobody holds", "one drains", "another server holds", "another model", "still to load", "a silent server"],
+)
+def test_versions_that_nobody_holds_or_shall_hold_are_removed(servers, expected):
+    steps = removals(to_triton(S1, stored=(THREE,), servers=servers))
+    assert tuple(version for step in steps for version in step.versions) == expected
+
+
+def test_a_workload_that_moved_to_cars_leaves_no_files_on_triton():
+    assert [step.versions for step in removals(to_cell(3, stored=(THREE,)))] == [THREE.versions]
+
+
+def test_files_of_what_is_held_stay():
+    left = part(left_out=Refusal(KEY, "", Reason.FETCHING, "wait"))
+    assert removals(compare(snapshot(stored=(THREE,)), plan(left))) == ()
 
 
 def test_a_deleted_pool_goes_after_its_models_and_files():

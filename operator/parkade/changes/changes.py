@@ -119,7 +119,7 @@ class UnloadModel:
 
 @dataclass(frozen=True, slots=True)
 class RemoveFiles:
-    """Delete a workload's files from a pool's model repository; no server holds them any more."""
+    """Delete versions of a workload's model from a pool's repository; no server holds them any more."""
 
     kind: ClassVar = "files"
     workload: str

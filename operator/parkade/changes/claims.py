@@ -15,6 +15,7 @@ from parkade.changes.comparison import (
     Comparison,
     Fate,
     held,
+    holds,
     is_claimed,
     is_deleted,
     target_of,
@@ -39,15 +40,36 @@ def claims(comparison: Comparison) -> tuple[SetFinalizers, ...]:
 
 
 def removals(comparison: Comparison) -> tuple[RemoveFiles, ...]:
-    """Files of deleted workloads and in deleted pools that no live server of the pool holds any more."""
-    pools = {pool.metadata.name for pool in _leaving_pools(comparison)}
-    workloads = {workload.key for workload in _leaving_workloads(comparison)}
-    return tuple(
-        RemoveFiles(comparison.owners[stored.model], stored.pool, stored.model, stored.versions)
-        for stored in _stored(comparison)
-        if stored.pool in pools or comparison.owners[stored.model] in workloads
-        if not any(held(server, stored.model) for server in comparison.servers if server.pool == stored.pool)
-    )
+    """Files that no server of their pool holds and nothing is to hold any more.
+
+    Of deleted workloads and in deleted pools all of a model at once; else versions that no order names.
+    """
+    steps = (_removal(comparison, stored) for stored in _stored(comparison))
+    return tuple(step for step in steps if step.versions)
+
+
+def _removal(comparison: Comparison, stored: StoredModel) -> RemoveFiles:
+    key = comparison.owners[stored.model]
+    all_go = stored.pool in {pool.metadata.name for pool in _leaving_pools(comparison)}
+    all_go = all_go or key in {workload.key for workload in _leaving_workloads(comparison)}
+    here = [server for server in comparison.snapshot.servers if server.pool == stored.pool]
+    if all_go:
+        versions = () if any(held(s, stored.model) for s in here if s.live) else stored.versions
+    else:
+        versions = _old_versions(comparison, key, stored, here)
+    return RemoveFiles(key, stored.pool, stored.model, versions)
+
+
+def _old_versions(comparison: Comparison, key: str, stored: StoredModel, here: list[TritonServer]) -> tuple[int, ...]:
+    """Versions that no server holds or is to hold; none while a server is silent, or still has to load the model."""
+    if comparison.fate(key) is not Fate.SERVE or any(not server.live for server in here):
+        return ()
+    wanted = [(server, model) for server, model in comparison.models_wanted(key) if server.pool == stored.pool]
+    if any(not holds(server, model) for server, model in wanted):
+        return ()
+    used = {model.version for _, model in wanted}
+    used |= {m.version for s in here for m in s.models if m.name == stored.model and not m.failure}
+    return tuple(version for version in stored.versions if version not in used)
 
 
 def releases(comparison: Comparison) -> tuple[SetFinalizers, ...]:

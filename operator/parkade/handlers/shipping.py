@@ -1,6 +1,7 @@
 """Models on their way: what Triton servers and the model store hold, and the steps that change it, beside the cycle."""
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -23,6 +24,9 @@ LOAD_SECONDS: Final = 300.0
 UNLOAD_SECONDS: Final = 60.0
 FETCH_SECONDS: Final = 3600.0
 
+REPOSITORY_SECONDS: Final = 60.0
+"""Between two looks at the repositories for versions that nobody needs any more; a listing may cost money."""
+
 _FETCH_LANES: Final = 2
 """Fetches that are waited for at a time, as many as the store runs; others are noticed by the next cycle."""
 
@@ -34,8 +38,15 @@ log = logging.getLogger(__name__)
 class ModelShipping:
     """Implements the cycle's `Shipping` with the room `serving`."""
 
-    def __init__(self, client: ClusterClient, store: serving.ModelStore, works: Works) -> None:
-        self._client, self._store, self._works = client, store, works
+    def __init__(
+        self,
+        client: ClusterClient,
+        store: serving.ModelStore,
+        works: Works,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client, self._store, self._works, self._clock = client, store, works, clock
+        self._next_look = 0.0
         self._probes = ThreadPoolExecutor(16, thread_name_prefix="probe")
         self._asked: dict[str, str] = {}
         self._wanted: dict[tuple[str, str], LoadModel] = {}
@@ -69,9 +80,11 @@ class ModelShipping:
         return tuple(sorted((*asked, *there)))
 
     def stored(self, snapshot: Snapshot) -> tuple[StoredModel, ...] | None:
-        """What repositories hold, read only while a workload or a pool is being deleted."""
-        if all(it.metadata.deletion_timestamp is None for it in (*snapshot.workloads, *snapshot.triton_pools)):
+        """What repositories hold, read while a workload or a pool is being deleted, and now and then."""
+        stays = all(it.metadata.deletion_timestamp is None for it in (*snapshot.workloads, *snapshot.triton_pools))
+        if stays and self._clock() < self._next_look:
             return ()
+        self._next_look = self._clock() + REPOSITORY_SECONDS
         found: list[StoredModel] = []
         for pool in snapshot.triton_pools:
             try:

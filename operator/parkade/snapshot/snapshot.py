@@ -134,6 +134,6 @@ class Snapshot:
     """(ConfigMap name, key, CSV text) of every series that a Region or a pool names."""
     services: tuple[ServiceFace, ...] = ()
     stored: tuple[StoredModel, ...] | None = ()
-    """What the repositories hold, read while a workload or pool is being deleted; None when one does not answer."""
+    """What the repositories hold; empty where they were not read this time, None when one does not answer."""
     unreadable: frozenset[str] = frozenset()
     """`namespace/name` of workloads that exist but break their kind's rules: what they run is left alone."""
