@@ -33,7 +33,8 @@ def _digest(spec, _folder):
 
 
 def _source(spec, _folder):
-    spec["model"]["artifacts"][0]["source"] = "file:///nowhere/model.onnx"
+    missing = {"source": "file:///nowhere/model.onnx", "sha256": "1" * 64}  # a digest that no other source has brought
+    spec["model"]["artifacts"][0] |= missing
 
 
 def _memory(spec, _folder):
@@ -61,7 +62,7 @@ def _not_a_model(spec, folder):
         (_digest, "Placed", "sha256"),
         (_source, "Placed", "nowhere"),
         (_memory, "Placed", "900Gi"),
-        (_hardware, "Placed", "hw99"),
+        (_hardware, "FieldsHonoured", "hw99"),
         (_model_name, "Placed", "sign-reader"),
         (_not_a_model, "Ready", "ModelRejected"),
     ],
