@@ -1,6 +1,7 @@
 """A whole Parkade on one machine: control plane, two Triton servers and parked cars; for the demo and the scenarios."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -8,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -44,11 +46,13 @@ class World:
         self.plane = Plane(directory, say)
         self.say = say
         self.repository = self.plane.data / "triton-models"
-        self.triton_ports = self._kept_triton_ports()
         self.cars: dict[str, Car] = {}
 
     def start(self) -> None:
         """Control plane, fleet link, Parkade and the Triton servers; returns when all are ready."""
+        self.plane.build()
+        if "TRITON_BIN" not in os.environ:
+            triton.install(self.say)
         self.plane.start_control_plane()
         self.plane.install()
         self.plane.start_link()
@@ -57,6 +61,14 @@ class World:
         self.plane.start_parkade()
         for index in range(TRITON_SERVERS):
             self.plane.await_url(f"triton-{index}", triton.ready_url(self.triton_ports[index]))
+
+    @cached_property
+    def triton_ports(self) -> list[triton.Ports]:
+        """Where the Triton servers listen."""
+        names = [f"triton-{index}-{port}" for index in range(TRITON_SERVERS) for port in triton.Ports._fields]
+        kept = ports.keep(self.plane.directory / "triton-ports.json", names, running=self.plane.running())
+        numbers = [kept[name] for name in names]
+        return [triton.Ports(*numbers[start : start + 3]) for start in range(0, len(numbers), 3)]
 
     def start_triton(self, index: int) -> None:
         """Start one Triton server with explicit model control on the shared repository."""
@@ -127,8 +139,8 @@ class World:
 
     def apply(self, manifests: Path) -> None:
         """`kubectl apply` a directory, and the namespaces it speaks of first."""
-        documents = (document for file in sorted(manifests.glob("*.yaml")) for document in _documents(file))
-        for namespace in sorted({name for document in documents if (name := document["metadata"].get("namespace"))}):
+        named = {document["metadata"].get("namespace") for document in _documents(manifests)}
+        for namespace in sorted(named - {None}):
             manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
             self.plane.kubectl("apply", "-f", "-", stdin=json.dumps(manifest))
         self.plane.kubectl("apply", "-f", str(manifests))
@@ -206,6 +218,12 @@ class World:
             for condition in ("Placed", "Ready")
         )
 
+    def pool_says(self) -> str:
+        """Reason and sentence of the Triton pool's condition Ready."""
+        (pool,) = self.json("tp")["items"]
+        conditions = pool.get("status", {}).get("conditions", [])
+        return "".join(f"{each['reason']}: {each['message']}" for each in conditions if each["type"] == "Ready")
+
     def models_on_triton(self) -> dict[int, list[str]]:
         """Names of the models that each Triton server calls ready."""
         held = {}
@@ -252,9 +270,8 @@ class World:
 
     def variant(self, workload: str, name: str) -> dict:
         """The manifest of a workload under another name and model name, for tests to break."""
-        documents = [document for file in sorted(self.manifests.glob("*.yaml")) for document in _documents(file)]
-        wanted = workload.split("/")[1]
-        manifest = next(d for d in documents if d["kind"] == "InferenceWorkload" and d["metadata"]["name"] == wanted)
+        wanted = ("InferenceWorkload", workload.split("/")[1])
+        manifest = next(d for d in _documents(self.manifests) if (d["kind"], d["metadata"]["name"]) == wanted)
         manifest["metadata"]["name"] = manifest["spec"]["model"]["name"] = name
         return manifest
 
@@ -262,16 +279,10 @@ class World:
         """Stop every process of this world, by its id."""
         self.plane.stop(purge=purge)
 
-    def _kept_triton_ports(self) -> list[triton.Ports]:
-        file = self.plane.directory / "triton-ports.json"
-        if not file.exists():
-            file.write_text(json.dumps(ports.choose(TRITON_SERVERS * 3)))
-        kept: list[int] = json.loads(file.read_text())
-        return [triton.Ports(*kept[start : start + 3]) for start in range(0, len(kept), 3)]
 
-
-def _documents(file: Path) -> list[dict]:
-    return [document for document in yaml.safe_load_all(file.read_text()) if document]
+def _documents(folder: Path) -> list[dict]:
+    texts = [file.read_text() for file in sorted(folder.glob("*.yaml"))]
+    return [document for text in texts for document in yaml.safe_load_all(text) if document]
 
 
 def cars(prefix: str, count: int, *, fleet: str, hardware: str, link: str) -> Iterable[Car]:

@@ -38,6 +38,19 @@ def test_a_restarted_triton_gets_its_models_back(world: World):
     world.await_that("Triton holds what it held", lambda: world.models_on_triton() == held, RIGHT_AGAIN_SECONDS)
 
 
+def test_a_triton_that_stays_down_is_named_and_the_other_goes_on(world: World, questions):
+    world.plane.processes.kill("triton-1")
+    try:
+        with Traffic(world.loads(questions, WORKLOADS, seconds=8), seconds=40) as traffic:
+            world.await_that("the pool says which server is down", lambda: "1 of 2" in world.pool_says(), 30)
+            outcome = traffic.finish()
+        assert outcome.failures == ()
+        assert "TritonUnavailable" in world.pool_says()
+    finally:
+        world.plane.processes.restart("triton-1")
+    world.await_that("both servers answer", lambda: "2 of 2" in world.pool_says(), RIGHT_AGAIN_SECONDS)
+
+
 @pytest.mark.parametrize("victims", [["pods", "-A", "-l", "parkade.dev/cell"], ["nodes"]])
 def test_deleting_the_kubernetes_face_unloads_nothing(world: World, questions, victims):
     names = world.plane.kubectl("get", *victims, "-o", "name").split()

@@ -26,6 +26,7 @@ def up(directory: Path, *, current: bool, control_plane_only: bool) -> None:
     """Start a control plane, the fleet link and Parkade on this machine; no Docker needed."""
     started = time.monotonic()
     plane = Plane(directory, say=click.echo)
+    plane.build(control_plane=not current, parkade=not control_plane_only)
     if current:
         plane.use_current_cluster()
     else:

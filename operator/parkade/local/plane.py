@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -27,6 +28,7 @@ PORTS: Final = (
     "carlet-models", "carlet-kubelet", "carlet-metrics", "operator-metrics", "operator-health",
 )  # fmt: skip
 PORTS_FILE: Final = "ports.json"
+MARK: Final = "processes.json"
 """The first file of a plane; it tells its directory from others."""
 NAMESPACE: Final = "parkade-system"
 READY_SECONDS: Final = 60.0
@@ -41,12 +43,29 @@ class Plane:
         self.data = self.directory / "data"
         self.data.mkdir(exist_ok=True)
         self.say = say
-        self.ports = self._ports()
         self.authority = Authority(self.directory / "pki")
-        self.processes = ProcessTable(self.directory / "processes.json", self.directory / "logs")
+        self.processes = ProcessTable(self.directory / MARK, self.directory / "logs")
         self.kubeconfig = self.directory / "kubeconfig"
         self.model_store = self.data / "models"
         self.fleet = self.directory / "fleet"
+
+    def build(self, *, control_plane: bool = True, parkade: bool = True) -> None:
+        """Build every program first, so that no port is chosen minutes before it is bound."""
+        names = ["etcd", "kube-apiserver", "kube-controller-manager"] if control_plane else []
+        for name in [*names, "kubectl", *(["nats-server"] if parkade else [])]:
+            binaries.upstream(name, self.say)
+        if parkade:
+            binaries.carlet(self.say)
+            binaries.router(self.say)
+
+    @cached_property
+    def ports(self) -> dict[str, int]:
+        """The ports of this plane by name; kept while anything runs, a port that another program took is replaced."""
+        return ports.keep(self.directory / PORTS_FILE, PORTS, running=self.running())
+
+    def running(self) -> list[str]:
+        """Names of the processes of this plane that are alive."""
+        return [name for name in self.processes.names() if self.processes.is_running(name)]
 
     @property
     def control(self) -> ControlPlane:
@@ -125,7 +144,7 @@ class Plane:
 
     def stop(self, *, purge: bool = False) -> list[str]:
         """Stop everything started here, last first; with `purge` delete the directory too. Returns the names."""
-        running = [name for name in self.processes.names() if self.processes.is_running(name)]
+        running = self.running()
         for name in reversed(self.processes.names()):
             self.processes.stop(name)
         if purge:
@@ -225,22 +244,12 @@ class Plane:
         """Where vehicles and carlet find the fleet link."""
         return f"tls://127.0.0.1:{self.ports['nats']}"
 
-    def _ports(self) -> dict[str, int]:
-        """The ports chosen at first start; kept, so that kubeconfigs stay true over restarts."""
-        file = self.directory / PORTS_FILE
-        kept: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
-        missing = [name for name in PORTS if name not in kept]
-        if missing:
-            kept |= dict(zip(missing, ports.choose(len(missing)), strict=True))
-            file.write_text(json.dumps(kept, indent=1))
-        return kept
-
 
 def _own_directory(directory: Path) -> Path:
     """Make the directory; refuse one with somebody else's files, since `--purge` deletes it whole."""
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        foreign = any(directory.iterdir()) and not (directory / PORTS_FILE).exists()
+        foreign = any(directory.iterdir()) and not (directory / MARK).exists()
     except OSError as error:
         raise LocalPlaneError(f"{directory} cannot be used: {error.strerror}; choose another with --dir") from error
     if foreign:

@@ -1,7 +1,9 @@
 """Free ports below the ephemeral range, where no outgoing connection can take them before a server binds."""
 
+import json
 import random
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -39,3 +41,16 @@ def choose(count: int) -> list[int]:
         if is_free(port):
             chosen.append(port)
     return chosen
+
+
+def keep(file: Path, names: Sequence[str], *, running: Sequence[str]) -> dict[str, int]:
+    """The ports of a plane by name, chosen at first use and kept in a file, so that its addresses stay true.
+
+    While nothing of the plane runs, a kept port that another program has taken meanwhile is chosen anew.
+    """
+    kept: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
+    wanted = [name for name in names if name not in kept or not (running or is_free(kept[name]))]
+    if wanted:
+        kept |= dict(zip(wanted, choose(len(wanted)), strict=True))
+        file.write_text(json.dumps(kept, indent=1))
+    return kept

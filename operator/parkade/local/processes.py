@@ -31,6 +31,8 @@ class ProcessTable:
         self._file = file
         self._logs = logs
         logs.mkdir(parents=True, exist_ok=True)
+        if not file.exists():
+            file.write_text("{}")
 
     def start(self, name: str, spec: LaunchSpec) -> int:
         """Start a process detached, its output appended to `logs/<name>.log`; return its id.
@@ -117,10 +119,7 @@ class ProcessTable:
             return None
 
     def _entries(self) -> dict[str, dict]:  # type: ignore[type-arg]  # a JSON object
-        try:
-            entries: dict[str, dict] = json.loads(self._file.read_text())  # type: ignore[type-arg]
-        except FileNotFoundError:
-            return {}
+        entries: dict[str, dict] = json.loads(self._file.read_text())  # type: ignore[type-arg]
         return entries
 
     def _record(self, name: str, entry: dict | None) -> None:  # type: ignore[type-arg]
