@@ -113,6 +113,7 @@ NEEDS = {
         "watch nodes",
         "create events -A",
         "watch configmaps -A",
+        "get secrets -A",
         "watch leases.coordination.k8s.io -A",
         "update leases.coordination.k8s.io/parkade-operator -n parkade-system",
         "create leases.coordination.k8s.io -n parkade-system",
@@ -139,7 +140,8 @@ NEEDS = {
 }
 REFUSED = {
     "parkade-operator": [
-        "get secrets -A",
+        "list secrets -A",
+        "watch secrets -A",
         "create nodes",
         "patch vehiclecells.parkade.dev --subresource=status",
         "update leases.coordination.k8s.io/kube-controller-manager -n kube-system",

@@ -175,7 +175,8 @@ class TritonPoolSpec(Part):
     models: ModelRepository = ModelRepository()
     """Where the servers read models, and how they run them."""
     control_secret_ref: SecretRef | None = None
-    """Secret with the header of Triton's restricted model-control API."""
+    """Secret in the operator's namespace with the headers of Triton's restricted model-control API: keys `header` and
+    `value`, or each key a header's name."""
     hardware: ServerHardware
     """What one server has."""
     power: ServerPower

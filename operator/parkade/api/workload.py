@@ -74,7 +74,8 @@ class Artifact(Part):
     sha256: Sha256
     """Digest of the file, as sha256sum prints it; other bytes are refused."""
     secret_ref: SecretRef | None = None
-    """Secret in the workload's namespace with the credentials of the source."""
+    """Secret in the workload's namespace with the source's credentials: each key is an fsspec storage option, such as
+    `key` and `secret` for s3; a value that begins with { is read as JSON, such as `headers` for https."""
 
 
 class Profile(Part):

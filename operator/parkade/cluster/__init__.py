@@ -7,6 +7,7 @@ server's own sentence); no dictionary of the wire leaves this room.
 
 from parkade.cluster.applying import Applying
 from parkade.cluster.client import ClusterClient, TokenBucket
+from parkade.cluster.credentials import control_headers, storage_options
 from parkade.cluster.leading import Leadership
 from parkade.cluster.reading import ClusterFacts, Unreadable, read, refresh, selected_pods
 from parkade.cluster.recording import Recorder
@@ -19,7 +20,9 @@ __all__ = [
     "Recorder",
     "TokenBucket",
     "Unreadable",
+    "control_headers",
     "read",
     "refresh",
     "selected_pods",
+    "storage_options",
 ]

@@ -69,7 +69,7 @@ class Operator:
             lease_client, settings.namespace, settings.identity, settings.lease_seconds, self._led
         )
         self.works = Works(self.wake.call)
-        self.shipping = ModelShipping(self.client, ModelStore(settings.model_store), self.works)
+        self.shipping = ModelShipping(self.client, settings.namespace, ModelStore(settings.model_store), self.works)
         applying = Applying(self.client, Recorder(self.client, settings.identity))
         planner = (plan_once, bounded_solve(settings))
         self.cycle = Cycle(settings, self.client, applying, self.shipping, planner, self.metrics)

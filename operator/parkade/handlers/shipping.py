@@ -2,15 +2,15 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from parkade import serving
-from parkade.api import TritonPool
+from parkade.api import InferenceWorkload, TritonPool
 from parkade.changes import LoadModel, RemoveFiles, StageArtifact, UnloadModel
-from parkade.cluster import ClusterClient, selected_pods
+from parkade.cluster import ClusterClient, control_headers, selected_pods, storage_options
 from parkade.cycle import Job, Shipment
 from parkade.errors import ClusterRefused, SourceUnavailable
 from parkade.handlers.working import Works
@@ -35,20 +35,35 @@ Work = Callable[[serving.Endpoint], object]
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A model file as a workload names it."""
+
+    sha256: str
+    source: str
+    namespace: str
+    """Of the workload."""
+    secret: str
+    """Name of the Secret with the source's credentials; empty without."""
+
+
 class ModelShipping:
     """Implements the cycle's `Shipping` with the room `serving`."""
 
     def __init__(
         self,
         client: ClusterClient,
+        namespace: str,
         store: serving.ModelStore,
         works: Works,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._client, self._store, self._works, self._clock = client, store, works, clock
+        self._client, self._namespace = client, namespace
+        self._store, self._works, self._clock = store, works, clock
+        self._headers: dict[str, Mapping[str, str]] = {}
         self._next_look = 0.0
         self._probes = ThreadPoolExecutor(16, thread_name_prefix="probe")
-        self._asked: dict[str, str] = {}
+        self._asked: dict[str, _File] = {}
         self._wanted: dict[tuple[str, str], LoadModel] = {}
         self._live: frozenset[str] = frozenset()
 
@@ -59,6 +74,7 @@ class ModelShipping:
 
     def servers(self, snapshot: Snapshot) -> tuple[TritonServer, ...]:
         """Every server of every pool, probed at the same time; a failed load that the server forgot is added."""
+        self._headers = {pool.metadata.name: self._control_headers(pool) for pool in snapshot.triton_pools}
         endpoints = [endpoint for pool in snapshot.triton_pools for endpoint in self._endpoints(pool)]
         probed = tuple(self._probes.map(self._probe, endpoints))
         self._live = frozenset(server.http for server in probed if server.live)
@@ -72,11 +88,11 @@ class ModelShipping:
 
     def artifacts(self, snapshot: Snapshot) -> tuple[StagedArtifact, ...]:
         """Files that are named and in the store, or were asked for; asking again also tries a failed fetch again."""
-        named = {str(a.sha256): str(a.source) for w in snapshot.workloads for a in w.spec.model.artifacts}
+        named = {file.sha256: file for workload in snapshot.workloads for file in _files(workload)}
         self._asked = {sha256: named[sha256] for sha256 in self._asked if sha256 in named}
-        asked = [self._stage(sha256, source) for sha256, source in self._asked.items()]
-        others = [(sha256, source) for sha256, source in named.items() if sha256 not in self._asked]
-        there = [fact for sha256, source in others if (fact := self._store.staged(sha256, source))]
+        asked = [self._stage(file) for file in self._asked.values()]
+        others = [file for sha256, file in named.items() if sha256 not in self._asked]
+        there = [fact for file in others if (fact := self._store.staged(file.sha256, file.source))]
         return tuple(sorted((*asked, *there)))
 
     def stored(self, snapshot: Snapshot) -> tuple[StoredModel, ...] | None:
@@ -99,8 +115,9 @@ class ModelShipping:
         """Begin a step; False when it is under way, its server is busy, or its last failure was just now."""
         match step:
             case StageArtifact():
-                self._asked[step.sha256] = step.source
-                self._stage(step.sha256, step.source)
+                file = _File(step.sha256, step.source, step.workload.partition("/")[0], step.secret)
+                self._asked[step.sha256] = file
+                self._stage(file)
                 return True
             case LoadModel():
                 self._wanted[step.http, step.model.model] = step
@@ -112,8 +129,16 @@ class ModelShipping:
             case RemoveFiles():
                 return self._remove(step, snapshot)
 
-    def _stage(self, sha256: str, source: str) -> StagedArtifact:
-        fact = self._store.stage(sha256, source)
+    def _stage(self, file: _File) -> StagedArtifact:
+        sha256, source = file.sha256, file.source
+        fact = self._store.staged(sha256, source)
+        if fact is not None:
+            return fact
+        try:
+            options = storage_options(self._client, file.namespace, file.secret) if file.secret else {}
+        except ClusterRefused as refusal:
+            return StagedArtifact(sha256, source, "Failed", reason="SourceUnavailable", message=str(refusal))
+        fact = self._store.stage(sha256, source, options)
         if fact.state == "Fetching":
             lane = f"fetch {int(sha256[:8], 16) % _FETCH_LANES}"
             job = Job(
@@ -153,12 +178,23 @@ class ModelShipping:
     def _repository(self, pool: TritonPool) -> serving.ModelRepository:
         return serving.ModelRepository(pool.spec.models.repository, pool.spec.models.backend, self._store)
 
+    def _control_headers(self, pool: TritonPool) -> Mapping[str, str]:
+        """Without its Secret a pool is asked without headers, and its servers say what they refuse."""
+        if pool.spec.control_secret_ref is None:
+            return {}
+        try:
+            return control_headers(self._client, self._namespace, pool.spec.control_secret_ref.name)
+        except ClusterRefused as refusal:
+            log.warning("controlSecretRef of %s: %s", pool.metadata.name, refusal)
+            return {}
+
     def _endpoints(self, pool: TritonPool) -> Iterator[serving.Endpoint]:
         """Where the pool's servers answer, by URL or by pods; a pool whose pods cannot be listed has none."""
         where, name = pool.spec.endpoints, pool.metadata.name
+        headers = self._headers.get(name, {})
         if where.urls is not None:
             for url in where.urls:
-                yield serving.Endpoint(name, str(url.http), str(url.grpc))
+                yield serving.Endpoint(name, str(url.http), str(url.grpc), headers)
         elif where.selector is not None:
             try:
                 hosts = selected_pods(self._client, where.selector.namespace, where.selector.match_labels)
@@ -166,7 +202,7 @@ class ModelShipping:
                 log.warning("the servers of %s cannot be listed: %s", name, refusal)
                 return
             for host in hosts:
-                yield serving.Endpoint(name, f"{host}:{where.http_port}", f"{host}:{where.grpc_port}")
+                yield serving.Endpoint(name, f"{host}:{where.http_port}", f"{host}:{where.grpc_port}", headers)
 
     def _with_failures(self, server: TritonServer) -> TritonServer:
         """The server's models, and those whose last load failed without a trace on the server."""
@@ -178,6 +214,12 @@ class ModelShipping:
             if (problem := self._works.failure(_load_key(step)))
         ]
         return replace(server, models=tuple(sorted((*server.models, *lost)))) if lost else server
+
+
+def _files(workload: InferenceWorkload) -> Iterator[_File]:
+    for artifact in workload.spec.model.artifacts:
+        secret = artifact.secret_ref.name if artifact.secret_ref else ""
+        yield _File(str(artifact.sha256), str(artifact.source), workload.metadata.namespace, secret)
 
 
 def _load_key(step: LoadModel) -> str:
