@@ -6,7 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from handlers.world import CELL, LEASE_SECONDS, SPACE, SYSTEM, World, eventually, region, vehicle_pool, world_of
+from handlers.world import (
+    CELL,
+    LEASE_SECONDS,
+    SPACE,
+    SYSTEM,
+    World,
+    eventually,
+    region,
+    triton_pool,
+    vehicle_pool,
+    world_of,
+)
 from parkade.cluster import ClusterClient
 from parkade.cluster.resources import CELLS, EVENTS, LEASES, PODS, SERVICES, WORKLOADS
 from parkade.local.plane import Plane
@@ -159,20 +170,31 @@ def test_a_service_of_somebody_else_is_left_alone(world: World) -> None:
     eventually(lambda: world.client.get(SERVICES.path(SPACE, "sign-reader"))["metadata"].get("labels"), "ours")
 
 
-def test_grid_levers_are_accepted_and_named(world: World) -> None:
+def test_what_is_accepted_and_not_acted_on_is_named_where_people_look(world: World) -> None:
     world.operate("a")
     event = {
-        "apiVersion": WORKLOADS.api,
-        "kind": "GridEvent",
-        "metadata": {"name": "elrp"},
-        "spec": {
-            "regions": ["us-ca"],
-            "start": "2026-08-18T16:00:00-07:00",
-            "end": "2026-08-18T21:00:00-07:00",
-            "reduce": {"targetKW": 500},
-        },
+        "regions": ["us-ca"],
+        "start": "2026-08-18T16:00:00-07:00",
+        "end": "2026-08-18T21:00:00-07:00",
+        "reduce": {"targetKW": 500},
     }
-    world.apply(event)
-    wait = "--for=condition=FieldsHonoured=False"
-    world.plane.kubectl("wait", wait, "gridevent/elrp", "--timeout=20s")
+    pool = triton_pool(world.folder, (1, 2))
+    pool["spec"]["battery"] = {"capacityKWh": 3900, "powerKW": 1000}
+    batch = {"items": 5, "deadline": "2026-12-01T06:00:00Z", "source": "s3://clips/", "results": "s3://hits/"}
+    work = world.sign_reader("clips", batch=batch)
+    del work["spec"]["demand"], work["spec"]["latency"]
+    lever = {"apiVersion": WORKLOADS.api, "kind": "GridEvent", "metadata": {"name": "elrp"}, "spec": event}
+    world.apply(region(), pool, work, lever)
+    named = {
+        ("gridevent", "elrp"): ("spec.reduce",),
+        ("tritonpool", "austin"): ("spec.battery",),
+        ("iw", "clips"): ("spec.batch", "BatchNotSupported"),
+    }
+    for (kind, name), words in named.items():
+        space = ("-n", SPACE) if kind == "iw" else ()
+        world.plane.kubectl("wait", "--for=condition=FieldsHonoured=False", f"{kind}/{name}", *space, "--timeout=20s")
+        told = world.plane.kubectl("describe", kind, name, *space)
+        for word in (*words, "accepted, but not acted on in this release"):
+            assert word in told
+        assert '""' not in told
     world.plane.kubectl("delete", "gridevent", "elrp")

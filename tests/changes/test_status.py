@@ -183,6 +183,14 @@ def test_names_that_nothing_carries_are_told(world, reason):
     assert condition(to_cell(3, **world), "FieldsHonoured") == ("False", reason)
 
 
+def test_mistakes_and_fields_of_later_releases_are_told_together():
+    both = to_cell(3, triton_pools=(), workloads=(workload(trust={"verifyPercent": 2}),))
+    told = next(c for c in status(both).conditions if c.type == "FieldsHonoured")
+    assert told.reason == "UnknownHardware"
+    assert "a100" in told.message
+    assert "spec.trust.verifyPercent" in told.message
+
+
 def test_fields_of_later_releases_are_named():
     checked = to_cell(3, workloads=(workload(trust={"verifyPercent": 2}),))
     assert condition(checked, "FieldsHonoured") == ("False", "FieldsNotHonoured")

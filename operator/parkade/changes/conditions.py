@@ -1,12 +1,16 @@
 """Conditions: what is observed, with a Reason and a sentence; the time changes only when the status does."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Literal
+from itertools import islice
+from typing import Final, Literal
 
 from parkade.api import Condition, Reason, unhonoured_fields
 from parkade.api.base import Metadata, Resource
+
+MOST_MISTAKES: Final = 4
+"""That one sentence names; the others show when these are mended."""
 
 Truth = Literal["True", "False", "Unknown"]
 
@@ -53,14 +57,17 @@ def merged(
 
 
 def fields_honoured(resource: Resource, mistakes: Iterable[Finding] = ()) -> Finding:
-    """False while a field is set that is not acted on; `mistakes` are fields that cannot be acted on as written."""
-    first = next(iter(mistakes), None)
-    if first is not None:
-        return first
+    """False while a field is set that is not acted on; `mistakes` are fields that cannot be acted on as written.
+
+    Every cause is told; the reason is the first one's.
+    """
+    found = list(islice(mistakes, MOST_MISTAKES))
     fields = unhonoured_fields(resource)
     if fields:
-        return find("FieldsHonoured", "False", Reason.FIELDS_NOT_HONOURED, fields=", ".join(fields))
-    return find("FieldsHonoured", "True", Reason.ALL_FIELDS_HONOURED)
+        found.append(find("FieldsHonoured", "False", Reason.FIELDS_NOT_HONOURED, fields=", ".join(fields)))
+    if not found:
+        return find("FieldsHonoured", "True", Reason.ALL_FIELDS_HONOURED)
+    return replace(found[0], message="; ".join(dict.fromkeys(finding.message for finding in found)))
 
 
 def timestamp(moment: datetime) -> str:

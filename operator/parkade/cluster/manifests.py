@@ -55,7 +55,7 @@ def status(change: ShowStatus) -> Json:
 
 
 def _known(part: StatusPart) -> Json:
-    """What is known: no empty text, and no part of which nothing is known. Numbers stay, 0 is one."""
+    """What is known: no empty text or map, and no part of which nothing is known. Numbers stay, 0 is one."""
     unknown = {
         name for name, field in type(part).model_fields.items() if _is_unknown(getattr(part, name), field.default)
     }
@@ -69,7 +69,7 @@ def _is_unknown(value: object, default: object) -> bool:
 
 def _without_empty(value: Any) -> Any:  # noqa: ANN401 -- any JSON
     if isinstance(value, dict):
-        return {name: _without_empty(entry) for name, entry in value.items() if entry != ""}
+        return {name: _without_empty(entry) for name, entry in value.items() if entry or not isinstance(entry, str | dict)}
     return [_without_empty(entry) for entry in value] if isinstance(value, list) else value
 
 
