@@ -69,7 +69,9 @@ def _is_unknown(value: object, default: object) -> bool:
 
 def _without_empty(value: Any) -> Any:  # noqa: ANN401 -- any JSON
     if isinstance(value, dict):
-        return {name: _without_empty(entry) for name, entry in value.items() if entry or not isinstance(entry, str | dict)}
+        return {
+            name: _without_empty(entry) for name, entry in value.items() if entry or not isinstance(entry, str | dict)
+        }
     return [_without_empty(entry) for entry in value] if isinstance(value, list) else value
 
 
