@@ -1,16 +1,18 @@
 """Who may dial in, and how the router leaves."""
 
 import contextlib
+import json
 import ssl
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import numpy as np
 import pytest
+from tritonclient.utils import InferenceServerException
 
 from parkade.local.pki import Authority
 from router.peers import Router, cell, grpc_caller, http_caller, values
-from router.places import CELL, MODEL, WORKLOAD, Fleet, until
+from router.places import CELL, MODEL, WORKLOAD, Datacenter, Fleet, until
 
 REFUSED = {
     "another workload": ({"Parkade-Workload": "vision/other"}, b" 404 ", b"no workload vision/other", True),
@@ -61,6 +63,68 @@ def test_a_certificate_without_a_vehicle_is_no_car(router: Router, fleet: Fleet)
     car.context.load_cert_chain(pair.certificate, pair.key)
     assert car.answer_to_offer() == b""
     assert router.metric("cars_refused_total", reason="identity") == 1
+
+
+@pytest.mark.parametrize(("mood", "cause"), [("garbage", "malformed"), ("broken", "failed")])
+def test_a_car_whose_answers_cannot_be_used_is_kept_away_for_a_while(
+    router: Router, fleet: Fleet, datacenter: Datacenter, mood: str, cause: str
+) -> None:
+    router.flags = ("--rejection-seconds", "2")
+    router.planned(cell(), datacenter.placement())
+    (bad,) = fleet.joined("bad")
+    bad.app.mood = mood
+    with http_caller(router) as http:
+        for turn in range(1, 4):
+            until(lambda: router.metric("credits", tier="Vehicle") == 1)
+            np.testing.assert_array_equal(http.double(values()), values() * 2)
+            assert router.metric("retries_total", cause=cause) == turn
+        until(lambda: router.metric("cars_refused_total", reason="answers") >= 1)
+        bad.stays = False
+        answer = bad.answer_to_offer()
+        assert b" 403 " in answer.splitlines()[0]
+        assert b"retry-after: " in answer
+        said = json.loads(answer.partition(b"\r\n\r\n")[2])
+        assert said["reason"] == "AnswersRejected"
+        assert f"3 answers of this car in a row for workload {WORKLOAD}" in said["error"]
+        assert "restart or update its agent" in said["error"]
+        (good,) = fleet.joined("good")
+        until(lambda: router.metric("credits", tier="Vehicle") == 1)
+        http.double(values())
+        assert (good.app.requests, bad.app.requests) == (1, 3)
+        good.leave()
+        until(good.offer.closed.done)
+        bad.app.mood, bad.stays = "honest", True
+        bad.task.result(10)
+        bad.join()
+        until(lambda: router.metric("credits", tier="Vehicle") == 1)
+        http.double(values())
+    assert bad.app.requests == 4, "it may try again, and did well"
+    assert router.metric("requests_total", outcome="answered") == 5
+
+
+def test_a_car_that_is_sometimes_wrong_stays(router: Router, fleet: Fleet, datacenter: Datacenter) -> None:
+    router.planned(cell(), datacenter.placement())
+    (car,) = fleet.joined("a")
+    with http_caller(router) as http:
+        for mood in ("garbage", "garbage", "honest") * 2:
+            until(lambda: router.metric("credits", tier="Vehicle") == 1)
+            car.app.mood = mood
+            http.double(values())
+    assert car.app.requests == 6
+    assert router.metric("cars_refused_total") == 0
+
+
+def test_what_every_place_fails_on_is_no_cars_fault(router: Router, fleet: Fleet, datacenter: Datacenter) -> None:
+    router.planned(cell(), datacenter.placement())
+    (car,) = fleet.joined("a")
+    car.app.mood = datacenter.app.mood = "broken"
+    with http_caller(router) as http:
+        for _ in range(5):
+            until(lambda: router.metric("credits", tier="Vehicle") == 1)
+            with pytest.raises(InferenceServerException, match="broken"):
+                http.double(values())
+    assert car.app.requests == 5
+    assert router.metric("cars_refused_total") == 0
 
 
 def test_an_idle_connection_is_a_credit(router: Router, fleet: Fleet) -> None:

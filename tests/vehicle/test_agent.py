@@ -190,6 +190,24 @@ def test_one_bad_assignment_is_reported_and_the_others_go_on(tmp_path, pki, shel
     asyncio.run(scenario())
 
 
+def test_a_router_that_rejects_the_answers_makes_the_replica_fail_until_it_takes_the_offer(tmp_path, pki, shelf):
+    body = json.dumps({"error": "3 answers in a row could not be used", "reason": "AnswersRejected"}).encode()
+    head = f"HTTP/1.1 403 Forbidden\r\nRetry-After: 0\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+
+    async def scenario():
+        async with life(tmp_path, pki) as (agent, router):
+            seen = []
+            agent.on_news = lambda: seen.append(phases(agent)[0] if agent.desired.assignments else None)
+            shelf.put(affine())
+            router.script = [head + body]
+            agent.receive(desired(assignment(shelf, affine(), router.address)))
+            await until(lambda: ("Failed", "AnswersRejected") in seen)
+            assert await answer(await router.next()) == [2.0, 4.0, 6.0]
+            await until(lambda: phases(agent) == [("Ready", "")])
+
+    asyncio.run(scenario())
+
+
 def test_a_file_that_is_no_model_is_rejected_and_not_tried_again(tmp_path, pki, shelf):
     async def scenario():
         async with life(tmp_path, pki) as (agent, router):

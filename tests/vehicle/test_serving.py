@@ -10,6 +10,7 @@ import pytest
 
 from parkade.local.pki import Authority
 from parkade.vehicle.kserve import KServe, Served
+from parkade.vehicle.reasons import Reason, Refusal
 from parkade.vehicle.runtime import OnnxRuntime
 from parkade.vehicle.serving import Credit
 from vehicle.peers import SWITCH, Router, affine, request_bytes, slow, until
@@ -33,7 +34,7 @@ async def meeting(pki, model, script=()):
     router.script = list(script)
     await router.start(pki.mutual_context())
     executor = ThreadPoolExecutor(1)
-    said: list[str] = []
+    said: list[Refusal | None] = []
     app = KServe(Served("reader", "7", model, executor, lambda: True, lambda *_: None))
     credit = Credit(lambda: OFFER, app, pki.vehicle, lambda: router.address, said.append)
     task = asyncio.create_task(credit.run())
@@ -61,7 +62,7 @@ def test_a_car_offers_itself_with_its_own_name_and_answers_on_that_connection(pk
                 assert (status, json.loads(body)["outputs"][0]["data"]) == (200, [2.0, 4.0, 6.0])
             assert (await offered.ask("POST", "/v2/models/other/infer", ASK))[0] == 404
             assert credit.open
-            assert said == [""]
+            assert said == [None]
 
     asyncio.run(scenario())
 
@@ -145,8 +146,9 @@ def test_a_router_that_refuses_or_misbehaves_is_reported_and_dialled_again(pki, 
             offered = await router.next()
             assert (await offered.ask("POST", PATH, ASK))[0] == 200
             assert len(router.requests) == 2
-            assert word in said[0]
-            assert said[-1] == ""
+            assert said[0].reason is Reason.RouterUnavailable
+            assert word in said[0].message
+            assert said[-1] is None
 
     asyncio.run(scenario())
 
@@ -159,12 +161,12 @@ def test_a_router_with_a_strangers_certificate_is_not_served(pki, model, tmp_pat
         context = pki.mutual_context()
         context.load_cert_chain(stranger.certificate, stranger.key)
         await router.start(context)
-        said: list[str] = []
+        said: list[Refusal | None] = []
         app = KServe(Served("reader", "7", model, ThreadPoolExecutor(1), lambda: True, lambda *_: None))
         credit = Credit(lambda: OFFER, app, pki.vehicle, lambda: router.address, said.append)
         task = asyncio.create_task(credit.run())
         await until(lambda: said)
-        assert "does not answer" in said[0]
+        assert "does not answer" in said[0].message
         assert router.requests == []
         credit.withdraw()
         await asyncio.wait_for(task, 2)

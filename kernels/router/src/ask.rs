@@ -88,6 +88,11 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// Whether it is what the caller asked for, not a refusal.
+    pub fn is_good(&self) -> bool {
+        self.status.is_success() && self.grpc == grpc_code::OK
+    }
+
     /// An answer over gRPC with one message.
     pub fn grpc_message(message: Chunks) -> Self {
         let mut headers = HeaderMap::new();

@@ -27,6 +27,7 @@ use crate::body::{Chunks, Reply};
 use crate::car::Car;
 use crate::errors::error_json;
 use crate::listen::{Stop, accept};
+use crate::strikes::MOST;
 use crate::workload::Workload;
 use crate::world::World;
 
@@ -42,6 +43,9 @@ const HEAD: usize = 8 << 10;
 const READ_BUFFER: usize = 256 << 10;
 /// Seconds after which a car may offer itself again where the reason may pass by itself.
 const TRY_AGAIN: u32 = 1;
+/// The label of cars that are kept away because of their answers, and the word that tells them so.
+const ANSWERS: &str = "answers";
+const ANSWERS_REJECTED: &str = "AnswersRejected";
 /// The URI in a car's certificate.
 const IDENTITY: &str = "parkade://vehicle/";
 
@@ -202,25 +206,39 @@ struct Refused {
     status: StatusCode,
     reason: &'static str,
     sentence: String,
-    try_again: bool,
+    /// Seconds after which the reason may have passed by itself.
+    try_again: Option<u32>,
 }
 
 impl Refused {
-    const fn new(status: StatusCode, reason: &'static str, sentence: String) -> Self {
-        Self {
-            status,
-            reason,
-            sentence,
-            try_again: matches!(status, StatusCode::NOT_FOUND | StatusCode::SERVICE_UNAVAILABLE),
+    fn new(status: StatusCode, reason: &'static str, sentence: String) -> Self {
+        let passes = matches!(status, StatusCode::NOT_FOUND | StatusCode::SERVICE_UNAVAILABLE);
+        Self { status, reason, sentence, try_again: passes.then_some(TRY_AGAIN) }
+    }
+
+    /// The car's own answers are why.
+    fn answers(key: &str, left: Duration) -> Self {
+        let seconds = u32::try_from(left.as_secs()).unwrap_or(u32::MAX).saturating_add(1);
+        let sentence = format!(
+            "{MOST} answers of this car in a row for workload {key} could not be used; restart or update its agent, \
+             whose offers are taken again after some minutes"
+        );
+        Self { status: StatusCode::FORBIDDEN, reason: ANSWERS, sentence, try_again: Some(seconds) }
+    }
+
+    fn body(&self) -> String {
+        if self.reason == ANSWERS {
+            return serde_json::json!({ "error": self.sentence, "reason": ANSWERS_REJECTED }).to_string();
         }
+        error_json(&self.sentence)
     }
 
     fn response(&self) -> Response<Reply> {
-        let mut response = Response::new(Reply::Whole(error_json(&self.sentence).into()));
+        let mut response = Response::new(Reply::Whole(self.body().into()));
         *response.status_mut() = self.status;
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if self.try_again {
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(TRY_AGAIN));
+        if let Some(seconds) = self.try_again {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }
@@ -259,6 +277,9 @@ fn offer(world: &World, identity: &Identity, request: &Request<Incoming>) -> Res
     if !rules.fleets.is_empty() && !rules.fleets.contains(&identity.fleet) {
         let sentence = format!("workload {key} does not trust fleet {}", identity.fleet);
         return Err(Refused::new(StatusCode::FORBIDDEN, "trust", sentence));
+    }
+    if let Some(left) = workload.keeps_away(&identity.vehicle) {
+        return Err(Refused::answers(key, left));
     }
     if !workload.has_cell(cell) {
         let sentence = format!("the plan has no cell {cell} for workload {key}; try again");

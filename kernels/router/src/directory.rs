@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use tracing::{info, warn};
 
@@ -23,12 +24,13 @@ struct Index {
 pub struct Directory {
     index: RwLock<Arc<Index>>,
     metrics: Arc<Metrics>,
+    rejection: Duration,
 }
 
 impl Directory {
-    /// An empty directory, not ready.
-    pub fn new(metrics: Arc<Metrics>) -> Self {
-        Self { index: RwLock::default(), metrics }
+    /// An empty directory, not ready. Workloads keep bad cars away for `rejection`.
+    pub fn new(metrics: Arc<Metrics>, rejection: Duration) -> Self {
+        Self { index: RwLock::default(), metrics, rejection }
     }
 
     /// Follows what a source says now. Called by one task only.
@@ -46,7 +48,7 @@ impl Directory {
             let workload = known.cloned().unwrap_or_else(|| {
                 info!(workload = key, model = &*definition.model, "serving");
                 let key: Arc<str> = key.as_str().into();
-                Arc::new(Workload::new(key.clone(), definition, self.metrics.of(&key)))
+                Arc::new(Workload::new(key.clone(), definition, self.metrics.of(&key), self.rejection))
             });
             workload.follow(definition);
             next.by_model.insert(definition.model.clone(), workload.clone());
@@ -94,6 +96,7 @@ impl Directory {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::time::Duration;
 
     use serde_json::json;
 
@@ -111,7 +114,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_oldest_owns_a_model_name() {
-        let directory = Directory::new(Arc::new(Metrics::new().unwrap()));
+        let directory = Directory::new(Arc::new(Metrics::new().unwrap()), Duration::ZERO);
         assert!(!directory.is_known());
         directory.follow(&definitions(&[("a", "m", "2026-02-01T00:00:00Z"), ("b", "m", "2026-01-01T00:00:00Z")]));
         assert_eq!(&*directory.model("m").unwrap().key, "n/b");
@@ -122,7 +125,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_workload_that_stays_keeps_its_queue() {
-        let directory = Directory::new(Arc::new(Metrics::new().unwrap()));
+        let directory = Directory::new(Arc::new(Metrics::new().unwrap()), Duration::ZERO);
         let rows = definitions(&[("a", "m", ""), ("b", "o", "")]);
         directory.follow(&rows);
         let before = directory.model("m").unwrap();

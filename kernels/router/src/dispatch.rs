@@ -53,108 +53,149 @@ pub async fn dispatch(
 ) -> Result<Served, Unserved> {
     let begun = Instant::now();
     let target = workload.rules().target;
-    let mut want = Want { only: ask.only, prefer: None, avoid: Vec::new() };
-    let (mut attempts, mut verdicts, mut last) = (0, 0, None);
-    let mut words: Option<Served> = None;
+    let mut search = Search::new(tritons, workload, ask);
     loop {
-        if attempts + 1 >= PREFER_TRITON_FROM {
-            want.prefer = Some(Tier::Datacenter);
+        if search.attempts + 1 >= PREFER_TRITON_FROM {
+            search.want.prefer = Some(Tier::Datacenter);
         }
-        let permit = match workload.acquire(want.clone(), deadline).await {
-            Ok(permit) if attempts < MOST_ATTEMPTS => permit,
-            given_up => {
-                let full = matches!(given_up, Err(NoPermit::Full));
-                return words.ok_or_else(|| unserved(workload, full, attempts, begun, last));
-            }
+        let permit = match workload.acquire(search.want.clone(), deadline).await {
+            Ok(permit) if search.attempts < MOST_ATTEMPTS => permit,
+            given_up => return search.given_up(matches!(given_up, Err(NoPermit::Full)), begun),
         };
-        attempts += 1;
+        search.attempts += 1;
         let place = permit.place();
         let limit = permit.limit(target, deadline.saturating_duration_since(Instant::now()));
-        let cause = match once(tritons, workload, permit, ask, limit, &mut want).await {
-            Attempt::Answered(answer) => return Ok(Served { answer, place, attempts, failed: false }),
-            Attempt::Verdict(answer) => {
-                verdicts += 1;
-                words = Some(Served { answer, place, attempts, failed: true });
-                let hopeless = verdicts >= MOST_VERDICTS || workload.replicas(ask.only) < 2;
-                if hopeless && let Some(served) = words {
-                    return Ok(served);
-                }
-                Cause::Failed
-            }
-            Attempt::Elsewhere(answer) => {
-                // All cars are much alike, so that a Triton server is asked where the plan has one.
-                if workload.plans(Tier::Datacenter) {
-                    want.only = Some(Tier::Datacenter);
-                } else if words.is_some() || workload.replicas(ask.only) < 2 {
-                    return Ok(Served { answer, place, attempts, failed: false });
-                } else {
-                    words = Some(Served { answer, place, attempts, failed: false });
-                }
-                Cause::Unsupported
-            }
-            Attempt::Missed(cause) => cause,
-        };
-        workload.meters.missed(cause);
-        last = Some(cause);
-        if cause == Cause::Closed {
-            // Nothing was sent: the car had left before the request came.
-            attempts -= 1;
+        let attempt = search.once(permit, limit).await;
+        match search.judge(attempt, place) {
+            Ok(served) => return Ok(served),
+            Err(cause) => search.missed(cause),
         }
     }
 }
 
-fn unserved(workload: &Workload, full: bool, attempts: u32, begun: Instant, last: Option<Cause>) -> Unserved {
-    let key = workload.key.to_string();
-    let refusal = if full {
-        Refusal::QueueFull(key)
-    } else {
-        Refusal::NoPlace { workload: key, attempts, waited: begun.elapsed(), last }
-    };
-    Unserved { refusal, attempts }
+/// One request on its way from place to place.
+struct Search<'a> {
+    tritons: &'a Tritons,
+    workload: &'a Arc<Workload>,
+    ask: &'a Ask,
+    want: Want,
+    attempts: u32,
+    verdicts: u32,
+    /// Why the last attempt missed.
+    last: Option<Cause>,
+    /// A refusal in a place's own words, for the caller if no other place answers.
+    words: Option<Served>,
+    /// Cars that failed on this request. That it was their fault shows when another place answers it.
+    suspects: Vec<Arc<str>>,
 }
 
-/// One attempt; afterwards the replica is free again, or closed, or rests.
-async fn once(
-    tritons: &Tritons,
-    workload: &Arc<Workload>,
-    mut permit: Permit,
-    ask: &Ask,
-    limit: Duration,
-    want: &mut Want,
-) -> Attempt {
-    let (_, place) = permit.place();
-    match permit.begin() {
-        Replica::Car(car) => {
-            let vehicle = car.vehicle.clone();
-            let attempt = tokio::time::timeout(limit, car.attempt(ask, limit)).await;
-            let attempt = attempt.unwrap_or(Attempt::Missed(Cause::Timeout));
-            match attempt {
-                Attempt::Missed(Cause::Closed) => permit.discard(),
-                Attempt::Elsewhere(_) => {
-                    permit.finish();
-                    want.avoid.push(vehicle);
-                }
-                Attempt::Missed(cause) => {
-                    permit.discard();
-                    if cause == Cause::Timeout {
-                        // The link may be dead, and then its other connections are as well.
-                        workload.withdraw_vehicle(&vehicle);
-                    }
-                    want.avoid.push(vehicle);
-                }
-                _ => permit.finish(),
-            }
-            attempt
+impl<'a> Search<'a> {
+    const fn new(tritons: &'a Tritons, workload: &'a Arc<Workload>, ask: &'a Ask) -> Self {
+        let want = Want { only: ask.only, prefer: None, avoid: Vec::new() };
+        Self { tritons, workload, ask, want, attempts: 0, verdicts: 0, last: None, words: None, suspects: Vec::new() }
+    }
+
+    fn given_up(self, full: bool, begun: Instant) -> Result<Served, Unserved> {
+        let (attempts, last) = (self.attempts, self.last);
+        self.words.ok_or_else(|| {
+            let workload = self.workload.key.to_string();
+            let refusal = if full {
+                Refusal::QueueFull(workload)
+            } else {
+                Refusal::NoPlace { workload, attempts, waited: begun.elapsed(), last }
+            };
+            Unserved { refusal, attempts }
+        })
+    }
+
+    fn missed(&mut self, cause: Cause) {
+        self.workload.meters.missed(cause);
+        self.last = Some(cause);
+        if cause == Cause::Closed {
+            // Nothing was sent: the car had left before the request came.
+            self.attempts -= 1;
         }
-        Replica::Server(server) => {
-            let server = server.clone();
-            let attempt = tokio::time::timeout(limit, tritons.attempt(&server, ask, limit)).await;
-            let attempt = attempt.unwrap_or(Attempt::Missed(Cause::Timeout));
-            if matches!(attempt, Attempt::Missed(_)) {
-                tritons.rest(workload, &place, &server);
+    }
+
+    /// One attempt; afterwards the replica is free again, or closed, or rests.
+    async fn once(&mut self, mut permit: Permit, limit: Duration) -> Attempt {
+        let (_, place) = permit.place();
+        match permit.begin() {
+            Replica::Car(car) => {
+                let vehicle = car.vehicle.clone();
+                let attempt = tokio::time::timeout(limit, car.attempt(self.ask, limit)).await;
+                let attempt = attempt.unwrap_or(Attempt::Missed(Cause::Timeout));
+                match attempt {
+                    Attempt::Missed(_) => permit.discard(),
+                    _ => permit.finish(),
+                }
+                self.remember(vehicle, &attempt);
+                attempt
             }
-            permit.finish();
-            attempt
+            Replica::Server(server) => {
+                let server = server.clone();
+                let attempt = tokio::time::timeout(limit, self.tritons.attempt(&server, self.ask, limit)).await;
+                let attempt = attempt.unwrap_or(Attempt::Missed(Cause::Timeout));
+                if matches!(attempt, Attempt::Missed(_)) {
+                    self.tritons.rest(self.workload, &place, &server);
+                }
+                permit.finish();
+                attempt
+            }
+        }
+    }
+
+    /// What an attempt says about the car.
+    fn remember(&mut self, vehicle: Arc<str>, attempt: &Attempt) {
+        match attempt {
+            Attempt::Answered(answer) => {
+                if answer.is_good() {
+                    self.workload.forgive(&vehicle);
+                }
+                return;
+            }
+            Attempt::Missed(Cause::Closed) => return,
+            // The link may be dead, and then its other connections are as well.
+            Attempt::Missed(Cause::Timeout) => self.workload.withdraw_vehicle(&vehicle),
+            Attempt::Missed(Cause::Malformed) => self.workload.strike(&vehicle),
+            Attempt::Missed(Cause::Failed) => self.suspects.push(vehicle.clone()),
+            _ => {}
+        }
+        self.want.avoid.push(vehicle);
+    }
+
+    /// The caller's answer, or why there is none yet.
+    fn judge(&mut self, attempt: Attempt, place: (Tier, Arc<str>)) -> Result<Served, Cause> {
+        let (attempts, only) = (self.attempts, self.ask.only);
+        match attempt {
+            Attempt::Answered(answer) => {
+                if answer.is_good() {
+                    self.suspects.iter().for_each(|vehicle| self.workload.strike(vehicle));
+                }
+                Ok(Served { answer, place, attempts, failed: false })
+            }
+            Attempt::Verdict(answer) => {
+                self.verdicts += 1;
+                let served = Served { answer, place, attempts, failed: true };
+                if self.verdicts >= MOST_VERDICTS || self.workload.replicas(only) < 2 {
+                    return Ok(served);
+                }
+                self.words = Some(served);
+                Err(Cause::Failed)
+            }
+            Attempt::Elsewhere(answer) => {
+                let served = Served { answer, place, attempts, failed: false };
+                // All cars are much alike, so that a Triton server is asked where the plan has one.
+                if self.workload.plans(Tier::Datacenter) {
+                    self.want.only = Some(Tier::Datacenter);
+                } else if self.words.is_some() || self.workload.replicas(only) < 2 {
+                    return Ok(served);
+                } else {
+                    self.words = Some(served);
+                }
+                Err(Cause::Unsupported)
+            }
+            Attempt::Missed(cause) => Err(cause),
         }
     }
 }

@@ -24,6 +24,7 @@ mod metrics;
 mod placements;
 mod queue;
 mod settings;
+mod strikes;
 mod triton;
 mod workload;
 mod world;
@@ -93,7 +94,7 @@ async fn run(settings: Settings) -> Result<Option<JoinHandle<()>>, String> {
     let metrics = Arc::new(Metrics::new().map_err(|error| error.to_string())?);
     let (access, writer) = AccessLog::open(&settings.access_log)
         .map_err(|error| format!("--access-log {}: {error}; give a file that can be written", settings.access_log))?;
-    let directory = Arc::new(Directory::new(metrics.clone()));
+    let directory = Arc::new(Directory::new(metrics.clone(), settings.rejection()));
     let world = Arc::new(World {
         directory: directory.clone(),
         tritons: Tritons::new(settings.max_body),

@@ -90,6 +90,9 @@ pub struct Settings {
     /// A request's body must be complete this long after its head; else 408.
     #[arg(long, env = "PARKADE_ROUTER_BODY_SECONDS", default_value_t = 30)]
     pub body_seconds: u64,
+    /// Offers of a car whose answers could not be used several times in a row are refused this long.
+    #[arg(long, env = "PARKADE_ROUTER_REJECTION_SECONDS", default_value_t = 300)]
+    pub rejection_seconds: u32,
     /// After SIGTERM, requests under way get this long to finish.
     #[arg(long, env = "PARKADE_ROUTER_DRAIN_SECONDS", default_value_t = 20)]
     pub drain_seconds: u64,
@@ -104,6 +107,11 @@ impl Settings {
     /// How long a request's body may take.
     pub const fn body_time(&self) -> Duration {
         Duration::from_secs(self.body_seconds)
+    }
+
+    /// How long a car whose answers cannot be used is kept away.
+    pub fn rejection(&self) -> Duration {
+        Duration::from_secs(self.rejection_seconds.into())
     }
 
     /// How long requests under way may take after SIGTERM.

@@ -4,12 +4,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
+use tracing::warn;
 
 use crate::car::Car;
 use crate::definition::{Definition, Endpoint};
 use crate::metrics::Meters;
 use crate::queue::{self, Grant, Queue, Ticket, Tier, Want};
 use crate::settings::QUEUE_LIMIT;
+use crate::strikes::Strikes;
 
 /// How long an answered car may take to be ready for the next request.
 const READY_AGAIN: Duration = Duration::from_secs(1);
@@ -39,6 +41,7 @@ pub struct Workload {
     /// What is counted.
     pub meters: Meters,
     queue: Mutex<CarQueue>,
+    strikes: Mutex<Strikes>,
     rules: RwLock<Arc<Rules>>,
 }
 
@@ -61,13 +64,14 @@ pub struct Permit {
 }
 
 impl Workload {
-    /// A workload as first seen.
-    pub fn new(key: Arc<str>, definition: &Definition, meters: Meters) -> Self {
+    /// A workload as first seen; bad cars are kept away for `rejection`.
+    pub fn new(key: Arc<str>, definition: &Definition, meters: Meters, rejection: Duration) -> Self {
         let workload = Self {
             key,
             model: definition.model.clone(),
             meters,
             queue: Mutex::new(Queue::new(QUEUE_LIMIT)),
+            strikes: Mutex::new(Strikes::new(rejection)),
             rules: RwLock::new(Arc::new(rules(definition))),
         };
         workload.lock().follow(&definition.places);
@@ -122,6 +126,32 @@ impl Workload {
     pub fn withdraw_vehicle(&self, vehicle: &str) {
         let gone = self.lock().withdraw_vehicle(vehicle);
         drop(gone);
+    }
+
+    /// An answer of a car could not be used; after several in a row the car is kept away for a while.
+    pub fn strike(&self, vehicle: &Arc<str>) {
+        let mut strikes = self.strikes();
+        let seconds = strikes.rest().as_secs();
+        let kept_away = strikes.against(vehicle, Instant::now());
+        drop(strikes);
+        if kept_away {
+            warn!(workload = &*self.key, "a car's answers cannot be used; its offers are refused for {seconds} s");
+            self.withdraw_vehicle(vehicle);
+        }
+    }
+
+    /// A car answered well.
+    pub fn forgive(&self, vehicle: &str) {
+        self.strikes().forgive(vehicle);
+    }
+
+    /// How long a car's offers are still refused because of its answers.
+    pub fn keeps_away(&self, vehicle: &str) -> Option<Duration> {
+        self.strikes().refuses(vehicle, Instant::now())
+    }
+
+    fn strikes(&self) -> MutexGuard<'_, Strikes> {
+        self.strikes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps requests from a failing server; true for the one caller that must probe it.

@@ -173,8 +173,7 @@ impl World {
 }
 
 fn outcome(served: &Served) -> Outcome {
-    let good = served.answer.status.is_success() && served.answer.grpc == crate::errors::grpc_code::OK;
-    match (good, served.failed) {
+    match (served.answer.is_good(), served.failed) {
         (true, _) => Outcome::Answered,
         (false, true) => Outcome::Failed,
         (false, false) => Outcome::Rejected,

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -285,6 +286,42 @@ func TestARefusalIsShownAndAskedAgainLater(t *testing.T) {
 	s.world.Now = noon.Add(firstRefusal)
 	if _, told = s.decide(); !slices.Equal(told, []string{"v-1"}) {
 		t.Errorf("not asked again: %v", told)
+	}
+}
+
+func TestACarWhoseAnswersAreRejectedLosesItsReplicaToAnother(t *testing.T) {
+	rejected := held(PhaseFailed)
+	rejected.Reason, rejected.Message = "AnswersRejected", "3 answers of this car in a row could not be used"
+	for _, c := range []struct {
+		name     string
+		others   []string
+		reason   string
+		sentence string
+	}{
+		{"another takes over", []string{"v-2"}, ReasonAssigned, "vehicles were told"},
+		{"nobody else is here", nil, ReasonFailed, "one said AnswersRejected: 3 answers of this car in a row could not be used"},
+	} {
+		s := newStreet(t, 1)
+		s.hello("v-1")
+		s.say("v-1", KindState, wellState(), false)
+		s.decide()
+		s.say("v-1", KindState, wellState(held(PhaseReady)), false)
+		for _, v := range c.others {
+			s.hello(v)
+			s.say(v, KindState, wellState(), false)
+		}
+		s.decide()
+		s.say("v-1", KindState, wellState(rejected), false)
+		decision, told := s.decide()
+		if got := s.fact(decision); got.Reason != c.reason || !strings.Contains(got.Message, c.sentence) || got.Serving {
+			t.Errorf("%s: %+v", c.name, got)
+		}
+		if want := append([]string{"v-1"}, c.others...); !slices.Equal(told, want) {
+			t.Errorf("%s: told %v, want %v", c.name, told, want)
+		}
+		if left := decision.Vehicles[Key{"f", "v-1"}].Desired.Assignments; len(left) != 0 {
+			t.Errorf("%s: the car keeps %v", c.name, left)
+		}
 	}
 }
 

@@ -25,6 +25,7 @@ class Reason(StrEnum):
     DigestMismatch = "DigestMismatch"
     ModelRejected = "ModelRejected"
     RouterUnavailable = "RouterUnavailable"
+    AnswersRejected = "AnswersRejected"
     InternalError = "InternalError"
 
 

@@ -267,9 +267,17 @@ class Replica:
 
         return Credit(offer, app, self._workshop.certificates, lambda: self.assignment.router, self._router_said)
 
-    def _router_said(self, sentence: str) -> None:
-        if self.phase is Phase.Ready:
-            self._set(Phase.Ready, Reason.RouterUnavailable if sentence else None, sentence)
+    def _router_said(self, refusal: Refusal | None) -> None:
+        """A router that does not believe the answers makes the replica useless until one takes the offer again."""
+        rejected = self.refusal is not None and self.refusal.reason is Reason.AnswersRejected
+        if self.withdrawn or not (self.phase is Phase.Ready or rejected):
+            return
+        if refusal is None:
+            self._set(Phase.Ready)
+        elif refusal.reason is Reason.AnswersRejected:
+            self._set(Phase.Failed, refusal.reason, refusal.message)
+        elif not rejected:
+            self._set(Phase.Ready, refusal.reason, refusal.message)
 
 
 def _waits(first: float, longest: float) -> Iterator[float]:

@@ -17,6 +17,7 @@ from uvicorn.server import ServerState
 
 from parkade.errors import InvalidInput, Unavailable
 from parkade.vehicle.kserve import KServe
+from parkade.vehicle.reasons import Reason, Refusal
 from parkade.vehicle.tls import Certificates
 from parkade.vehicle.wire import address
 
@@ -40,9 +41,10 @@ NEVER: Final = 10 * 365 * 86400
 class RouterUnavailable(Unavailable):
     """The router does not take the offer now."""
 
-    def __init__(self, sentence: str, retry_after: float = 0.0) -> None:
+    def __init__(self, sentence: str, retry_after: float = 0.0, reason: Reason = Reason.RouterUnavailable) -> None:
         super().__init__(sentence)
         self.retry_after = retry_after
+        self.reason = reason
 
 
 class _Serving(HttpToolsProtocol):
@@ -90,9 +92,9 @@ class _Offer(asyncio.Protocol):
         except httptools.HttpParserUpgrade as upgrade:
             self._upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserError:
-            self._fail("the router's answer is not HTTP")
+            self._fail(RouterUnavailable("the router's answer is not HTTP"))
         if self._received > MAX_HEAD:
-            self._fail(f"the router's answer is longer than {MAX_HEAD} bytes")
+            self._fail(RouterUnavailable(f"the router's answer is longer than {MAX_HEAD} bytes"))
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._headers[name.lower()] = value
@@ -103,18 +105,22 @@ class _Offer(asyncio.Protocol):
     def on_message_complete(self) -> None:
         if self._parser.get_status_code() == 101:
             return
+        reason = Reason.RouterUnavailable
         try:
-            sentence = str(json.loads(self._body)["error"])[:300]
-        except (ValueError, KeyError, TypeError):
+            answer = json.loads(self._body)
+            sentence = str(answer["error"])[:300]
+            if answer.get("reason") == Reason.AnswersRejected:
+                reason = Reason.AnswersRejected
+        except (ValueError, KeyError, TypeError, AttributeError):
             sentence = "it gives no sentence"
         retry = self._headers.get(b"retry-after", b"")
         wait = float(retry) if retry.isdigit() and len(retry) < 6 else 0.0
-        self._fail(f"the router answers {self._parser.get_status_code()}: {sentence}", wait)
+        self._fail(RouterUnavailable(f"the router answers {self._parser.get_status_code()}: {sentence}", wait, reason))
 
     def _upgrade(self, rest: bytes) -> None:
         transport = self._transport
         if self._headers.get(b"upgrade", b"").decode("latin-1") != PROTOCOL or transport is None:
-            self._fail("the router switched to another protocol")
+            self._fail(RouterUnavailable("the router switched to another protocol"))
             return
         if self.taken.done():
             return
@@ -125,8 +131,8 @@ class _Offer(asyncio.Protocol):
             serving.data_received(rest)
         self.taken.set_result(serving)
 
-    def _fail(self, sentence: str, retry_after: float = 0.0) -> None:
-        self._refused(RouterUnavailable(sentence, retry_after))
+    def _fail(self, error: RouterUnavailable) -> None:
+        self._refused(error)
         if self._transport is not None:
             self._transport.abort()
 
@@ -149,8 +155,8 @@ class Credit:
     certificates: Certificates
     router: Callable[[], str]
     """The owner router's address now; empty while there is none."""
-    said: Callable[[str], None]
-    """Told why the router does not take the offer; empty when it does."""
+    said: Callable[[Refusal | None], None]
+    """Told why the router does not take the offer; None when it does."""
     _serving: _Serving | None = field(default=None, init=False)
     _withdrawn: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _moved: asyncio.Event = field(default_factory=asyncio.Event, init=False)
@@ -176,7 +182,7 @@ class Credit:
                 wait = FIRST_WAIT if served else min(wait * 2, LONGEST_WAIT)
                 pause = random.uniform(0, wait / (4 if served else 1))  # noqa: S311 -- spreads dials, hides nothing
             except (RouterUnavailable, InvalidInput) as error:
-                self.said(str(error))
+                self.said(Refusal(getattr(error, "reason", Reason.RouterUnavailable), str(error)))
                 retry_after = min(getattr(error, "retry_after", 0.0), LONGEST_RETRY_AFTER)
                 pause = retry_after + random.uniform(wait / 2, wait)  # noqa: S311
                 wait = min(wait * 2, LONGEST_WAIT)
@@ -202,7 +208,7 @@ class Credit:
             serving = self._serving = dial.result()
             if self._withdrawn.is_set() or self._moved.is_set():
                 serving.shutdown()
-            self.said("")
+            self.said(None)
             await serving.lost
             return serving.state.total_requests > 0
         finally:
