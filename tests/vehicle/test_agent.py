@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from parkade.vehicle import replica
 from parkade.vehicle.agent import Agent, Outfit
 from parkade.vehicle.contract import Contract
 from parkade.vehicle.runtime import OnnxRuntime
@@ -223,16 +224,28 @@ def test_a_file_that_is_no_model_is_rejected_and_not_tried_again(tmp_path, pki, 
     asyncio.run(scenario())
 
 
-def test_an_expired_url_makes_the_car_ask_for_another(tmp_path, pki, shelf):
+@pytest.mark.parametrize("status", [403, 410])
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_refused_url_brings_a_fresh_one_that_is_tried_at_once(tmp_path, pki, shelf, status, times, monkeypatch):
+    monkeypatch.setattr(replica, "FIRST_WAIT", 60.0)  # so that no back-off explains what follows
+
     async def scenario():
-        asked = asyncio.Event()
+        asked = asyncio.Queue()
         async with life(tmp_path, pki) as (agent, router):
-            agent.on_ask = asked.set
+            agent.on_ask = lambda: asked.put_nowait(None)
             shelf.put(affine())
-            shelf.statuses.append(403)
-            agent.receive(desired(assignment(shelf, affine(), router.address)))
-            await asyncio.wait_for(asked.wait(), 5)
-            assert await answer(await router.next()) == [2.0, 4.0, 6.0]
+            shelf.statuses += [status] * times
+            entry = assignment(shelf, affine(), router.address)
+            for fresh in range(times):
+                agent.receive(desired(entry | {"url": f"{entry['url']}{fresh}"}))
+                await asyncio.wait_for(asked.get(), 5)
+            assert phases(agent) == [("Fetching", "SourceUnavailable")]
+            agent.receive(desired(entry | {"url": f"{entry['url']}{times}"}))
+            if times == 1:
+                assert await answer(await router.next()) == [2.0, 4.0, 6.0]
+            else:
+                await asyncio.sleep(0.2)
+                assert len(shelf.ranges) == times, "a store that refuses fresh URLs too is not hammered"
 
     asyncio.run(scenario())
 

@@ -5,6 +5,7 @@ import logging
 import random
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -186,6 +187,7 @@ class Replica:
     async def _fetch(self) -> Path:
         """Return the verified artifact, for as many tries as it takes."""
         shop, digest = self._workshop, self.assignment.digest
+        refused = False
         for wait in _waits(FIRST_WAIT, LONGEST_WAIT):
             held = await shop.store.verified(digest)
             if held is not None:
@@ -211,8 +213,17 @@ class Replica:
                 self._set(Phase.Fetching, Reason.SourceUnavailable, _words(error))
                 if isinstance(error, UrlRefused):
                     shop.ask()
+                    if not refused:  # the first fresh URL is tried at once; a store that refuses it too is given time
+                        refused = await self._has_fresh_url(LONGEST_WAIT)
+                        continue
             await asyncio.sleep(pause)
         raise AssertionError("unreachable: the waits never end")
+
+    async def _has_fresh_url(self, patience: float) -> bool:
+        """Wait for another URL, for so many seconds at most."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._fresh_url.wait(), patience)
+        return self._fresh_url.is_set()
 
     async def _load(self, path: Path) -> Model:
         shop, assignment = self._workshop, self.assignment
