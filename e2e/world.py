@@ -250,6 +250,10 @@ class World:
         serving = [car for car, assignments in told.items() if assignments]
         return sorted(serving, key=lambda car: car[::-1])
 
+    def faces(self, kind: str) -> list[str]:
+        """Names of the fleet's nodes or pods, `kind/name`, by namespace."""
+        return self.plane.kubectl("get", kind, "-A", "-l", "parkade.dev/cell", "-o", "name").split()
+
     def faces_ready(self) -> bool:
         """Tell whether every node and every pod of the fleet is Ready."""
         objects = [*self.json("nodes")["items"], *self.json("pods", "-A", "-l", "parkade.dev/cell")["items"]]

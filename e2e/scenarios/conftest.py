@@ -37,9 +37,21 @@ def running(tmp_path_factory: pytest.TempPathFactory, models: Mapping[str, Path]
         world.stop(purge=False)
 
 
+HOME = {
+    "vision/sign-detector": {"austin-a100": 2},
+    "vision/sign-reader": {"ca-home-hw4-0": 2},
+    "speech/voice-activity": {"tx-starlink-hw4-0": 2},
+}
+"""Where the demo's plan puts each workload while nothing is broken."""
+
+
 @pytest.fixture
 def world(running: World) -> World:
-    """The world with the demo's manifests applied and every workload ready."""
+    """The world at rest: the demo's manifests applied, every workload ready at home, nothing draining."""
     running.apply(running.manifests)
     running.await_ready(WORKLOADS)
+    running.await_that("every workload is at home", lambda: {key: running.places(key) for key in HOME} == HOME, 60)
+    pods = ["pod/voice-activity-tx-starlink-hw4-0", "pod/sign-reader-ca-home-hw4-0"]
+    running.await_that("only their pods are there", lambda: running.faces("pods") == pods)
+    running.await_that("nodes and pods are ready", running.faces_ready)
     return running
