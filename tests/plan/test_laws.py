@@ -8,6 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import worlds
+from parkade.api import Reason
 from parkade.plan import Plan, plan_once
 from parkade.plan.explain import dearer
 from parkade.plan.naming import whole_percents
@@ -100,6 +101,8 @@ def test_orders_are_the_placements(snapshot):
 @given(facts())
 def test_a_plan_that_is_applied_is_the_next_plan(snapshot):
     plan = planned(snapshot)
+    # three packing rounds may leave a replica out, which the plan says; the next cycle tries again
+    assume(not any(short.reason is Reason.NOT_PACKED for part in plan.workloads for short in part.shortfalls))
     again = planned(worlds.applied(snapshot, plan))
     assert (again.cells, again.servers) == (plan.cells, plan.servers)
     assert again.cost.move == 0.0
