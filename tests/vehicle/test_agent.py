@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from parkade.vehicle import replica
+from parkade.vehicle import replica as replicas_of
 from parkade.vehicle.agent import Agent, Outfit
 from parkade.vehicle.contract import Contract
 from parkade.vehicle.runtime import OnnxRuntime
@@ -227,7 +227,7 @@ def test_a_file_that_is_no_model_is_rejected_and_not_tried_again(tmp_path, pki, 
 @pytest.mark.parametrize("status", [403, 410])
 @pytest.mark.parametrize("times", [1, 2])
 def test_a_refused_url_brings_a_fresh_one_that_is_tried_at_once(tmp_path, pki, shelf, status, times, monkeypatch):
-    monkeypatch.setattr(replica, "FIRST_WAIT", 60.0)  # so that no back-off explains what follows
+    monkeypatch.setattr(replicas_of, "FIRST_WAIT", 60.0)  # so that no back-off explains what follows
 
     async def scenario():
         asked = asyncio.Queue()
