@@ -1,11 +1,17 @@
 """Fixtures that every room shares: one local control plane a test session."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from parkade.local.plane import Plane
+
+# No test asserts a time; and continuous integration judges the change, not the luck of the draw.
+settings.register_profile("parkade", deadline=None, derandomize="CI" in os.environ)
+settings.load_profile("parkade")
 
 
 @pytest.fixture(scope="session")
