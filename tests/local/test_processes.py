@@ -35,6 +35,23 @@ def test_kill_keeps_the_record_and_restart_uses_it(table):
     assert table.is_running("sleeper")
 
 
+def test_what_a_killed_process_left_behind_is_ended_with_it(table, tmp_path):
+    file = tmp_path / "child"
+    code = (
+        "import subprocess, sys, time, pathlib;"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']);"
+        f"pathlib.Path({str(file)!r}).write_text(str(child.pid)); time.sleep(60)"
+    )
+    table.start("parent", LaunchSpec((sys.executable, "-c", code)))
+    while not file.exists() or not file.read_text():
+        assert table.is_running("parent")
+    child = psutil.Process(int(file.read_text()))
+    table.kill("parent")
+    assert child.is_running()
+    table.stop("parent")
+    assert child.wait(timeout=10) is None
+
+
 def test_a_process_id_taken_by_another_program_is_not_ours(table, tmp_path):
     table.start("sleeper", SLEEPER)
     file = tmp_path / "processes.json"

@@ -76,7 +76,7 @@ class ProcessTable:
             _await_end(process)
 
     def stop(self, name: str, *, forget: bool = True) -> None:
-        """Ask a process to end, then make it; nothing happens when it does not run."""
+        """Ask a process to end, then make it, and end what it left behind; nothing happens when nothing runs."""
         process = self._find(name)
         if process is not None:
             process.terminate()
@@ -85,6 +85,8 @@ class ProcessTable:
             except psutil.TimeoutExpired:
                 process.kill()
                 _await_end(process)
+        for orphan in self._orphans(name):
+            orphan.kill()
         if forget:
             self._record(name, None)
 
@@ -118,6 +120,13 @@ class ProcessTable:
         except (psutil.NoSuchProcess, FileNotFoundError):
             return None
 
+    def _orphans(self, name: str) -> list[psutil.Process]:
+        """Children of a process that ended, such as the backends of a killed Triton: they are still in its session."""
+        entry = self._entries().get(name)
+        if entry is None or psutil.pid_exists(entry["pid"]):
+            return []  # a session's number is not given to a new process while the session has members
+        return [process for process in psutil.process_iter() if _session(process.pid) == entry["pid"]]
+
     def _entries(self) -> dict[str, dict]:  # type: ignore[type-arg]  # a JSON object
         entries: dict[str, dict] = json.loads(self._file.read_text())  # type: ignore[type-arg]
         return entries
@@ -138,6 +147,13 @@ def _await_end(process: psutil.Process) -> None:
         process.wait(timeout=GRACE_SECONDS)
     except psutil.NoSuchProcess:
         return
+
+
+def _session(pid: int) -> int | None:
+    try:
+        return os.getsid(pid)
+    except ProcessLookupError:
+        return None
 
 
 def _start_ticks(pid: int) -> int:
