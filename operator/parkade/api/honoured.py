@@ -19,7 +19,7 @@ NOT_HONOURED: Final[dict[str, tuple[str, ...]]] = {
         "spec.contract.netPositive",
     ),
     "TritonPool": ("spec.keepFree", "spec.battery"),
-    "Region": (),
+    "Region": ("spec.gridZone",),
     "GridEvent": ("spec.reduce", "spec.levers"),
     "VehicleCell": (),
 }
