@@ -70,7 +70,7 @@ def main() -> None:
         failed = demonstrate(world, show)
         if arguments.keep:
             print(what_to_try(world))
-    except (ParkadeError, TimeoutError) as error:
+    except (ParkadeError, RuntimeError, TimeoutError) as error:
         sys.exit(f"demo: {error}\nLogs are in {world.plane.directory / 'logs'}")
     finally:
         if not arguments.keep:
