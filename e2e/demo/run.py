@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Final
 
 from demo import report
-from demo.client import Outcome, Traffic
-from demo.inputs import Sample, samples
+from demo.client import Caller, Outcome, Traffic
+from demo.inputs import SIGNS, Sample, read_line, samples
 from demo.models import MODELS, fetch
 from parkade.errors import ParkadeError
 from parkade.local.paths import state_directory
@@ -96,6 +96,7 @@ def demonstrate(world: World, show: Show) -> bool:
     show(
         f"first {len(first.answers)} requests answered, {len(first.failures)} failed: {show.elapsed:.0f} s after typing"
     )
+    show(f"the signs read through the router: {', '.join(signs_read(world, questions, models))}")
     show.block("where each workload runs", report.placements(world.workloads(WORKLOADS)))
     show.block("and why", report.reasons(world.workloads(WORKLOADS)))
     during = unplug_during_traffic(world, questions, show)
@@ -118,6 +119,16 @@ def ask(world: World, questions: dict[str, tuple[Sample, ...]], *, per_workload:
     return Traffic(
         world.loads(questions, dict.fromkeys(WORKLOADS, per_workload * 10.0), per_workload), seconds=seconds
     ).finish()
+
+
+def signs_read(world: World, questions: dict[str, tuple[Sample, ...]], models: Mapping[str, Path]) -> list[str]:
+    """What the reader makes of the pictures of signs, asked over gRPC."""
+    name = "sign-reader"
+    (load,) = world.loads(questions, {f"vision/{name}": 1.0})
+    with Caller(load.grpc, "grpc", load.timeout) as caller:
+        return [
+            read_line(models[name], caller.tensors(load.model, sample)) for sample in questions[name][-len(SIGNS) :]
+        ]
 
 
 def unplug_during_traffic(world: World, questions: dict[str, tuple[Sample, ...]], show: Show) -> Outcome:

@@ -4,7 +4,7 @@ import pytest
 
 import worlds
 from parkade.api import unhonoured_fields
-from parkade.problem.energy import energy_rate, plug_watts, request_watts, series_mistakes, series_value
+from parkade.problem.energy import energy_rate, plug_watts, series_mistakes, series_value
 from parkade.problem.supply import car_running
 from parkade.settings import Economics
 
@@ -29,10 +29,6 @@ def test_the_pool_s_own_price_goes_before_the_region_s():
     cheap = worlds.cars(energyPrice=None)
     assert energy_rate(worlds.region(), worlds.NOW, {}, cheap).dollars == 0.11
     assert energy_rate(worlds.region(), worlds.NOW, {}, worlds.cars()).dollars == 0.31
-
-
-def test_requests_in_the_datacenter_pay_for_the_building_too():
-    assert request_watts(worlds.servers(), joules=0.6, rate=100.0) == pytest.approx(75.0)
 
 
 def test_a_series_holds_its_value_until_the_next_line():

@@ -85,11 +85,6 @@ def plug_watts(pool: VehicleNodePool, state: str) -> float:
     return (power.compute_watts + max(0, waking)) * 100.0 / power.charging_percent
 
 
-def request_watts(pool: TritonPool, joules: float, rate: float) -> float:
-    """Dynamic power at the datacenter's meter of `rate` requests/s at `joules` each, PUE included."""
-    return joules * rate * pool.spec.power.pue.value
-
-
 def series_value(text: str, now: datetime) -> float | None:
     """The last value at or before `now` of CSV lines `time,value`; None when there is none.
 
