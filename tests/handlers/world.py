@@ -197,6 +197,9 @@ class World:
         meta = {"name": name, "namespace": SPACE}
         return {"apiVersion": WORKLOADS.api, "kind": "InferenceWorkload", "metadata": meta, "spec": body}
 
+    def _empty(self, path: str) -> bool:
+        return not self.client.list(path)
+
     def sweep(self) -> None:
         """Delete everything, and wait until nothing is left; an operator must be running."""
         kinds = (WORKLOADS, VEHICLE_POOLS, TRITON_POOLS, REGIONS)
@@ -206,7 +209,7 @@ class World:
                 self.client.delete(resource.path(meta.get("namespace", ""), meta["name"]))
         # a Triton pool stays until its models are unloaded; one applied anew meanwhile would go with it
         for resource in (*kinds, CELLS):
-            eventually(lambda path=resource.path(): not self.client.list(path), f"{resource.path()} is empty", 60)
+            eventually(partial(self._empty, resource.path()), f"{resource.path()} is empty", 60)
         self.client.delete(NODES.path(name=CELL))
 
 
