@@ -170,9 +170,8 @@ class Caller:
             milliseconds = 1e3 * (time.monotonic() - sent)
             failure = next(_differences(result, sample.expected), "")
         except Exception as error:  # noqa: BLE001 -- whatever the client library raises is what a user would see
+            milliseconds = 1e3 * (time.monotonic() - sent)
             failure = f"{type(error).__name__}: {error}"
-        milliseconds = 1e3 * (time.monotonic() - sent)
-        failure = failure or next(_differences(result, sample.expected), "")
         return Answer(
             model, self._transport, sent, milliseconds, failure and f"{model} over {self._transport}: {failure}"
         )
