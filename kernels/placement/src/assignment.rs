@@ -1,6 +1,7 @@
 //! Replicas on arcs, and what changing them costs: the incumbent of greedy and search.
 
 use crate::bound::RowPrices;
+use crate::candidates::Candidates;
 use crate::problem::{Problem, number};
 use crate::{COVER_TOLERANCE, ROW_TOLERANCE};
 
@@ -14,6 +15,8 @@ const MOST_UNITS: f64 = 1e12;
 /// Always feasible: every change that would break a row is refused.
 pub struct Assignment<'p> {
     problem: &'p Problem,
+    /// The only arcs that may run.
+    candidates: &'p Candidates,
     replicas: Vec<i64>,
     /// Per position of `Problem::covers`.
     covered: Vec<f64>,
@@ -35,11 +38,12 @@ pub struct Assignment<'p> {
 
 impl<'p> Assignment<'p> {
     /// Nothing runs: feasible for every problem.
-    pub fn empty(problem: &'p Problem) -> Self {
+    pub fn empty(problem: &'p Problem, candidates: &'p Candidates) -> Self {
         let supplies = problem.steps.count();
         let mut assignment = Self {
             problem,
-            replicas: vec![0; problem.arcs.len()],
+            candidates,
+            replicas: vec![0; problem.arcs()],
             covered: vec![0.0; problem.covers.values().len()],
             used: vec![0.0; problem.capacity.values().len()],
             limited: vec![0.0; problem.bounds.len()],
@@ -57,10 +61,10 @@ impl<'p> Assignment<'p> {
     }
 
     /// As many of the wished replicas as fit, arcs in order.
-    pub fn of_replicas(problem: &'p Problem, wished: &[i64]) -> Self {
-        let mut assignment = Self::empty(problem);
-        for (arc, &replicas) in wished.iter().enumerate() {
-            let fitting = replicas.min(assignment.room(arc));
+    pub fn of_replicas(problem: &'p Problem, candidates: &'p Candidates, wished: &[i64]) -> Self {
+        let mut assignment = Self::empty(problem, candidates);
+        for &arc in candidates.arcs() {
+            let fitting = wished[arc].min(assignment.room(arc));
             if fitting > 0 {
                 assignment.change(arc, fitting);
             }
@@ -74,6 +78,11 @@ impl<'p> Assignment<'p> {
         self.problem
     }
 
+    /// The arcs that may run.
+    pub fn candidates(&self) -> &'p Candidates {
+        self.candidates
+    }
+
     /// Replicas per arc.
     pub fn replicas(&self) -> &[i64] {
         &self.replicas
@@ -85,10 +94,14 @@ impl<'p> Assignment<'p> {
     }
 
     /// Nothing runs, and from now on units and limits cost their prices instead of what they truly cost.
-    pub fn charged(problem: &'p Problem, prices: &'p RowPrices) -> Self {
+    pub fn charged(
+        problem: &'p Problem,
+        candidates: &'p Candidates,
+        prices: &'p RowPrices,
+    ) -> Self {
         let mut assignment = Self {
             prices: Some(prices),
-            ..Self::empty(problem)
+            ..Self::empty(problem, candidates)
         };
         assignment.settle();
         assignment
@@ -169,16 +182,18 @@ impl<'p> Assignment<'p> {
 
     /// Units needed after `change` replicas more on the arc, or `None` when that is too many.
     fn units_after(&self, arc: usize, change: i64) -> Option<i64> {
-        let supply = self.problem.arcs[arc].supply;
-        let uses = self.problem.uses.row(arc);
-        if uses.is_empty() {
+        let supply = self.problem.supply_of(arc);
+        if !self.problem.is_used(arc) {
             return Some(self.units_needed(supply));
         }
         if self.busy[supply] + change == 0 {
             return Some(0);
         }
         let extra = |resource| {
-            let entry = uses.iter().find(|entry| entry.resource == resource);
+            let entry = self
+                .problem
+                .uses(arc)
+                .find(|entry| entry.resource == resource);
             entry.map_or(0.0, |entry| entry.amount * number(change))
         };
         let units = self.units_for(supply, extra)?;
@@ -187,12 +202,12 @@ impl<'p> Assignment<'p> {
 
     /// What `change` replicas more (or fewer) on the arc would cost, or `None` when a row forbids it.
     pub fn delta(&self, arc: usize, change: i64) -> Option<f64> {
-        let entry = &self.problem.arcs[arc];
+        let entry = self.problem.arc(arc);
         if !(0..=entry.max).contains(&(self.replicas[arc] + change)) {
             return None;
         }
         let mut cost = entry.cost * number(change);
-        for term in self.problem.terms.row(arc) {
+        for term in self.problem.terms(arc) {
             let limited = self.limited[term.limit] + term.coefficient * number(change);
             if change > 0 && limited > self.problem.bounds[term.limit] * (1.0 + FITS) {
                 return None;
@@ -204,7 +219,7 @@ impl<'p> Assignment<'p> {
         let units = self.units_after(arc, change)?;
         cost += self.supply_delta(arc, change, units);
         let first = self.problem.covers.range(entry.demand).start;
-        for (cover, yielded) in self.problem.yields.row(arc).iter().enumerate() {
+        for (cover, yielded) in self.problem.yields(arc).enumerate() {
             let position = first + cover;
             let short = self.short_if(position, self.covered[position] + yielded * number(change));
             cost +=
@@ -214,7 +229,7 @@ impl<'p> Assignment<'p> {
     }
 
     fn supply_delta(&self, arc: usize, change: i64, units: i64) -> f64 {
-        let supply = self.problem.arcs[arc].supply;
+        let supply = self.problem.supply_of(arc);
         let Some(prices) = self.prices else {
             let before = self.units_needed(supply);
             return if before == units {
@@ -224,7 +239,7 @@ impl<'p> Assignment<'p> {
             };
         };
         let first = self.problem.capacity.range(supply).start;
-        let uses = self.problem.uses.row(arc).iter();
+        let uses = self.problem.uses(arc);
         uses.map(|used| prices.supplies[first + used.resource] * used.amount * number(change))
             .sum()
     }
@@ -237,21 +252,21 @@ impl<'p> Assignment<'p> {
     }
 
     fn put(&mut self, arc: usize, change: i64) {
-        let entry = &self.problem.arcs[arc];
+        let entry = self.problem.arc(arc);
         self.replicas[arc] += change;
         let first = self.problem.covers.range(entry.demand).start;
-        for (cover, yielded) in self.problem.yields.row(arc).iter().enumerate() {
+        for (cover, yielded) in self.problem.yields(arc).enumerate() {
             self.covered[first + cover] += yielded * number(change);
         }
-        for term in self.problem.terms.row(arc) {
+        for term in self.problem.terms(arc) {
             self.limited[term.limit] += term.coefficient * number(change);
         }
         let resources = self.problem.capacity.range(entry.supply);
-        if self.problem.uses.row(arc).is_empty() {
+        if !self.problem.is_used(arc) {
             return;
         }
         self.busy[entry.supply] += change;
-        for used in self.problem.uses.row(arc) {
+        for used in self.problem.uses(arc) {
             self.used[resources.start + used.resource] += used.amount * number(change);
         }
         if self.busy[entry.supply] == 0 {
@@ -276,26 +291,28 @@ impl<'p> Assignment<'p> {
 
     /// Compute every sum afresh, so that rounding errors do not pile up; forgets the journal.
     pub fn settle(&mut self) {
-        let replicas = std::mem::take(&mut self.replicas);
-        self.replicas = vec![0; replicas.len()];
         for sums in [&mut self.covered, &mut self.used, &mut self.limited] {
             sums.fill(0.0);
         }
         self.busy.fill(0);
-        for (arc, &count) in replicas.iter().enumerate().filter(|entry| *entry.1 > 0) {
-            self.put(arc, count);
+        for &arc in self.candidates.arcs() {
+            let count = std::mem::take(&mut self.replicas[arc]);
+            if count > 0 {
+                self.put(arc, count);
+            }
         }
         self.journal.clear();
         self.cost = self.total();
     }
 
     fn total(&self) -> f64 {
-        let mut cost: f64 = self
-            .problem
-            .arcs
+        let running = self
+            .candidates
+            .arcs()
             .iter()
-            .zip(&self.replicas)
-            .map(|(arc, &n)| arc.cost * number(n))
+            .filter(|&&arc| self.replicas[arc] > 0);
+        let mut cost: f64 = running
+            .map(|&arc| self.problem.cost_of(arc) * number(self.replicas[arc]))
             .sum();
         for supply in 0..self.problem.steps.count() {
             cost += self.unit_cost(supply, self.units_needed(supply));
@@ -313,9 +330,9 @@ impl<'p> Assignment<'p> {
 
     /// Most replicas that can still be added to an arc.
     pub fn room(&self, arc: usize) -> i64 {
-        let entry = &self.problem.arcs[arc];
+        let entry = self.problem.arc(arc);
         let mut room = number(entry.max - self.replicas[arc]);
-        for term in self.problem.terms.row(arc) {
+        for term in self.problem.terms(arc) {
             let left = self.problem.bounds[term.limit] * (1.0 + FITS) - self.limited[term.limit];
             room = room.min(left / term.coefficient);
         }
@@ -325,7 +342,7 @@ impl<'p> Assignment<'p> {
 
     /// Most replicas that can be added to an arc without another unit.
     pub fn spare(&self, arc: usize) -> i64 {
-        let supply = self.problem.arcs[arc].supply;
+        let supply = self.problem.supply_of(arc);
         let units = self
             .units(supply)
             .max(self.held[supply])
@@ -334,9 +351,9 @@ impl<'p> Assignment<'p> {
     }
 
     fn room_in_units(&self, arc: usize, units: i64) -> f64 {
-        let positions = self.problem.capacity.range(self.problem.arcs[arc].supply);
+        let positions = self.problem.capacity.range(self.problem.supply_of(arc));
         let mut room = f64::from(u32::MAX);
-        for used in self.problem.uses.row(arc) {
+        for used in self.problem.uses(arc) {
             let position = positions.start + used.resource;
             let capacity = self.problem.capacity.values()[position] * (1.0 + FITS);
             room = room.min((capacity * number(units) - self.used[position]) / used.amount);
@@ -346,9 +363,9 @@ impl<'p> Assignment<'p> {
 
     /// Replicas on the arc that would end the shortfall of its demand's most and of its least demanding cover.
     pub fn wanted(&self, arc: usize) -> (i64, i64) {
-        let positions = self.problem.covers.range(self.problem.arcs[arc].demand);
+        let positions = self.problem.covers.range(self.problem.demand_of(arc));
         let (mut most, mut least) = (0, i64::MAX);
-        for (position, &yielded) in positions.zip(self.problem.yields.row(arc)) {
+        for (position, yielded) in positions.zip(self.problem.yields(arc)) {
             let short = -self.surplus(position);
             if yielded > 0.0 && self.short(position) > 0.0 {
                 let replicas = whole((short / yielded).ceil());
@@ -361,9 +378,9 @@ impl<'p> Assignment<'p> {
 
     /// Replicas of the arc that can go without any new shortfall.
     pub fn superfluous(&self, arc: usize) -> i64 {
-        let positions = self.problem.covers.range(self.problem.arcs[arc].demand);
+        let positions = self.problem.covers.range(self.problem.demand_of(arc));
         let mut most = self.replicas[arc];
-        for (position, &yielded) in positions.zip(self.problem.yields.row(arc)) {
+        for (position, yielded) in positions.zip(self.problem.yields(arc)) {
             if yielded > 0.0 {
                 most = most.min(whole((self.surplus(position) / yielded).floor()));
             }
@@ -397,7 +414,8 @@ mod tests {
     #[test]
     fn five_fifths_are_one_unit_and_the_sixth_opens_another() {
         let problem = problem();
-        let mut assignment = Assignment::empty(&problem);
+        let candidates = Candidates::all(&problem);
+        let mut assignment = Assignment::empty(&problem, &candidates);
         assignment.change(0, 5);
         assert_eq!(
             (
@@ -414,7 +432,8 @@ mod tests {
     #[test]
     fn limits_and_maxima_refuse() {
         let problem = problem();
-        let assignment = Assignment::empty(&problem);
+        let candidates = Candidates::all(&problem);
+        let assignment = Assignment::empty(&problem, &candidates);
         assert_eq!(assignment.room(1), 3);
         assert_eq!(assignment.delta(1, 4), None);
         assert_eq!(assignment.delta(1, -1), None);
@@ -423,7 +442,8 @@ mod tests {
     #[test]
     fn rolling_back_restores_everything() {
         let problem = problem();
-        let mut assignment = Assignment::empty(&problem);
+        let candidates = Candidates::all(&problem);
+        let mut assignment = Assignment::empty(&problem, &candidates);
         assignment.change(0, 7);
         let (mark, cost) = (assignment.mark(), assignment.cost());
         assignment.change(0, -7);

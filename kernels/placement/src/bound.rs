@@ -144,12 +144,12 @@ impl Sum {
 /// $/h of one replica of an arc when units and limits are paid at their prices.
 pub(crate) fn reduced_cost(problem: &Problem, prices: &RowPrices, arc: usize) -> Sum {
     let mut sum = Sum::default();
-    sum.add(problem.arcs[arc].cost);
-    let resources = problem.capacity.range(problem.arcs[arc].supply).start;
-    for used in problem.uses.row(arc) {
+    sum.add(problem.cost_of(arc));
+    let resources = problem.capacity.range(problem.supply_of(arc)).start;
+    for used in problem.uses(arc) {
         sum.add(prices.supplies[resources + used.resource] * used.amount);
     }
-    for term in problem.terms.row(arc) {
+    for term in problem.terms(arc) {
         sum.add(prices.limits[term.limit] * term.coefficient);
     }
     sum
@@ -163,12 +163,12 @@ pub(crate) fn linear_part(problem: &Problem, prices: &RowPrices, demand: usize) 
     for (price, cover) in theta.iter().zip(&problem.covers.values()[covers]) {
         part.add(price * loosened_quantity(cover.quantity));
     }
-    for &arc in problem.arcs_of_demand.row(demand) {
+    for arc in problem.arcs_of(demand) {
         let mut gain = reduced_cost(problem, prices, arc);
-        for (price, yielded) in theta.iter().zip(problem.yields.row(arc)) {
+        for (price, yielded) in theta.iter().zip(problem.yields(arc)) {
             gain.add(-(price * yielded));
         }
-        part.add(number(problem.arcs[arc].max) * gain.estimate().low().min(0.0));
+        part.add(number(problem.max_of(arc)) * gain.estimate().low().min(0.0));
     }
     part.estimate().low()
 }

@@ -1,9 +1,12 @@
-//! From the file's entries to a checked [`Problem`]; each refusal names the entry and the remedy.
+//! From a JSON file's entries to a checked [`Problem`]; each refusal names the entry and the remedy.
 
 use crate::error::InvalidProblem;
+use crate::flat;
+use crate::flat::{Source, Values};
 use crate::json::{ArcEntry, DemandEntry, LimitEntry, ProblemEntry, SupplyEntry};
-use crate::problem::{Arc, Cover, Problem, Rows, Step, Term, Use};
+use crate::problem::Problem;
 use std::collections::BTreeMap;
+use std::fmt::Display;
 
 /// Counts and maxima stay exact as floats, and no sum overflows.
 const LARGEST_COUNT: i64 = 1_000_000_000;
@@ -40,10 +43,10 @@ pub fn check(file: &ProblemEntry) -> Checked<Problem> {
     for (index, limit) in file.limits.iter().enumerate() {
         check_limit(&format!("limits[{index}]"), limit, file.arcs.len())?;
     }
-    Ok(lay_out(file))
+    flat::read(&mut Columns::of(file))
 }
 
-fn refuse<T>(sentence: impl Into<String>) -> Checked<T> {
+pub(crate) fn refuse<T>(sentence: impl Into<String>) -> Checked<T> {
     Err(InvalidProblem::new(sentence))
 }
 
@@ -59,7 +62,7 @@ fn unique<'a>(section: &str, ids: impl Iterator<Item = &'a str>) -> Checked<()> 
     Ok(())
 }
 
-fn finite(place: &str, value: f64) -> Checked<()> {
+pub(crate) fn number_in_range(place: &dyn Display, value: f64) -> Checked<()> {
     if value.is_nan() || value.abs() > LARGEST_NUMBER {
         return refuse(format!(
             "{place} is {value:e}; it must be a number between -1e15 and 1e15"
@@ -73,15 +76,15 @@ fn finite(place: &str, value: f64) -> Checked<()> {
     Ok(())
 }
 
-fn not_negative(place: &str, value: f64) -> Checked<()> {
-    finite(place, value)?;
+pub(crate) fn not_negative(place: &dyn Display, value: f64) -> Checked<()> {
+    number_in_range(place, value)?;
     if value < 0.0 {
         return refuse(format!("{place} is {value}; it must be 0 or more"));
     }
     Ok(())
 }
 
-fn count(place: &str, value: i64) -> Checked<()> {
+pub(crate) fn count(place: &dyn Display, value: i64) -> Checked<()> {
     if (0..=LARGEST_COUNT).contains(&value) {
         return Ok(());
     }
@@ -90,7 +93,7 @@ fn count(place: &str, value: i64) -> Checked<()> {
     ))
 }
 
-fn index(place: &str, value: i64, length: usize, section: &str) -> Checked<()> {
+pub(crate) fn index(place: &dyn Display, value: i64, length: usize, section: &str) -> Checked<()> {
     if usize::try_from(value).is_ok_and(|index| index < length) {
         return Ok(());
     }
@@ -105,9 +108,12 @@ fn check_demand(place: &str, demand: &DemandEntry) -> Checked<()> {
         demand.covers.iter().map(|cover| cover.id.as_str()),
     )?;
     for (index, cover) in demand.covers.iter().enumerate() {
-        not_negative(&format!("{place}.covers[{index}].quantity"), cover.quantity)?;
         not_negative(
-            &format!("{place}.covers[{index}].short_cost"),
+            &format_args!("{place}.covers[{index}].quantity"),
+            cover.quantity,
+        )?;
+        not_negative(
+            &format_args!("{place}.covers[{index}].short_cost"),
             cover.short_cost,
         )?;
     }
@@ -116,30 +122,33 @@ fn check_demand(place: &str, demand: &DemandEntry) -> Checked<()> {
 
 fn check_supply(place: &str, supply: &SupplyEntry) -> Checked<()> {
     for (index, step) in supply.steps.iter().enumerate() {
-        count(&format!("{place}.steps[{index}].count"), step.count)?;
-        finite(&format!("{place}.steps[{index}].cost"), step.cost)?;
+        count(&format_args!("{place}.steps[{index}].count"), step.count)?;
+        number_in_range(&format_args!("{place}.steps[{index}].cost"), step.cost)?;
     }
     let total = supply
         .steps
         .iter()
         .map(|step| step.count)
         .fold(0, i64::saturating_add);
-    count(&format!("{place}.steps: the sum of their counts"), total)?;
+    count(
+        &format_args!("{place}.steps: the sum of their counts"),
+        total,
+    )?;
     for (name, &capacity) in &supply.capacity {
-        not_negative(&format!("{place}.capacity[{name:?}]"), capacity)?;
+        not_negative(&format_args!("{place}.capacity[{name:?}]"), capacity)?;
     }
     Ok(())
 }
 
 fn check_arc(place: &str, arc: &ArcEntry, file: &ProblemEntry) -> Checked<()> {
     index(
-        &format!("{place}.demand"),
+        &format_args!("{place}.demand"),
         arc.demand,
         file.demands.len(),
         "demands",
     )?;
     index(
-        &format!("{place}.supply"),
+        &format_args!("{place}.supply"),
         arc.supply,
         file.supplies.len(),
         "supplies",
@@ -152,13 +161,13 @@ fn check_arc(place: &str, arc: &ArcEntry, file: &ProblemEntry) -> Checked<()> {
         ));
     }
     for (index, &yielded) in arc.yields.iter().enumerate() {
-        not_negative(&format!("{place}.yields[{index}]"), yielded)?;
+        not_negative(&format_args!("{place}.yields[{index}]"), yielded)?;
     }
-    finite(&format!("{place}.cost"), arc.cost)?;
-    count(&format!("{place}.max"), arc.max)?;
+    number_in_range(&format_args!("{place}.cost"), arc.cost)?;
+    count(&format_args!("{place}.max"), arc.max)?;
     let capacity = &file.supplies[position(arc.supply)].capacity;
     for (name, &amount) in &arc.uses {
-        not_negative(&format!("{place}.use[{name:?}]"), amount)?;
+        not_negative(&format_args!("{place}.use[{name:?}]"), amount)?;
         if !capacity.contains_key(name) {
             let supply = arc.supply;
             return refuse(format!(
@@ -170,11 +179,11 @@ fn check_arc(place: &str, arc: &ArcEntry, file: &ProblemEntry) -> Checked<()> {
 }
 
 fn check_limit(place: &str, limit: &LimitEntry, arcs: usize) -> Checked<()> {
-    not_negative(&format!("{place}.bound"), limit.bound)?;
+    not_negative(&format_args!("{place}.bound"), limit.bound)?;
     let mut seen = BTreeMap::new();
     for (term, &(arc, coefficient)) in limit.terms.iter().enumerate() {
-        index(&format!("{place}.terms[{term}][0]"), arc, arcs, "arcs")?;
-        not_negative(&format!("{place}.terms[{term}][1]"), coefficient)?;
+        index(&format_args!("{place}.terms[{term}][0]"), arc, arcs, "arcs")?;
+        not_negative(&format_args!("{place}.terms[{term}][1]"), coefficient)?;
         if let Some(first) = seen.insert(arc, term) {
             return refuse(format!(
                 "{place}.terms[{term}] names arc {arc} again after terms[{first}]; add the two coefficients"
@@ -189,82 +198,141 @@ fn position(index: i64) -> usize {
     usize::try_from(index).expect("the index was checked")
 }
 
-fn lay_out(file: &ProblemEntry) -> Problem {
-    let arcs: Vec<Arc> = file.arcs.iter().map(arc_of).collect();
-    Problem {
-        covers: Rows::new(file.demands.iter().map(|demand| {
-            demand.covers.iter().map(|cover| Cover {
-                quantity: cover.quantity,
-                short_cost: cover.short_cost,
-            })
-        })),
-        steps: Rows::new(file.supplies.iter().map(merit_order)),
-        capacity: Rows::new(
+/// The entries as the flat arrays of the same names.
+struct Columns {
+    integers: BTreeMap<&'static str, Vec<i64>>,
+    numbers: BTreeMap<&'static str, Vec<f64>>,
+}
+
+impl Columns {
+    fn of(file: &ProblemEntry) -> Self {
+        let covers = || file.demands.iter().flat_map(|demand| &demand.covers);
+        let steps = || file.supplies.iter().flat_map(|supply| &supply.steps);
+        let capacities = || {
             file.supplies
                 .iter()
-                .map(|supply| supply.capacity.values().copied()),
-        ),
-        yields: Rows::new(file.arcs.iter().map(|arc| arc.yields.iter().copied())),
-        uses: Rows::new(
-            file.arcs
-                .iter()
-                .map(|arc| uses_of(arc, &file.supplies[position(arc.supply)])),
-        ),
-        terms: Rows::new(terms_by_arc(&file.limits, arcs.len())),
-        bounds: file.limits.iter().map(|limit| limit.bound).collect(),
-        arcs_of_demand: grouped(file.demands.len(), arcs.iter().map(|arc| arc.demand)),
-        arcs_of_supply: grouped(file.supplies.len(), arcs.iter().map(|arc| arc.supply)),
-        arcs,
-    }
-}
-
-fn arc_of(arc: &ArcEntry) -> Arc {
-    Arc {
-        demand: position(arc.demand),
-        supply: position(arc.supply),
-        cost: arc.cost,
-        max: arc.max,
-    }
-}
-
-fn merit_order(supply: &SupplyEntry) -> Vec<Step> {
-    let mut steps: Vec<Step> = supply
-        .steps
-        .iter()
-        .map(|step| Step {
-            count: step.count,
-            cost: step.cost,
-        })
-        .collect();
-    steps.sort_by(|left, right| left.cost.total_cmp(&right.cost));
-    steps
-}
-
-fn uses_of(arc: &ArcEntry, supply: &SupplyEntry) -> Vec<Use> {
-    let named = supply.capacity.keys().enumerate();
-    let used = named.filter_map(|(resource, name)| {
-        Some(Use {
-            resource,
-            amount: *arc.uses.get(name)?,
-        })
-    });
-    used.filter(|used| used.amount > 0.0).collect()
-}
-
-fn terms_by_arc(limits: &[LimitEntry], arcs: usize) -> Vec<Vec<Term>> {
-    let mut by_arc = vec![Vec::new(); arcs];
-    for (limit, entry) in limits.iter().enumerate() {
-        for &(arc, coefficient) in entry.terms.iter().filter(|term| term.1 > 0.0) {
-            by_arc[position(arc)].push(Term { limit, coefficient });
+                .flat_map(|supply| supply.capacity.values())
+        };
+        let uses = || {
+            file.arcs.iter().flat_map(|arc| {
+                let names = file.supplies[position(arc.supply)]
+                    .capacity
+                    .keys()
+                    .enumerate();
+                names.filter_map(|(resource, name)| Some((resource, *arc.uses.get(name)?)))
+            })
+        };
+        let terms = || file.limits.iter().flat_map(|limit| &limit.terms);
+        let integers = [
+            ("version", vec![file.version]),
+            (
+                "demands.covers_offsets",
+                offsets(file.demands.iter().map(|demand| demand.covers.len())),
+            ),
+            (
+                "supplies.steps_offsets",
+                offsets(file.supplies.iter().map(|supply| supply.steps.len())),
+            ),
+            (
+                "supplies.steps.count",
+                steps().map(|step| step.count).collect(),
+            ),
+            (
+                "supplies.capacity_offsets",
+                offsets(file.supplies.iter().map(|supply| supply.capacity.len())),
+            ),
+            (
+                "arcs.demand",
+                file.arcs.iter().map(|arc| arc.demand).collect(),
+            ),
+            (
+                "arcs.supply",
+                file.arcs.iter().map(|arc| arc.supply).collect(),
+            ),
+            ("arcs.max", file.arcs.iter().map(|arc| arc.max).collect()),
+            (
+                "arcs.use_offsets",
+                offsets(file.arcs.iter().map(|arc| arc.uses.len())),
+            ),
+            (
+                "arcs.use.resource",
+                uses().map(|used| whole(used.0)).collect(),
+            ),
+            (
+                "limits.terms_offsets",
+                offsets(file.limits.iter().map(|limit| limit.terms.len())),
+            ),
+            ("limits.terms.arc", terms().map(|term| term.0).collect()),
+        ];
+        let numbers = [
+            (
+                "demands.covers.quantity",
+                covers().map(|cover| cover.quantity).collect(),
+            ),
+            (
+                "demands.covers.short_cost",
+                covers().map(|cover| cover.short_cost).collect(),
+            ),
+            (
+                "supplies.steps.cost",
+                steps().map(|step| step.cost).collect(),
+            ),
+            ("supplies.capacity.amount", capacities().copied().collect()),
+            ("arcs.cost", file.arcs.iter().map(|arc| arc.cost).collect()),
+            (
+                "arcs.yields",
+                file.arcs
+                    .iter()
+                    .flat_map(|arc| arc.yields.iter().copied())
+                    .collect(),
+            ),
+            ("arcs.use.amount", uses().map(|used| used.1).collect()),
+            (
+                "limits.bound",
+                file.limits.iter().map(|limit| limit.bound).collect(),
+            ),
+            (
+                "limits.terms.coefficient",
+                terms().map(|term| term.1).collect(),
+            ),
+        ];
+        Self {
+            integers: integers.into(),
+            numbers: numbers.into(),
         }
     }
-    by_arc
 }
 
-fn grouped(groups: usize, members: impl Iterator<Item = usize>) -> Rows<usize> {
-    let mut by_group = vec![Vec::new(); groups];
-    for (arc, group) in members.enumerate() {
-        by_group[group].push(arc);
+impl Source for Columns {
+    fn integers(&mut self, name: &str) -> Checked<Vec<i64>> {
+        Ok(self
+            .integers
+            .remove(name)
+            .expect("every array is made from the entries"))
     }
-    Rows::new(by_group)
+
+    fn numbers(&mut self, name: &str) -> Checked<Values> {
+        let values = self.numbers.remove(name);
+        Ok(Values::Double(
+            values.expect("every array is made from the entries"),
+        ))
+    }
+
+    fn resource_names(&mut self, offsets: &[usize]) -> Checked<usize> {
+        Ok(offsets.last().copied().unwrap_or(0)) // a BTreeMap sorts them
+    }
+}
+
+fn offsets(lengths: impl Iterator<Item = usize>) -> Vec<i64> {
+    let mut offsets = vec![0];
+    let mut end = 0;
+    for length in lengths {
+        end += length;
+        offsets.push(whole(end));
+    }
+    offsets
+}
+
+fn whole(count: usize) -> i64 {
+    i64::try_from(count).expect("a file has fewer entries than 2^63")
 }

@@ -63,8 +63,7 @@ fn best_change(
     demand: usize,
     budget: &mut Budget<'_>,
 ) -> Option<Change> {
-    let problem = assignment.problem();
-    let arcs = problem.arcs_of_demand.row(demand);
+    let arcs = assignment.candidates().of_demand(demand);
     let mut best = Change {
         gain: 0.0,
         out: None,
@@ -121,7 +120,7 @@ fn best_addition(
         let room = assignment.room(arc);
         let (most, least) = assignment.wanted(arc);
         // A replica that is paid for running is worth having as often as it fits.
-        let all = if assignment.problem().arcs[arc].cost < 0.0 {
+        let all = if assignment.problem().cost_of(arc) < 0.0 {
             room
         } else {
             0

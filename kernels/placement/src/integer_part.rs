@@ -12,17 +12,17 @@ const MOST_NODES: usize = 5_000;
 /// Pays for the rounding errors along a branch, as a share of the magnitudes that enter it.
 const ROUNDING: f64 = 1e-12;
 
-struct Item<'p> {
+struct Item {
     arc: usize,
     cost: f64,
-    yields: &'p [f64],
+    yields: Vec<f64>,
     max: i64,
     /// $/h by which a replica beats the cover prices; negative when it does not.
     gain: f64,
 }
 
 struct Search<'p> {
-    items: Vec<Item<'p>>,
+    items: Vec<Item>,
     /// Sum of `max * gain^+` over the items from each position on.
     gains: Vec<f64>,
     theta: &'p [f64],
@@ -61,12 +61,12 @@ pub fn integer_part(
     let mut paid = Vec::new();
     let mut items = Vec::new();
     let mut base = 0.0;
-    for &arc in problem.arcs_of_demand.row(demand) {
+    for arc in problem.arcs_of(demand) {
         let item = item_of(problem, prices, theta, arc);
         if item.cost < 0.0 && item.max > 0 {
             // Running it earns money and covers never mind more: all of it is best.
             base += item.cost * number(item.max);
-            for (left, yielded) in left.iter_mut().zip(item.yields) {
+            for (left, yielded) in left.iter_mut().zip(&item.yields) {
                 *left -= yielded * number(item.max);
             }
             paid.push((arc, item.max));
@@ -108,25 +108,25 @@ pub fn integer_part(
     )
 }
 
-fn item_of<'p>(problem: &'p Problem, prices: &RowPrices, theta: &[f64], arc: usize) -> Item<'p> {
+fn item_of(problem: &Problem, prices: &RowPrices, theta: &[f64], arc: usize) -> Item {
     let cost = reduced_cost(problem, prices, arc).estimate().low();
-    let yields = problem.yields.row(arc);
+    let yields: Vec<f64> = problem.yields(arc).collect();
     let worth: f64 = theta
         .iter()
-        .zip(yields)
+        .zip(&yields)
         .map(|(price, yielded)| price * yielded)
         .sum();
     Item {
         arc,
         cost,
         yields,
-        max: problem.arcs[arc].max,
+        max: problem.max_of(arc),
         gain: worth - cost,
     }
 }
 
 impl<'p> Search<'p> {
-    fn new(items: Vec<Item<'p>>, theta: &'p [f64], short_costs: Vec<f64>) -> Self {
+    fn new(items: Vec<Item>, theta: &'p [f64], short_costs: Vec<f64>) -> Self {
         let mut gains = vec![0.0; items.len() + 1];
         for position in (0..items.len()).rev() {
             gains[position] =
@@ -160,11 +160,11 @@ impl<'p> Search<'p> {
         {
             return;
         }
-        let (item_cost, yields) = (self.items[position].cost, self.items[position].yields);
+        let item_cost = self.items[position].cost;
         for count in (0..=self.useful(position, left)).rev() {
             let remaining: Vec<f64> = left
                 .iter()
-                .zip(yields)
+                .zip(&self.items[position].yields)
                 .map(|(left, yielded)| left - yielded * number(count))
                 .collect();
             self.replicas[position] = count;
@@ -182,7 +182,7 @@ impl<'p> Search<'p> {
         let item = &self.items[position];
         let needed = left
             .iter()
-            .zip(item.yields)
+            .zip(&item.yields)
             .filter(|entry| *entry.0 > 0.0 && *entry.1 > 0.0);
         let most = needed
             .map(|(left, yielded)| (left / yielded).ceil())

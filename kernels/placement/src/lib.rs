@@ -9,6 +9,7 @@
 
 mod assignment;
 mod budget;
+mod candidates;
 mod check;
 mod error;
 mod greedy;
@@ -22,11 +23,12 @@ mod solve;
 mod status;
 
 pub mod bound;
+pub mod flat;
 pub mod json;
 
 pub use budget::Budget;
 pub use error::InvalidProblem;
-pub use problem::{Arc, Cover, Problem, Rows, Step, Term, Use};
+pub use problem::{Arc, ArcNumbers, Cover, Number, Numbers, Problem, Rows, Step, Term, Use};
 pub use solution::{ExactPart, Prices, Solution};
 pub use solve::{improve, solve};
 pub use status::Status;

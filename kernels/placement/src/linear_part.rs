@@ -15,7 +15,7 @@ pub struct LinearPart<'a> {
     /// Covers of the demand: the rows.
     pub covers: &'a [Cover],
     /// Yields per arc, one for each cover.
-    pub yields: Vec<&'a [f64]>,
+    pub yields: Vec<Vec<f64>>,
     /// $/h of one replica at the prices, per arc.
     pub costs: Vec<f64>,
     /// Most replicas per arc.
@@ -124,7 +124,7 @@ impl<'a> Simplex<'a> {
             }
             let worth: f64 = theta
                 .iter()
-                .zip(*yields)
+                .zip(yields)
                 .map(|(price, yielded)| price * yielded)
                 .sum();
             let cost = self.part.costs[arc];
@@ -163,7 +163,7 @@ impl<'a> Simplex<'a> {
                 let entries = &self.inverse[row * rows..(row + 1) * rows];
                 entries
                     .iter()
-                    .zip(self.part.yields[arc])
+                    .zip(&self.part.yields[arc])
                     .map(|(entry, yielded)| entry * yielded)
                     .sum()
             }
@@ -278,7 +278,7 @@ mod tests {
                 short_cost: 9.0,
             },
         ];
-        let yields = yields.iter().map(|row| &row[..]).collect();
+        let yields = yields.iter().map(|row| row.to_vec()).collect();
         LinearPart {
             covers: &covers,
             yields,

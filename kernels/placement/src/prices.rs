@@ -48,18 +48,18 @@ pub fn evaluate(
     budget: &mut Budget<'_>,
 ) -> Point {
     prices.project(problem);
-    let mut flow = vec![0.0; problem.arcs.len()];
+    let mut flow = vec![0.0; problem.arcs()];
     let mut exact = Vec::new();
     for demand in 0..problem.covers.count() {
         price_covers(problem, &mut prices, demand, &mut flow);
-        budget.spend(problem.arcs_of_demand.row(demand).len());
+        budget.spend(problem.arcs_of(demand).len());
         if parts == Parts::Integer {
             let (part, nodes) = integer_part(problem, &prices, demand);
             budget.spend(nodes);
             if let Some(part) =
                 part.filter(|part| part.value > linear_part(problem, &prices, demand))
             {
-                for &arc in problem.arcs_of_demand.row(demand) {
+                for arc in problem.arcs_of(demand) {
                     flow[arc] = 0.0;
                 }
                 for &(arc, count) in &part.replicas {
@@ -78,19 +78,22 @@ pub fn evaluate(
 }
 
 fn price_covers(problem: &Problem, prices: &mut RowPrices, demand: usize, flow: &mut [f64]) {
-    let arcs = problem.arcs_of_demand.row(demand);
+    let arcs = problem.arcs_of(demand);
     let part = LinearPart {
         covers: problem.covers.row(demand),
-        yields: arcs.iter().map(|&arc| problem.yields.row(arc)).collect(),
-        costs: arcs
-            .iter()
-            .map(|&arc| reduced_cost(problem, prices, arc).estimate().high())
+        yields: arcs
+            .clone()
+            .map(|arc| problem.yields(arc).collect())
             .collect(),
-        max: arcs.iter().map(|&arc| problem.arcs[arc].max).collect(),
+        costs: arcs
+            .clone()
+            .map(|arc| reduced_cost(problem, prices, arc).estimate().high())
+            .collect(),
+        max: arcs.clone().map(|arc| problem.max_of(arc)).collect(),
     };
     let solved = part.solve();
     prices.covers[problem.covers.range(demand)].copy_from_slice(&solved.prices);
-    for (&arc, &replicas) in arcs.iter().zip(&solved.replicas) {
+    for (arc, &replicas) in arcs.zip(&solved.replicas) {
         flow[arc] = replicas;
     }
 }
@@ -167,7 +170,7 @@ impl Scales {
             });
             if sum > 0.0 { sum / count } else { 1.0 }
         };
-        let usual_arc = mean(&mut problem.arcs.iter().map(|arc| arc.cost));
+        let usual_arc = mean(&mut (0..problem.arcs()).map(|arc| problem.cost_of(arc)));
         let mut values = Vec::new();
         for supply in 0..problem.steps.count() {
             let steps = problem.steps.row(supply);
@@ -193,12 +196,12 @@ impl Scales {
         let resources = problem.capacity.values().len();
         let mut slope = vec![0.0; self.values.len()];
         for (arc, &flow) in point.flow.iter().enumerate().filter(|entry| *entry.1 > 0.0) {
-            let first = problem.capacity.range(problem.arcs[arc].supply).start;
-            for used in problem.uses.row(arc) {
+            let first = problem.capacity.range(problem.supply_of(arc)).start;
+            for used in problem.uses(arc) {
                 slope[first + used.resource] +=
                     flow * used.amount / size(problem.capacity.values()[first + used.resource]);
             }
-            for term in problem.terms.row(arc) {
+            for term in problem.terms(arc) {
                 slope[resources + term.limit] +=
                     flow * term.coefficient / size(problem.bounds[term.limit]);
             }
@@ -291,11 +294,9 @@ pub fn starting_prices(problem: &Problem, units: &[i64]) -> RowPrices {
 fn use_shares(problem: &Problem, supply: usize) -> Vec<f64> {
     let capacity = problem.capacity.row(supply);
     let mut shares = vec![0.0; capacity.len()];
-    for &arc in problem.arcs_of_supply.row(supply) {
+    for arc in (0..problem.arcs()).filter(|&arc| problem.supply_of(arc) == supply) {
         for used in problem
-            .uses
-            .row(arc)
-            .iter()
+            .uses(arc)
             .filter(|used| capacity[used.resource] > 0.0)
         {
             shares[used.resource] += used.amount / capacity[used.resource];
@@ -310,15 +311,16 @@ fn use_shares(problem: &Problem, supply: usize) -> Vec<f64> {
 }
 
 fn price_out_of_reach(problem: &Problem, prices: &mut RowPrices) {
-    for (arc, entry) in problem.arcs.iter().enumerate() {
+    for arc in 0..problem.arcs() {
+        let entry = problem.arc(arc);
         let covers = problem.covers.row(entry.demand).iter();
         let worth: f64 = covers
-            .zip(problem.yields.row(arc))
+            .zip(problem.yields(arc))
             .map(|(cover, yielded)| cover.short_cost * yielded)
             .sum();
         let most = worth - entry.cost.min(0.0);
         let first = problem.capacity.range(entry.supply).start;
-        for used in problem.uses.row(arc) {
+        for used in problem.uses(arc) {
             let position = first + used.resource;
             if problem.capacity.values()[position] <= 0.0 || problem.total_units(entry.supply) == 0
             {
@@ -327,9 +329,7 @@ fn price_out_of_reach(problem: &Problem, prices: &mut RowPrices) {
             }
         }
         for term in problem
-            .terms
-            .row(arc)
-            .iter()
+            .terms(arc)
             .filter(|term| problem.bounds[term.limit] <= 0.0)
         {
             prices.limits[term.limit] =

@@ -1,4 +1,8 @@
 //! The problem as flat arrays: what every later step reads.
+//!
+//! Arcs lie demand by demand, and by supply within a demand; yields lie cover by cover within a demand, so that a
+//! pass over a demand's arcs reads memory in order. Numbers of arcs keep the width they came in: single precision
+//! halves the memory of ten million arcs, and the values read are then exactly the problem's.
 
 use std::ops::Range;
 
@@ -18,6 +22,12 @@ impl<T> Rows<T> {
             values.extend(row);
             starts.push(values.len());
         }
+        Self { starts, values }
+    }
+
+    /// Rows that are already laid out; `starts` has one entry more than there are rows.
+    pub(crate) fn of_parts(starts: Vec<usize>, values: Vec<T>) -> Self {
+        debug_assert_eq!(starts.last(), Some(&values.len()));
         Self { starts, values }
     }
 
@@ -105,7 +115,44 @@ pub struct Term {
     pub coefficient: f64,
 }
 
-/// A checked problem; [`crate::json::read`] makes it.
+/// A number of an arc in the width it is stored in.
+pub trait Number: Copy + Into<f64> + Send + Sync {}
+impl Number for f32 {}
+impl Number for f64 {}
+
+/// The numbers of all arcs; uses and terms lie as their index arrays in [`Problem`] say.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ArcNumbers<T> {
+    /// $/h of a replica, per arc.
+    pub cost: Vec<T>,
+    /// Cover by cover within a demand: [`Problem::yields_of`].
+    pub yields: Vec<T>,
+    /// Above 0, per use.
+    pub amounts: Vec<T>,
+    /// Above 0, per term.
+    pub coefficients: Vec<T>,
+}
+
+/// The numbers of all arcs, all of one width.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Numbers {
+    /// Every number came in single precision.
+    Single(ArcNumbers<f32>),
+    /// Some number came in double precision.
+    Double(ArcNumbers<f64>),
+}
+
+/// Read one array of [`ArcNumbers`], whichever width it has.
+macro_rules! pick {
+    ($numbers:expr, $field:ident, $at:expr) => {
+        match $numbers {
+            Numbers::Single(numbers) => f64::from(numbers.$field[$at]),
+            Numbers::Double(numbers) => numbers.$field[$at],
+        }
+    };
+}
+
+/// A checked problem; [`crate::json::read`] and [`crate::flat::read`] make it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Problem {
     /// Covers per demand.
@@ -114,23 +161,166 @@ pub struct Problem {
     pub steps: Rows<Step>,
     /// Capacity of one unit per supply and resource (names sorted).
     pub capacity: Rows<f64>,
-    /// Arcs in the file's order.
-    pub arcs: Vec<Arc>,
-    /// Yield of one replica per arc, for each cover of its demand.
-    pub yields: Rows<f64>,
-    /// Uses above 0 per arc.
-    pub uses: Rows<Use>,
-    /// Limit terms above 0 per arc.
-    pub terms: Rows<Term>,
     /// Bound per limit.
     pub bounds: Vec<f64>,
-    /// Arcs per demand.
-    pub arcs_of_demand: Rows<usize>,
-    /// Arcs per supply.
-    pub arcs_of_supply: Rows<usize>,
+    /// Where each demand's arcs start; one entry more than there are demands.
+    pub(crate) arc_starts: Vec<usize>,
+    /// Where each demand's yields start in `ArcNumbers::yields`.
+    pub(crate) yield_starts: Vec<usize>,
+    /// Demand, supply and most replicas per arc.
+    pub(crate) demand: Vec<u32>,
+    pub(crate) supply: Vec<u32>,
+    pub(crate) max: Vec<u32>,
+    /// Where each arc's uses start, and their resources.
+    pub(crate) use_starts: Vec<u32>,
+    pub(crate) resources: Vec<u16>,
+    /// Where each arc's terms start (empty when there are no limits), and their limits.
+    pub(crate) term_starts: Vec<u32>,
+    pub(crate) limits: Vec<u16>,
+    pub(crate) numbers: Numbers,
+    /// The file's index of each arc, when the file has them in another order.
+    pub(crate) file_index: Option<Vec<u32>>,
 }
 
 impl Problem {
+    /// Number of demands.
+    #[must_use]
+    pub fn demands(&self) -> usize {
+        self.covers.count()
+    }
+
+    /// Number of supplies.
+    #[must_use]
+    pub fn supplies(&self) -> usize {
+        self.steps.count()
+    }
+
+    /// Number of arcs.
+    #[must_use]
+    pub fn arcs(&self) -> usize {
+        self.supply.len()
+    }
+
+    /// A demand's arcs.
+    #[must_use]
+    pub fn arcs_of(&self, demand: usize) -> Range<usize> {
+        self.arc_starts[demand]..self.arc_starts[demand + 1]
+    }
+
+    /// One arc.
+    #[must_use]
+    pub fn arc(&self, arc: usize) -> Arc {
+        Arc {
+            demand: self.demand[arc] as usize,
+            supply: self.supply[arc] as usize,
+            cost: pick!(&self.numbers, cost, arc),
+            max: i64::from(self.max[arc]),
+        }
+    }
+
+    /// Index of an arc's demand.
+    #[must_use]
+    pub fn demand_of(&self, arc: usize) -> usize {
+        self.demand[arc] as usize
+    }
+
+    /// Index of an arc's supply.
+    #[must_use]
+    pub fn supply_of(&self, arc: usize) -> usize {
+        self.supply[arc] as usize
+    }
+
+    /// Most replicas of an arc.
+    #[must_use]
+    pub fn max_of(&self, arc: usize) -> i64 {
+        i64::from(self.max[arc])
+    }
+
+    /// $/h of one replica of an arc, beyond its units.
+    #[must_use]
+    pub fn cost_of(&self, arc: usize) -> f64 {
+        pick!(&self.numbers, cost, arc)
+    }
+
+    /// Where the yields of a demand's cover lie in `ArcNumbers::yields`, in the order of its arcs.
+    #[must_use]
+    pub fn yields_of(&self, demand: usize, cover: usize) -> Range<usize> {
+        let arcs = self.arcs_of(demand).len();
+        let start = self.yield_starts[demand] + cover * arcs;
+        start..start + arcs
+    }
+
+    /// What one replica of an arc adds to a cover of its demand.
+    #[must_use]
+    pub fn yield_of(&self, arc: usize, cover: usize) -> f64 {
+        let demand = self.demand_of(arc);
+        let at = self.yields_of(demand, cover).start + arc - self.arc_starts[demand];
+        pick!(&self.numbers, yields, at)
+    }
+
+    /// What one replica of an arc adds to each cover of its demand.
+    pub fn yields(&self, arc: usize) -> impl Iterator<Item = f64> + '_ {
+        let demand = self.demand_of(arc);
+        let arcs = self.arcs_of(demand);
+        let first = self.yield_starts[demand] + arc - arcs.start;
+        let count = self.covers.range(demand).len();
+        (0..count).map(move |cover| pick!(&self.numbers, yields, first + cover * arcs.len()))
+    }
+
+    /// What one replica of an arc takes of its supply's resources.
+    pub fn uses(&self, arc: usize) -> impl Iterator<Item = Use> + '_ {
+        let range = self.use_starts[arc] as usize..self.use_starts[arc + 1] as usize;
+        range.map(|at| Use {
+            resource: self.resources[at] as usize,
+            amount: pick!(&self.numbers, amounts, at),
+        })
+    }
+
+    /// Whether a replica of an arc takes anything of its supply.
+    #[must_use]
+    pub fn is_used(&self, arc: usize) -> bool {
+        self.use_starts[arc] < self.use_starts[arc + 1]
+    }
+
+    /// What one replica of an arc takes of the limits.
+    pub fn terms(&self, arc: usize) -> impl Iterator<Item = Term> + '_ {
+        let range = if self.term_starts.is_empty() {
+            0..0
+        } else {
+            self.term_starts[arc] as usize..self.term_starts[arc + 1] as usize
+        };
+        range.map(|at| Term {
+            limit: self.limits[at] as usize,
+            coefficient: pick!(&self.numbers, coefficients, at),
+        })
+    }
+
+    /// The file's index of an arc.
+    #[must_use]
+    pub fn file_index_of(&self, arc: usize) -> usize {
+        self.file_index
+            .as_ref()
+            .map_or(arc, |index| index[arc] as usize)
+    }
+
+    /// One value per arc, from the kernel's order into the file's.
+    #[must_use]
+    pub fn in_file_order<T: Copy + Default>(&self, values: &[T]) -> Vec<T> {
+        let mut ordered = vec![T::default(); values.len()];
+        for (arc, &value) in values.iter().enumerate() {
+            ordered[self.file_index_of(arc)] = value;
+        }
+        ordered
+    }
+
+    /// One value per arc, from the file's order into the kernel's.
+    #[must_use]
+    pub fn from_file_order<T: Copy>(&self, values: &[T]) -> Vec<T> {
+        (0..values.len())
+            .map(|arc| values[self.file_index_of(arc)])
+            .collect()
+    }
+
     /// Units that a supply has at any price.
     #[must_use]
     pub fn total_units(&self, supply: usize) -> i64 {

@@ -54,12 +54,13 @@ fn keep_if_better(assignment: &mut Assignment<'_>, mark: (usize, f64)) -> bool {
     better
 }
 
-fn demands_of(problem: &Problem, supply: usize) -> Vec<usize> {
-    let mut demands: Vec<usize> = problem
-        .arcs_of_supply
-        .row(supply)
+fn demands_of(assignment: &Assignment<'_>, supply: usize) -> Vec<usize> {
+    let problem = assignment.problem();
+    let mut demands: Vec<usize> = assignment
+        .candidates()
+        .of_supply(supply)
         .iter()
-        .map(|&arc| problem.arcs[arc].demand)
+        .map(|&arc| problem.demand_of(arc))
         .collect();
     demands.sort_unstable();
     demands.dedup();
@@ -92,12 +93,13 @@ fn evict(
     budget: &mut Budget<'_>,
 ) -> Vec<usize> {
     let problem = assignment.problem();
-    let arcs = problem.arcs_of_supply.row(supply);
+    let arcs = assignment.candidates().of_supply(supply);
     let mut evicted = Vec::new();
     while assignment.units_needed(supply) > units {
-        let running = arcs.iter().copied().filter(|&arc| {
-            assignment.replicas()[arc] > 0 && (units > 0 || !problem.uses.row(arc).is_empty())
-        });
+        let running = arcs
+            .iter()
+            .copied()
+            .filter(|&arc| assignment.replicas()[arc] > 0 && (units > 0 || problem.is_used(arc)));
         let missed = running
             .filter_map(|arc| Some((assignment.delta(arc, -1)? / pressure(problem, arc), arc)));
         let least =
@@ -111,7 +113,7 @@ fn evict(
             1
         };
         assignment.change(arc, -count);
-        evicted.push(problem.arcs[arc].demand);
+        evicted.push(problem.demand_of(arc));
     }
     evicted.sort_unstable();
     evicted.dedup();
@@ -120,11 +122,9 @@ fn evict(
 
 /// Units of its supply that one replica takes.
 fn pressure(problem: &Problem, arc: usize) -> f64 {
-    let capacity = problem.capacity.row(problem.arcs[arc].supply);
+    let capacity = problem.capacity.row(problem.supply_of(arc));
     let shares = problem
-        .uses
-        .row(arc)
-        .iter()
+        .uses(arc)
         .map(|used| used.amount / capacity[used.resource]);
     shares.fold(1e-9, f64::max)
 }
@@ -138,7 +138,7 @@ fn open(assignment: &mut Assignment<'_>, supply: usize, budget: &mut Budget<'_>)
     }
     let mark = assignment.mark();
     assignment.hold(supply, needed + 1);
-    for demand in demands_of(problem, supply) {
+    for demand in demands_of(assignment, supply) {
         serve(assignment, demand, budget);
     }
     assignment.hold(supply, 0);
@@ -149,16 +149,14 @@ fn open(assignment: &mut Assignment<'_>, supply: usize, budget: &mut Budget<'_>)
 fn swap_rivals(assignment: &mut Assignment<'_>, budget: &mut Budget<'_>) {
     let problem = assignment.problem();
     for supply in 0..problem.steps.count() {
-        swap_among(assignment, problem.arcs_of_supply.row(supply), budget);
+        swap_among(
+            assignment,
+            assignment.candidates().of_supply(supply),
+            budget,
+        );
     }
-    let mut arcs_of_limit = vec![Vec::new(); problem.bounds.len()];
-    for arc in 0..problem.arcs.len() {
-        for term in problem.terms.row(arc) {
-            arcs_of_limit[term.limit].push(arc);
-        }
-    }
-    for arcs in arcs_of_limit {
-        swap_among(assignment, &arcs, budget);
+    for limit in 0..problem.bounds.len() {
+        swap_among(assignment, assignment.candidates().of_limit(limit), budget);
     }
 }
 
@@ -166,13 +164,13 @@ fn swap_among(assignment: &mut Assignment<'_>, arcs: &[usize], budget: &mut Budg
     let problem = assignment.problem();
     for &into in arcs {
         for &out in arcs {
-            let rival = problem.arcs[out].demand;
+            let rival = problem.demand_of(out);
             let full =
-                assignment.room(into) == 0 && assignment.replicas()[into] < problem.arcs[into].max;
+                assignment.room(into) == 0 && assignment.replicas()[into] < problem.max_of(into);
             if !full || !budget.is_open() {
                 break;
             }
-            if rival != problem.arcs[into].demand && assignment.replicas()[out] > 0 {
+            if rival != problem.demand_of(into) && assignment.replicas()[out] > 0 {
                 swap(assignment, into, out, budget);
             }
         }
@@ -192,8 +190,8 @@ fn swap(assignment: &mut Assignment<'_>, into: usize, out: usize, budget: &mut B
     let wanted = assignment.wanted(into).0.max(1).min(assignment.room(into));
     if wanted > 0 {
         assignment.change(into, wanted);
-        serve(assignment, problem.arcs[out].demand, budget);
-        serve(assignment, problem.arcs[into].demand, budget);
+        serve(assignment, problem.demand_of(out), budget);
+        serve(assignment, problem.demand_of(into), budget);
     }
     keep_if_better(assignment, mark);
 }
@@ -208,10 +206,10 @@ pub fn ruin_and_recreate(assignment: &mut Assignment<'_>, budget: &mut Budget<'_
         if !budget.is_open() {
             break;
         }
-        let chosen = related(problem, &mut order);
+        let chosen = related(assignment, &mut order);
         let mark = assignment.mark();
         for &demand in &chosen {
-            for &arc in problem.arcs_of_demand.row(demand) {
+            for &arc in assignment.candidates().of_demand(demand) {
                 let running = assignment.replicas()[arc];
                 if running > 0 {
                     assignment.change(arc, -running);
@@ -229,16 +227,17 @@ pub fn ruin_and_recreate(assignment: &mut Assignment<'_>, budget: &mut Budget<'_
 }
 
 /// A demand and up to three others that could use its supplies, in no particular order.
-fn related(problem: &Problem, order: &mut Order) -> Vec<usize> {
+fn related(assignment: &Assignment<'_>, order: &mut Order) -> Vec<usize> {
+    let problem = assignment.problem();
     let mut chosen = vec![order.below(problem.covers.count())];
-    let arcs = problem.arcs_of_demand.row(chosen[0]);
+    let arcs = assignment.candidates().of_demand(chosen[0]);
     for _ in 0..2 * TAKEN_OFF {
         if arcs.is_empty() || chosen.len() == TAKEN_OFF {
             break;
         }
-        let supply = problem.arcs[arcs[order.below(arcs.len())]].supply;
-        let rivals = problem.arcs_of_supply.row(supply);
-        let rival = problem.arcs[rivals[order.below(rivals.len())]].demand;
+        let supply = problem.supply_of(arcs[order.below(arcs.len())]);
+        let rivals = assignment.candidates().of_supply(supply);
+        let rival = problem.demand_of(rivals[order.below(rivals.len())]);
         if !chosen.contains(&rival) {
             chosen.insert(order.below(chosen.len() + 1), rival);
         }

@@ -3,12 +3,13 @@
 use crate::assignment::Assignment;
 use crate::bound::RowPrices;
 use crate::budget::Budget;
+use crate::candidates::Candidates;
 use crate::error::InvalidProblem;
 use crate::greedy::serve_all;
 use crate::prices::{Parts, Point, climb, evaluate, starting_prices};
 use crate::problem::{Problem, Rows};
 use crate::search;
-use crate::solution::{Prices, Solution};
+use crate::solution::{ExactPart, Prices, Solution};
 use crate::status::Status;
 use crate::{COVER_TOLERANCE, OPTIMAL_GAP};
 
@@ -20,7 +21,8 @@ const INTEGER_ROUNDS: usize = 100;
 #[must_use]
 pub fn solve(problem: &Problem, budget: &mut Budget<'_>) -> Solution {
     // 1. A first plan at true costs: every later step has something to beat.
-    let mut best = Assignment::empty(problem);
+    let candidates = Candidates::all(problem);
+    let mut best = Assignment::empty(problem, &candidates);
     serve_all(&mut best, budget);
 
     // 2. Prices from its marginal units upwards.
@@ -44,7 +46,10 @@ pub fn solve(problem: &Problem, budget: &mut Budget<'_>) -> Solution {
 
     // 3. Plans from three starts; the cheapest after a first round of visits gets the long search.
     search::visit(&mut best, budget);
-    for mut other in [rounded(problem, &point), guided(problem, &point, budget)] {
+    for mut other in [
+        rounded(problem, &candidates, &point),
+        guided(problem, &candidates, &point, budget),
+    ] {
         search::visit(&mut other, budget);
         if other.cost() < best.cost() {
             best = other;
@@ -69,13 +74,16 @@ pub fn improve(
     prices: &Prices,
     budget: &mut Budget<'_>,
 ) -> Result<Solution, InvalidProblem> {
-    if solution.replicas.len() != problem.arcs.len() || replicas.len() != problem.arcs.len() {
+    if solution.replicas.len() != problem.arcs() || replicas.len() != problem.arcs() {
         return Err(InvalidProblem::new(
             "the replicas do not fit the problem; give one number for each of its arcs",
         ));
     }
-    let mut best = Assignment::of_replicas(problem, &solution.replicas);
-    let mut other = Assignment::of_replicas(problem, replicas);
+    let candidates = Candidates::all(problem);
+    let plan = |replicas: &[i64]| {
+        Assignment::of_replicas(problem, &candidates, &problem.from_file_order(replicas))
+    };
+    let (mut best, mut other) = (plan(&solution.replicas), plan(replicas));
     search::improve(&mut other, budget);
     if other.cost() < best.cost() {
         best = other;
@@ -104,21 +112,26 @@ pub fn improve(
 }
 
 /// The whole replicas of the average flow, filled up.
-fn rounded<'p>(problem: &'p Problem, point: &Point) -> Assignment<'p> {
+fn rounded<'p>(problem: &'p Problem, candidates: &'p Candidates, point: &Point) -> Assignment<'p> {
     #[allow(clippy::cast_possible_truncation)] // flows lie between 0 and max
     let whole: Vec<i64> = point
         .flow
         .iter()
         .map(|flow| (flow + 1e-6).floor() as i64)
         .collect();
-    Assignment::of_replicas(problem, &whole)
+    Assignment::of_replicas(problem, candidates, &whole)
 }
 
 /// Served one after another at the prices instead of at true costs.
-fn guided<'p>(problem: &'p Problem, point: &Point, budget: &mut Budget<'_>) -> Assignment<'p> {
-    let mut priced = Assignment::charged(problem, &point.prices);
+fn guided<'p>(
+    problem: &'p Problem,
+    candidates: &'p Candidates,
+    point: &Point,
+    budget: &mut Budget<'_>,
+) -> Assignment<'p> {
+    let mut priced = Assignment::charged(problem, candidates, &point.prices);
     serve_all(&mut priced, budget);
-    Assignment::of_replicas(problem, priced.replicas())
+    Assignment::of_replicas(problem, candidates, priced.replicas())
 }
 
 fn climb_integers(problem: &Problem, linear: Point, target: f64, budget: &mut Budget<'_>) -> Point {
@@ -168,12 +181,29 @@ fn publish(
         objective,
         bound: point.bound,
         gap,
-        replicas: plan.replicas().to_vec(),
+        replicas: problem.in_file_order(plan.replicas()),
         units: (0..problem.steps.count())
             .map(|supply| plan.units(supply))
             .collect(),
         short: Rows::shape_of(&problem.covers, &short),
         prices: point.prices.publish(problem),
-        exact: point.exact.clone(),
+        exact: point
+            .exact
+            .iter()
+            .map(|part| in_file_order(problem, part))
+            .collect(),
+    }
+}
+
+/// The part with the file's indices of arcs.
+fn in_file_order(problem: &Problem, part: &ExactPart) -> ExactPart {
+    let replicas = part.replicas.iter();
+    let mut replicas: Vec<(usize, i64)> = replicas
+        .map(|&(arc, count)| (problem.file_index_of(arc), count))
+        .collect();
+    replicas.sort_unstable();
+    ExactPart {
+        replicas,
+        ..part.clone()
     }
 }

@@ -1,9 +1,13 @@
 //! The kernels as a Python module.
+
+mod arrays;
+
 use std::time::{Duration, Instant};
 
 use parkade_placement as placement;
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 
 /// The kernel's one error as a `ValueError`; `parkade.solver` turns it into `InvalidProblem`.
 #[allow(clippy::needless_pass_by_value)] // the signature that `map_err` wants
@@ -35,6 +39,34 @@ impl Problem {
     fn new(py: Python<'_>, text: &str) -> PyResult<Self> {
         let inner = py.detach(|| placement::json::read(text)).map_err(refusal)?;
         Ok(Self { inner })
+    }
+
+    /// A problem from named numpy arrays, as an `.npz` file has them.
+    #[staticmethod]
+    fn from_arrays(arrays: Bound<'_, PyAny>) -> PyResult<Self> {
+        let inner = placement::flat::read(&mut arrays::Arrays(arrays)).map_err(refusal)?;
+        Ok(Self { inner })
+    }
+
+    /// Solve; the solution file's arrays.
+    #[pyo3(signature = (work_limit, time_limit=None, threads=0))]
+    fn solve_arrays<'py>(
+        &self,
+        py: Python<'py>,
+        work_limit: u64,
+        time_limit: Option<f64>,
+        threads: usize,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let solution = py.detach(|| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+            let pool = pool.map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
+            PyResult::Ok(pool.install(|| {
+                within(work_limit, time_limit, |budget| {
+                    placement::solve(&self.inner, budget)
+                })
+            }))
+        })?;
+        arrays::solution(py, &solution)
     }
 
     /// Solve; the solution file's text.

@@ -1,9 +1,17 @@
-from collections.abc import Sequence
-from typing import final
+from collections.abc import Mapping, Sequence
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
 
 @final
 class Problem:
     def __new__(cls, text: str) -> Problem: ...
+    @staticmethod
+    def from_arrays(arrays: Mapping[str, NDArray[Any]]) -> Problem: ...
+    def solve_arrays(
+        self, work_limit: int, time_limit: float | None = None, threads: int = 0
+    ) -> dict[str, str | float | NDArray[np.generic]]: ...
     def solve(self, work_limit: int, time_limit: float | None = None) -> str: ...
     def bound(self, prices: str) -> float: ...
     def improve(
