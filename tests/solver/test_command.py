@@ -29,6 +29,7 @@ def test_solve_writes_a_file_that_the_checker_accepts(problem_file: Path, tmp_pa
     report = json.loads(ran.stdout)
     assert report["objective"] == json.loads(solution.read_text())["objective"] == pytest.approx(0.2376)
     assert report["seconds"]["solve"] > 0
+    assert report["proof"] == {"by": "HiGHS", "bound": pytest.approx(0.2376), "gap": pytest.approx(0.0, abs=1e-6)}
     assert report["peakMemoryBytes"] > 10e6
     assert "seconds" not in solution.read_text()
     subprocess.run([sys.executable, CHECKER, problem_file, solution], check=True)

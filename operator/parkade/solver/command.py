@@ -4,6 +4,7 @@ import json
 import resource
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -11,8 +12,7 @@ import click
 from parkade.errors import InvalidProblem
 from parkade.problem.format import Problem
 from parkade.solver.solution import Solution
-from parkade.solver.solve import DEFAULT_WORK_LIMIT
-from parkade.solver.solve import solve as solve_problem
+from parkade.solver.solve import DEFAULT_WORK_LIMIT, Proof, prove
 
 
 @click.command()
@@ -27,13 +27,14 @@ def solve(problem: Path, output: Path | None, *, as_json: bool, work_limit: int,
     started = time.perf_counter()
     numbers = Problem.from_json(_read(problem))
     read = time.perf_counter()
-    solution = solve_problem(numbers, work_limit=work_limit, time_limit=time_limit)
+    solution, proof = prove(numbers, work_limit=work_limit, time_limit=time_limit, clock=time.perf_counter)
     solved = time.perf_counter()
     if output is not None:
         _write(output, solution)
     if as_json:
         seconds = {"read": read - started, "solve": solved - read}
-        click.echo(json.dumps(_report(numbers, solution) | {"seconds": seconds, "peakMemoryBytes": _peak_memory()}))
+        report = _report(numbers, solution, proof)
+        click.echo(json.dumps(report | {"seconds": seconds, "peakMemoryBytes": _peak_memory()}))
     else:
         click.echo(_summary(numbers, solution, solved - started))
 
@@ -66,13 +67,14 @@ def _shortfall(problem: Problem, solution: Solution) -> tuple[int, float]:
     return sum(short > 0 for short in missing), cost
 
 
-def _report(problem: Problem, solution: Solution) -> dict[str, object]:
+def _report(problem: Problem, solution: Solution, proof: Proof | None) -> dict[str, object]:
     covers_short, shortfall = _shortfall(problem, solution)
     return {
         "status": solution.status,
         "objective": solution.objective,
         "bound": solution.bound,
         "gap": solution.gap,
+        "proof": None if proof is None else asdict(proof),
         "coversShort": covers_short,
         "shortfallCost": shortfall,
         "demands": len(problem.demands),

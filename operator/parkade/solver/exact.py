@@ -1,7 +1,11 @@
-"""The exact finish of small problems by HiGHS: a better plan and better prices, both only as suggestions.
+"""The exact finish of small problems by HiGHS: a better plan, better prices, and what HiGHS proves of them.
 
-The kernel checks the plan for integer feasibility and recomputes cost and bound, because HiGHS works within
-tolerances and its dual bound is not a certificate.
+The linear relaxation is solved by column generation. Its prices say of every column how much dearer a plan with it is
+at least; what no plan better than the incumbent can use is left out (reduced-cost fixing), and the rest is solved in
+whole numbers: first the columns that prices favour, for a good plan, then all that are left, for a proof.
+
+All of it is only a suggestion: the kernel checks the plan for feasibility and recomputes cost and bound, because HiGHS
+works within tolerances and its dual bound is not a certificate.
 """
 
 from dataclasses import dataclass
@@ -10,146 +14,230 @@ from typing import Any, Final
 import highspy
 import numpy as np
 
-from parkade.problem.format import Problem
-from parkade.solver.solution import Prices, Solution
+from parkade.problem.arrays import ProblemArrays
+from parkade.solver.columns import Columns, Floats, Indices, columns
 
 MOST_DEMANDS: Final = 100
-MOST_ARCS: Final = 5_000
-WORK_PER_NODE: Final = 200
-"""Arc evaluations, for each arc, that a branch-and-bound node counts as: a rough equivalent."""
+MOST_ARCS: Final = 200_000
+MOST_COLUMNS: Final = 2_000
+"""In whole numbers; the root of a larger model may take HiGHS a second in which it asks for no limit."""
+FEW_COLUMNS: Final = 1_000
+"""Up to here all columns are taken at once."""
+FAVOURED: Final = 2
+"""Columns for each row in the first integer model."""
+PRICED_IN: Final = 2_000
+"""Columns added at a time by column generation."""
+WORK_PER_NODE: Final = 50
+"""Arc evaluations, for each column, that a branch-and-bound node counts as: a rough equivalent."""
 TOLERANCE: Final = 1e-9
 """At its default of 1e-6 HiGHS calls plans optimal that an exactly feasible one undercuts."""
+MARGIN: Final = 1e-6
+"""Of the gap, by which columns must be too dear to be left out: far above the rounding of a reduced cost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Incumbent:
+    """The best plan and prices so far."""
+
+    replicas: Indices
+    """[arcs]"""
+    units: Indices
+    """[supplies]"""
+    short: Floats
+    """[covers]"""
+    prices: Floats
+    """[covers + resources + limits], none negative."""
+    objective: float
+    """$/h."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finish:
     """What HiGHS suggests."""
 
-    replicas: tuple[int, ...]
-    prices: Prices
+    replicas: Indices
+    """[arcs]"""
+    prices: Floats
+    """[covers + resources + limits], none negative."""
+    bound: float
+    """$/h that HiGHS finds no plan to undercut, within its tolerances."""
     timed_out: bool
 
 
-def node_limit(problem: Problem, work_limit: int) -> int:
-    """Branch-and-bound nodes for a work limit, so that every machine stops at the same place; 0: do not try."""
-    if not problem.arcs or len(problem.arcs) > MOST_ARCS or len(problem.demands) > MOST_DEMANDS:
-        return 0
-    return work_limit // (WORK_PER_NODE * len(problem.arcs))
+def is_small(problem: ProblemArrays) -> bool:
+    """Whether HiGHS can be expected to help within seconds."""
+    return len(problem.demands_covers_offsets) - 1 <= MOST_DEMANDS and 0 < len(problem.arcs_demand) <= MOST_ARCS
 
 
-def finish(problem: Problem, solution: Solution, *, nodes: int, time_limit: float | None = None) -> Finish:
-    """Solve the linear relaxation for prices and the integer problem, from the solution, for replicas."""
-    model = _Model(problem, nodes)
-    model.relax(time_limit)
-    prices = model.prices()
-    replicas = model.integers(solution, time_limit)
-    return Finish(replicas or solution.replicas, prices, model.timed_out)
+def finish(problem: ProblemArrays, incumbent: Incumbent, *, work_limit: int, time_limit: float | None = None) -> Finish:
+    """Suggest prices and replicas.
+
+    Args:
+        problem: to solve.
+        incumbent: feasible; where to start from.
+        work_limit: as the kernel's; every machine stops at the same node.
+        time_limit: seconds that HiGHS may run in all.
+    """
+    model = columns(problem)
+    signs = np.ones(len(model.row_lower))
+    signs[model.covers :] = -1.0
+    search = _Search(model, incumbent.objective, _values(problem, incumbent), time_limit)
+    search.relax(model.project(signs * incumbent.prices))
+    if search.contenders > FEW_COLUMNS:
+        search.branch(FAVOURED * len(model.row_lower), work_limit)
+    search.branch(MOST_COLUMNS, work_limit)
+    replicas = np.rint(search.best[: model.arcs]).astype(np.int64)
+    return Finish(replicas, signs * search.prices, min(search.bound, search.objective), search.timed_out)
 
 
-class _Model:
-    """Columns: replicas per arc, units per step, shortfall per cover. Rows: covers, resources, limits."""
+def _values(problem: ProblemArrays, incumbent: Incumbent) -> Floats:
+    """The incumbent as column values: units are taken from the cheapest steps."""
+    counts, offsets = problem.supplies_steps_count.astype(np.int64), problem.supplies_steps_offsets.astype(np.int64)
+    supply = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    order = np.lexsort((problem.supplies_steps_cost, supply))
+    before = np.concatenate([[0], np.cumsum(counts[order])])
+    left = incumbent.units[supply] - (before[:-1] - before[offsets[supply]])
+    taken = np.zeros(len(counts))
+    taken[order] = np.clip(left, 0, counts[order])
+    return np.concatenate([incumbent.replicas, taken, incumbent.short], dtype=np.float64)
 
-    def __init__(self, problem: Problem, nodes: int) -> None:
-        self._problem = problem
-        self._highs: Any = highspy.Highs()  # type: ignore[no-untyped-call]  # highspy is not typed here
-        for option, value in (
-            ("output_flag", False),
-            ("threads", 1),
-            ("random_seed", 0),
-            ("mip_feasibility_tolerance", TOLERANCE),
-            ("primal_feasibility_tolerance", TOLERANCE),
-            ("mip_rel_gap", 1e-7),
-            ("mip_abs_gap", TOLERANCE),
-            ("mip_max_nodes", nodes),
-        ):
-            self._highs.setOptionValue(option, value)
-        self._add_columns()
-        self._add_rows()
+
+class _Search:
+    """The best plan, prices and bound so far."""
+
+    def __init__(self, model: Columns, objective: float, best: Floats, time_limit: float | None) -> None:
+        self._model = model
+        self._left = np.inf if time_limit is None else time_limit
+        self._complete = False
+        self.objective = objective
+        self.best = best
+        """Value of each column."""
+        self.prices: Floats = np.zeros(len(model.row_lower))
+        self._reduced: Floats = model.cost
+        self._relaxed = -np.inf
+        """$/h, the relaxation's bound at these prices."""
+        self.bound = -np.inf
         self.timed_out = False
 
-    def _add_columns(self) -> None:
-        problem = self._problem
-        steps = [step for supply in problem.supplies for step in supply.steps]
-        covers = [cover for demand in problem.demands for cover in demand.covers]
-        costs = [arc.cost for arc in problem.arcs] + [step.cost for step in steps]
-        costs += [cover.short_cost for cover in covers]
-        upper = [*(arc.max for arc in problem.arcs), *(step.count for step in steps)]
-        self._integers = len(upper)
-        upper_all = np.array([*upper, *(highspy.kHighsInf for _ in covers)], dtype=np.float64)
-        count = len(costs)
-        none, empty = np.zeros(0, dtype=np.int32), np.zeros(0)
-        self._highs.addCols(
-            count, np.array(costs), np.zeros(count), upper_all, 0, np.zeros(count, dtype=np.int32), none, empty
-        )
+    @property
+    def _gap(self) -> float:
+        """$/h, with a margin, above which a reduced cost rules a column out."""
+        return (self.objective - self._relaxed) * (1.0 + MARGIN) + TOLERANCE * max(1.0, abs(self.objective))
 
-    def _add_rows(self) -> None:
-        problem = self._problem
-        by_demand: list[list[int]] = [[] for _ in problem.demands]
-        by_supply: list[list[int]] = [[] for _ in problem.supplies]
-        for index, arc in enumerate(problem.arcs):
-            by_demand[arc.demand].append(index)
-            by_supply[arc.supply].append(index)
-        short = self._integers
-        for demand, arcs in zip(problem.demands, by_demand, strict=True):
-            for position, cover in enumerate(demand.covers):
-                terms = [(arc, problem.arcs[arc].yields[position]) for arc in arcs]
-                self._add_row(cover.quantity, highspy.kHighsInf, [*terms, (short, 1.0)])
-                short += 1
-        step = len(problem.arcs)
-        for supply, arcs in zip(problem.supplies, by_supply, strict=True):
-            units = range(step, step + len(supply.steps))
-            step += len(supply.steps)
-            for resource, capacity in sorted(supply.capacity.items()):
-                terms = [(arc, problem.arcs[arc].use.get(resource, 0.0)) for arc in arcs]
-                self._add_row(-highspy.kHighsInf, 0.0, [*terms, *((unit, -capacity) for unit in units)])
-        for limit in problem.limits:
-            self._add_row(-highspy.kHighsInf, limit.bound, list(limit.terms))
+    @property
+    def contenders(self) -> int:
+        """Arcs and steps that a better plan might use."""
+        return int(np.count_nonzero(self._reduced[: self._model.whole] <= self._gap))
 
-    def _add_row(self, lower: float, upper: float, terms: list[tuple[int, float]]) -> None:
-        present = [(column, value) for column, value in terms if value != 0.0]
-        columns = np.array([column for column, _ in present], dtype=np.int32)
-        self._highs.addRow(lower, upper, len(present), columns, np.array([value for _, value in present]))
+    def _is_open(self) -> bool:
+        """There is a gap to close, something left to try, and time."""
+        gap = self.objective - self.bound
+        return not self._complete and self._left > 0.0 and gap > TOLERANCE * max(1.0, abs(self.objective))
 
-    def _run(self, time_limit: float | None) -> None:
-        if time_limit is not None:
-            # HiGHS counts the time of all runs of one model together.
-            self._highs.setOptionValue("time_limit", self._highs.getRunTime() + time_limit / 2)
-        self._highs.run()
-        self.timed_out |= self._highs.getModelStatus() == highspy.HighsModelStatus.kTimeLimit
+    def relax(self, prices: Floats) -> None:
+        """Solve the linear relaxation: some columns, then those that its prices ask for, until they ask for none."""
+        model, whole = self._model, self._model.whole
+        self._price(prices)
+        inside = self.best > 0.0
+        inside[whole:] = True
+        inside[_least(self._reduced[:whole], FAVOURED * len(model.row_lower))] = True
+        highs = _model(model, np.flatnonzero(inside), model.upper)
+        while self._run(highs, 1.0):
+            reduced = self._price(model.project(np.array(highs.getSolution().row_dual)))
+            asked = np.flatnonzero((reduced < -TOLERANCE) & ~inside)
+            if asked.size == 0:
+                break
+            asked = asked[_least(reduced[asked], PRICED_IN)]
+            inside[asked] = True
+            _add(highs, model, asked, model.upper)
 
-    def relax(self, time_limit: float | None) -> None:
-        self._run(time_limit)
+    def _price(self, prices: Floats) -> Floats:
+        """Reduced costs at the prices; they are kept where the bound is higher."""
+        reduced = self._model.reduced_costs(prices)
+        bound = self._model.bound(prices, reduced)
+        if bound > self._relaxed:
+            self.prices, self._reduced = prices, reduced
+            self.bound = self._relaxed = bound
+        return reduced
 
-    def prices(self) -> Prices:
-        """Duals of the relaxation, in the problem's shape; the kernel projects them into their valid ranges."""
-        duals = iter(self._highs.getSolution().row_dual)
-        problem = self._problem
-        covers = tuple(tuple(next(duals) for _ in demand.covers) for demand in problem.demands)
-        supplies = tuple(tuple(-next(duals) for _ in supply.capacity) for supply in problem.supplies)
-        return Prices(covers, supplies, tuple(-next(duals) for _ in problem.limits))
+    def branch(self, most: int, work_limit: int) -> None:
+        """Solve in whole numbers over at most about `most` columns, those that prices favour.
 
-    def integers(self, solution: Solution, time_limit: float | None) -> tuple[int, ...] | None:
-        count = self._integers
-        columns = np.arange(count, dtype=np.int32)
-        kinds = np.full(count, int(highspy.HighsVarType.kInteger), dtype=np.uint8)
-        self._highs.changeColsIntegrality(count, columns, kinds)
+        A plan with a column that is left out costs at least the relaxation's bound and that column's reduced cost.
+        """
+        if not self._is_open():
+            return
+        model, whole = self._model, self._model.whole
+        reduced, gap = self._reduced[:whole], self._gap
+        dearest = float(np.partition(reduced, most)[most]) if self.contenders > most else gap
+        self._complete = dearest >= gap
+        inside = self.best > 0.0
+        inside[whole:] = True
+        inside[:whole] |= reduced <= dearest
+        upper = model.upper.copy()
+        dear = reduced * upper[:whole] > gap
+        upper[:whole][dear] = np.floor(gap / reduced[dear])
+        chosen = np.flatnonzero(inside)
+        highs = _model(model, chosen, np.maximum(upper, self.best))
+        _make_whole(highs, int(np.count_nonzero(inside[:whole])))
+        highs.setOptionValue("mip_max_nodes", max(1, work_limit // (WORK_PER_NODE * len(chosen))))
         start = highspy.HighsSolution()
-        start.col_value = [*map(float, solution.replicas), *self._steps(solution), *sum(solution.short, ())]
-        self._highs.setSolution(start)
-        self._run(time_limit)
-        values = self._highs.getSolution().col_value
-        if not values:
-            return None
-        return tuple(max(0, round(value)) for value in values[: len(self._problem.arcs)])
+        start.col_value = list(self.best[chosen])
+        highs.setSolution(start)
+        self._run(highs, 1.0 if self._complete or most == MOST_COLUMNS else 0.5)
+        self._take(highs, chosen, self._relaxed + dearest)
 
-    def _steps(self, solution: Solution) -> list[float]:
-        """Units of each step, cheapest first, in the file's order of steps."""
-        taken: list[float] = []
-        for supply, units in zip(self._problem.supplies, solution.units, strict=True):
-            by_step = [0.0] * len(supply.steps)
-            left = units
-            for position in sorted(range(len(supply.steps)), key=lambda index: supply.steps[index].cost):
-                by_step[position] = float(min(left, supply.steps[position].count))
-                left -= int(by_step[position])
-            taken.extend(by_step)
-        return taken
+    def _take(self, highs: Any, chosen: Indices, others: float) -> None:  # noqa: ANN401 -- highspy is not typed
+        """Keep what is better; `others` is what plans with columns left out cost at least."""
+        found = highs.getInfo()
+        self.bound = max(self.bound, min(found.mip_dual_bound, others, self.objective))
+        values = np.array(highs.getSolution().col_value)
+        if values.size and found.objective_function_value < self.objective:
+            self.best = np.zeros(len(self._model.cost))
+            self.best[chosen] = np.maximum(values, 0.0)
+            self.objective = found.objective_function_value
+
+    def _run(self, highs: Any, share: float) -> bool:  # noqa: ANN401 -- highspy is not typed
+        """Run within a share of the time left; whether the run came to its end."""
+        before = highs.getRunTime()  # of all runs of one model together
+        highs.setOptionValue("time_limit", before + max(0.0, share * self._left))
+        highs.run()
+        self._left -= highs.getRunTime() - before
+        self.timed_out |= highs.getModelStatus() == highspy.HighsModelStatus.kTimeLimit
+        return bool(highs.getModelStatus() == highspy.HighsModelStatus.kOptimal)
+
+
+def _least(values: Floats, count: int) -> Indices:
+    """Positions of the `count` least values."""
+    return np.argpartition(values, count)[:count] if count < len(values) else np.arange(len(values))
+
+
+def _model(model: Columns, chosen: Indices, upper: Floats) -> Any:  # noqa: ANN401 -- highspy is not typed
+    """The linear programme over some columns."""
+    highs: Any = highspy.Highs()  # type: ignore[no-untyped-call]  # highspy is not typed
+    for option, value in (
+        ("output_flag", False),
+        ("threads", 1),
+        ("random_seed", 0),
+        ("mip_feasibility_tolerance", TOLERANCE),
+        ("primal_feasibility_tolerance", TOLERANCE),
+        ("mip_rel_gap", 1e-7),
+        ("mip_abs_gap", TOLERANCE),
+    ):
+        highs.setOptionValue(option, value)
+    rows, none = len(model.row_lower), np.zeros(0, np.int32)
+    highs.addRows(rows, model.row_lower, model.row_upper, 0, np.zeros(rows, np.int32), none, np.zeros(0))
+    _add(highs, model, chosen, upper)
+    return highs
+
+
+def _add(highs: Any, model: Columns, chosen: Indices, upper: Floats) -> None:  # noqa: ANN401 -- highspy is not typed
+    starts, rows, values = model.entries(chosen)
+    cost, least = model.cost[chosen], np.zeros(len(chosen))
+    highs.addCols(len(chosen), cost, least, upper[chosen], len(rows), starts[:-1].astype(np.int32),
+                  rows.astype(np.int32), values)  # fmt: skip
+
+
+def _make_whole(highs: Any, count: int) -> None:  # noqa: ANN401 -- highspy is not typed
+    kinds = np.full(count, int(highspy.HighsVarType.kInteger), np.uint8)
+    highs.changeColsIntegrality(count, np.arange(count, dtype=np.int32), kinds)
