@@ -1,7 +1,11 @@
-//! Replicas on arcs, and what changing them costs: the incumbent of greedy and search.
+//! Replicas on columns, and what changing them costs: the incumbent of every search.
+
+mod room;
+mod total;
 
 use crate::bound::RowPrices;
 use crate::candidates::Candidates;
+use crate::merit_order::MeritOrder;
 use crate::problem::{Problem, number};
 use crate::{COVER_TOLERANCE, ROW_TOLERANCE};
 
@@ -12,11 +16,23 @@ const COVERS: f64 = 0.5 * COVER_TOLERANCE;
 /// Far more than any supply has.
 const MOST_UNITS: f64 = 1e12;
 
+/// What a search pays instead of the true cost of units, and for limits.
+#[derive(Debug, Clone)]
+pub struct Charges {
+    /// pi and mu.
+    pub prices: RowPrices,
+    /// Supplies whose use is paid at pi; units of the others cost what they truly cost.
+    pub by_use: Vec<bool>,
+}
+
 /// Always feasible: every change that would break a row is refused.
+#[derive(Clone)]
 pub struct Assignment<'p> {
     problem: &'p Problem,
     /// The only arcs that may run.
     candidates: &'p Candidates,
+    merit_order: MeritOrder,
+    /// Per column.
     replicas: Vec<i64>,
     /// Per position of `Problem::covers`.
     covered: Vec<f64>,
@@ -26,47 +42,51 @@ pub struct Assignment<'p> {
     limited: Vec<f64>,
     /// Replicas that use anything, per supply: 0 means that its sums are exactly 0.
     busy: Vec<i64>,
+    /// Units that they need.
+    needed: Vec<i64>,
     cost: f64,
     /// Units paid for even if nothing needs them, per supply.
     held: Vec<i64>,
     /// Most units that may be used, per supply.
     allowed: Vec<i64>,
-    /// Instead of true unit costs, and with limits charged too.
-    prices: Option<&'p RowPrices>,
+    charges: Option<Charges>,
     journal: Vec<(usize, i64)>,
 }
 
 impl<'p> Assignment<'p> {
     /// Nothing runs: feasible for every problem.
     pub fn empty(problem: &'p Problem, candidates: &'p Candidates) -> Self {
-        let supplies = problem.steps.count();
+        let supplies = problem.supplies();
+        let merit_order = MeritOrder::of(problem);
         let mut assignment = Self {
             problem,
             candidates,
-            replicas: vec![0; problem.arcs()],
+            replicas: vec![0; candidates.count()],
             covered: vec![0.0; problem.covers.values().len()],
             used: vec![0.0; problem.capacity.values().len()],
             limited: vec![0.0; problem.bounds.len()],
             busy: vec![0; supplies],
+            needed: vec![0; supplies],
             cost: 0.0,
             held: vec![0; supplies],
             allowed: (0..supplies)
-                .map(|supply| problem.total_units(supply))
+                .map(|supply| merit_order.total(supply))
                 .collect(),
-            prices: None,
+            merit_order,
+            charges: None,
             journal: Vec::new(),
         };
         assignment.settle();
         assignment
     }
 
-    /// As many of the wished replicas as fit, arcs in order.
+    /// As many of the wished replicas as fit, columns in order.
     pub fn of_replicas(problem: &'p Problem, candidates: &'p Candidates, wished: &[i64]) -> Self {
         let mut assignment = Self::empty(problem, candidates);
-        for &arc in candidates.arcs() {
-            let fitting = wished[arc].min(assignment.room(arc));
+        for (column, &wished) in wished.iter().enumerate().filter(|entry| *entry.1 > 0) {
+            let fitting = wished.min(assignment.room(column));
             if fitting > 0 {
-                assignment.change(arc, fitting);
+                assignment.put(column, fitting);
             }
         }
         assignment.settle();
@@ -83,40 +103,51 @@ impl<'p> Assignment<'p> {
         self.candidates
     }
 
-    /// Replicas per arc.
+    /// Replicas per column.
     pub fn replicas(&self) -> &[i64] {
         &self.replicas
     }
 
-    /// $/h, shortfall included.
+    /// Replicas per arc of the problem.
+    pub fn replicas_of_arcs(&self) -> Vec<i64> {
+        let mut replicas = vec![0; self.problem.arcs()];
+        for (&arc, &count) in self.candidates.arcs().iter().zip(&self.replicas) {
+            replicas[arc] = count;
+        }
+        replicas
+    }
+
+    /// $/h, shortfall included; at the charges if there are any.
     pub fn cost(&self) -> f64 {
         self.cost
     }
 
-    /// Nothing runs, and from now on units and limits cost their prices instead of what they truly cost.
-    pub fn charged(
-        problem: &'p Problem,
-        candidates: &'p Candidates,
-        prices: &'p RowPrices,
-    ) -> Self {
-        let mut assignment = Self {
-            prices: Some(prices),
-            ..Self::empty(problem, candidates)
-        };
-        assignment.settle();
+    /// From now on, search at these charges; `None` for true costs.
+    pub fn charge(&mut self, charges: Option<Charges>) {
+        self.charges = charges;
+        self.settle();
+    }
+
+    /// Nothing runs, and all units and limits cost their prices instead of what they truly cost.
+    pub fn charged(problem: &'p Problem, candidates: &'p Candidates, prices: &RowPrices) -> Self {
+        let mut assignment = Self::empty(problem, candidates);
+        assignment.charge(Some(Charges {
+            prices: prices.clone(),
+            by_use: vec![true; problem.supplies()],
+        }));
         assignment
     }
 
     /// Pay for at least so many units of a supply.
     pub fn hold(&mut self, supply: usize, units: i64) {
-        self.cost -= self.unit_cost(supply, self.units_needed(supply));
+        self.cost -= self.unit_cost(supply, self.needed[supply]);
         self.held[supply] = units;
-        self.cost += self.unit_cost(supply, self.units_needed(supply));
+        self.cost += self.unit_cost(supply, self.needed[supply]);
     }
 
     /// Let a supply give at most so many units to further replicas; `None` for all it has.
     pub fn allow(&mut self, supply: usize, units: Option<i64>) {
-        self.allowed[supply] = units.unwrap_or_else(|| self.problem.total_units(supply));
+        self.allowed[supply] = units.unwrap_or_else(|| self.merit_order.total(supply));
     }
 
     /// Shortfall of the cover at a position of `Problem::covers`.
@@ -133,144 +164,162 @@ impl<'p> Assignment<'p> {
         }
     }
 
-    /// How far above its quantity a cover is.
-    fn surplus(&self, position: usize) -> f64 {
-        self.covered[position] - self.problem.covers.values()[position].quantity * (1.0 - COVERS)
-    }
-
     /// Units that the replicas on a supply need.
     pub fn units_needed(&self, supply: usize) -> i64 {
-        if self.busy[supply] == 0 {
-            0
-        } else {
-            self.units_for(supply, |_| 0.0).unwrap_or(i64::MAX)
-        }
+        self.needed[supply]
     }
 
     /// Units to publish: needed, or taken because they cost less than nothing.
     pub fn units(&self, supply: usize) -> i64 {
-        self.units_needed(supply)
-            .max(self.problem.paid_units(supply))
+        self.needed[supply].max(self.merit_order.paid(supply))
     }
 
-    /// Fewest units for the present use plus `extra` per resource; at least 1, `None` when no number is enough.
-    fn units_for(&self, supply: usize, extra: impl Fn(usize) -> f64) -> Option<i64> {
-        let mut most = 1;
-        for (resource, position) in self.problem.capacity.range(supply).enumerate() {
-            let used = self.used[position] + extra(resource);
-            let capacity = self.problem.capacity.values()[position] * (1.0 + FITS);
-            if used > number(most) * capacity {
-                let units = (used / capacity).ceil();
-                if units.is_nan() || units > MOST_UNITS {
-                    return None; // no capacity, or more units than any supply has
-                }
-                most = whole(units);
-            }
+    /// Fewest units, at least `least`, that give a resource so much; `None` when no number is enough.
+    fn units_for(&self, position: usize, used: f64, least: i64) -> Option<i64> {
+        let capacity = self.problem.capacity.values()[position] * (1.0 + FITS);
+        if used <= number(least) * capacity {
+            return Some(least);
         }
-        Some(most)
+        let units = (used / capacity).ceil();
+        // No capacity, or more units than any supply has.
+        (units <= MOST_UNITS).then(|| whole(units))
+    }
+
+    fn is_by_use(&self, supply: usize) -> bool {
+        self.charges
+            .as_ref()
+            .is_some_and(|charges| charges.by_use[supply])
     }
 
     fn unit_cost(&self, supply: usize, needed: i64) -> f64 {
-        if self.prices.is_some() {
-            return 0.0;
+        if let Some(charges) = self.charges.as_ref().filter(|_| self.is_by_use(supply)) {
+            let positions = self.problem.capacity.range(supply);
+            return positions
+                .map(|at| charges.prices.supplies[at] * self.used[at])
+                .sum();
         }
         let units = needed
             .max(self.held[supply])
-            .max(self.problem.paid_units(supply));
-        self.problem.units_cost(supply, units)
+            .max(self.merit_order.paid(supply));
+        self.merit_order.cost(supply, units)
     }
 
-    /// Units needed after `change` replicas more on the arc, or `None` when that is too many.
-    fn units_after(&self, arc: usize, change: i64) -> Option<i64> {
-        let supply = self.problem.supply_of(arc);
-        if !self.problem.is_used(arc) {
-            return Some(self.units_needed(supply));
+    /// Units needed after `change` replicas more on the column, or `None` when no number is enough.
+    fn units_after(&self, column: usize, change: i64) -> Option<i64> {
+        let supply = self.candidates.supply_of(column);
+        let uses = self.candidates.uses(column);
+        if uses.is_empty() {
+            return Some(self.needed[supply]);
         }
         if self.busy[supply] + change == 0 {
             return Some(0);
         }
-        let extra = |resource| {
-            let entry = self
-                .problem
-                .uses(arc)
-                .find(|entry| entry.resource == resource);
-            entry.map_or(0.0, |entry| entry.amount * number(change))
-        };
-        let units = self.units_for(supply, extra)?;
-        (change < 0 || units <= self.allowed[supply]).then_some(units)
+        let mut units = 1;
+        if change > 0 {
+            units = units.max(self.needed[supply]);
+            for used in uses {
+                let position = used.position as usize;
+                let amount = self.used[position] + used.amount * number(change);
+                units = self.units_for(position, amount, units)?;
+            }
+            return Some(units);
+        }
+        let mut entries = uses.iter().peekable();
+        for position in self.problem.capacity.range(supply) {
+            let entry = entries.next_if(|used| used.position as usize == position);
+            let freed = entry.map_or(0.0, |used| used.amount * number(change));
+            units = self.units_for(position, self.used[position] + freed, units)?;
+        }
+        Some(units)
     }
 
-    /// What `change` replicas more (or fewer) on the arc would cost, or `None` when a row forbids it.
-    pub fn delta(&self, arc: usize, change: i64) -> Option<f64> {
-        let entry = self.problem.arc(arc);
-        if !(0..=entry.max).contains(&(self.replicas[arc] + change)) {
+    /// What `change` replicas more (or fewer) on the column would cost, or `None` when a row forbids it.
+    pub fn delta(&self, column: usize, change: i64) -> Option<f64> {
+        let entry = self.candidates.column(column);
+        if !(0..=i64::from(entry.max)).contains(&(self.replicas[column] + change)) {
             return None;
         }
-        let mut cost = entry.cost * number(change);
-        for term in self.problem.terms(arc) {
-            let limited = self.limited[term.limit] + term.coefficient * number(change);
+        let count = number(change);
+        let mut cost = entry.cost * count;
+        for term in self.candidates.terms(column) {
+            let limited = self.limited[term.limit] + term.coefficient * count;
             if change > 0 && limited > self.problem.bounds[term.limit] * (1.0 + FITS) {
                 return None;
             }
-            cost += self.prices.map_or(0.0, |prices| {
-                prices.limits[term.limit] * term.coefficient * number(change)
+            cost += self.charges.as_ref().map_or(0.0, |charges| {
+                charges.prices.limits[term.limit] * term.coefficient * count
             });
         }
-        let units = self.units_after(arc, change)?;
-        cost += self.supply_delta(arc, change, units);
-        let first = self.problem.covers.range(entry.demand).start;
-        for (cover, yielded) in self.problem.yields(arc).enumerate() {
-            let position = first + cover;
-            let short = self.short_if(position, self.covered[position] + yielded * number(change));
+        cost += self.supply_delta(column, change)?;
+        let covers = self.problem.covers.range(entry.demand as usize);
+        for (position, &yielded) in covers.zip(self.candidates.yields(column)) {
+            let short = self.short_if(position, self.covered[position] + yielded * count);
             cost +=
                 self.problem.covers.values()[position].short_cost * (short - self.short(position));
         }
         Some(cost)
     }
 
-    fn supply_delta(&self, arc: usize, change: i64, units: i64) -> f64 {
-        let supply = self.problem.supply_of(arc);
-        let Some(prices) = self.prices else {
-            let before = self.units_needed(supply);
-            return if before == units {
-                0.0
-            } else {
-                self.unit_cost(supply, units) - self.unit_cost(supply, before)
-            };
-        };
-        let first = self.problem.capacity.range(supply).start;
-        let uses = self.problem.uses(arc);
-        uses.map(|used| prices.supplies[first + used.resource] * used.amount * number(change))
-            .sum()
+    fn supply_delta(&self, column: usize, change: i64) -> Option<f64> {
+        let supply = self.candidates.supply_of(column);
+        let units = self.units_after(column, change)?;
+        let uses_any = !self.candidates.uses(column).is_empty();
+        if change > 0 && uses_any && units > self.allowed[supply] {
+            return None;
+        }
+        if let Some(charges) = self.charges.as_ref().filter(|_| self.is_by_use(supply)) {
+            let uses = self.candidates.uses(column).iter();
+            let paid =
+                uses.map(|used| charges.prices.supplies[used.position as usize] * used.amount);
+            return Some(number(change) * paid.sum::<f64>());
+        }
+        let before = self.needed[supply];
+        Some(if before == units {
+            0.0
+        } else {
+            self.unit_cost(supply, units) - self.unit_cost(supply, before)
+        })
     }
 
-    /// Change an arc's replicas; the change must be one that [`Self::delta`] accepts.
-    pub fn change(&mut self, arc: usize, change: i64) {
-        self.cost += self.delta(arc, change).unwrap_or(0.0);
-        self.journal.push((arc, change));
-        self.put(arc, change);
+    /// Change a column's replicas; the change must be one that [`Self::delta`] accepts.
+    pub fn change(&mut self, column: usize, change: i64) {
+        self.cost += self.delta(column, change).unwrap_or(0.0);
+        self.journal.push((column, change));
+        self.put(column, change);
     }
 
-    fn put(&mut self, arc: usize, change: i64) {
-        let entry = self.problem.arc(arc);
-        self.replicas[arc] += change;
-        let first = self.problem.covers.range(entry.demand).start;
-        for (cover, yielded) in self.problem.yields(arc).enumerate() {
-            self.covered[first + cover] += yielded * number(change);
+    fn put(&mut self, column: usize, change: i64) {
+        self.needed[self.candidates.supply_of(column)] =
+            self.units_after(column, change).unwrap_or(i64::MAX);
+        self.add(column, change);
+    }
+
+    /// Add to the sums; the units needed are not among them.
+    fn add(&mut self, column: usize, change: i64) {
+        let entry = self.candidates.column(column);
+        let count = number(change);
+        self.replicas[column] += change;
+        let covers = self.problem.covers.range(entry.demand as usize);
+        for (covered, &yielded) in self.covered[covers]
+            .iter_mut()
+            .zip(self.candidates.yields(column))
+        {
+            *covered += yielded * count;
         }
-        for term in self.problem.terms(arc) {
-            self.limited[term.limit] += term.coefficient * number(change);
+        for term in self.candidates.terms(column) {
+            self.limited[term.limit] += term.coefficient * count;
         }
-        let resources = self.problem.capacity.range(entry.supply);
-        if !self.problem.is_used(arc) {
+        let uses = self.candidates.uses(column);
+        if uses.is_empty() {
             return;
         }
-        self.busy[entry.supply] += change;
-        for used in self.problem.uses(arc) {
-            self.used[resources.start + used.resource] += used.amount * number(change);
+        let supply = entry.supply as usize;
+        self.busy[supply] += change;
+        for used in uses {
+            self.used[used.position as usize] += used.amount * count;
         }
-        if self.busy[entry.supply] == 0 {
-            self.used[resources].fill(0.0);
+        if self.busy[supply] == 0 {
+            self.used[self.problem.capacity.range(supply)].fill(0.0);
         }
     }
 
@@ -282,110 +331,11 @@ impl<'p> Assignment<'p> {
     /// Undo every change since the mark.
     pub fn roll_back(&mut self, (length, cost): (usize, f64)) {
         while self.journal.len() > length {
-            if let Some((arc, change)) = self.journal.pop() {
-                self.put(arc, -change);
+            if let Some((column, change)) = self.journal.pop() {
+                self.put(column, -change);
             }
         }
         self.cost = cost;
-    }
-
-    /// Compute every sum afresh, so that rounding errors do not pile up; forgets the journal.
-    pub fn settle(&mut self) {
-        for sums in [&mut self.covered, &mut self.used, &mut self.limited] {
-            sums.fill(0.0);
-        }
-        self.busy.fill(0);
-        for &arc in self.candidates.arcs() {
-            let count = std::mem::take(&mut self.replicas[arc]);
-            if count > 0 {
-                self.put(arc, count);
-            }
-        }
-        self.journal.clear();
-        self.cost = self.total();
-    }
-
-    fn total(&self) -> f64 {
-        let running = self
-            .candidates
-            .arcs()
-            .iter()
-            .filter(|&&arc| self.replicas[arc] > 0);
-        let mut cost: f64 = running
-            .map(|&arc| self.problem.cost_of(arc) * number(self.replicas[arc]))
-            .sum();
-        for supply in 0..self.problem.steps.count() {
-            cost += self.unit_cost(supply, self.units_needed(supply));
-        }
-        cost + self.short_total()
-    }
-
-    /// $/h of the shortfall.
-    pub fn short_total(&self) -> f64 {
-        let covers = self.problem.covers.values().iter().enumerate();
-        covers
-            .map(|(position, cover)| cover.short_cost * self.short(position))
-            .sum()
-    }
-
-    /// Most replicas that can still be added to an arc.
-    pub fn room(&self, arc: usize) -> i64 {
-        let entry = self.problem.arc(arc);
-        let mut room = number(entry.max - self.replicas[arc]);
-        for term in self.problem.terms(arc) {
-            let left = self.problem.bounds[term.limit] * (1.0 + FITS) - self.limited[term.limit];
-            room = room.min(left / term.coefficient);
-        }
-        room = room.min(self.room_in_units(arc, self.allowed[entry.supply]));
-        whole(room.floor())
-    }
-
-    /// Most replicas that can be added to an arc without another unit.
-    pub fn spare(&self, arc: usize) -> i64 {
-        let supply = self.problem.supply_of(arc);
-        let units = self
-            .units(supply)
-            .max(self.held[supply])
-            .min(self.allowed[supply]);
-        whole(self.room_in_units(arc, units).floor()).min(self.room(arc))
-    }
-
-    fn room_in_units(&self, arc: usize, units: i64) -> f64 {
-        let positions = self.problem.capacity.range(self.problem.supply_of(arc));
-        let mut room = f64::from(u32::MAX);
-        for used in self.problem.uses(arc) {
-            let position = positions.start + used.resource;
-            let capacity = self.problem.capacity.values()[position] * (1.0 + FITS);
-            room = room.min((capacity * number(units) - self.used[position]) / used.amount);
-        }
-        room
-    }
-
-    /// Replicas on the arc that would end the shortfall of its demand's most and of its least demanding cover.
-    pub fn wanted(&self, arc: usize) -> (i64, i64) {
-        let positions = self.problem.covers.range(self.problem.demand_of(arc));
-        let (mut most, mut least) = (0, i64::MAX);
-        for (position, yielded) in positions.zip(self.problem.yields(arc)) {
-            let short = -self.surplus(position);
-            if yielded > 0.0 && self.short(position) > 0.0 {
-                let replicas = whole((short / yielded).ceil());
-                most = most.max(replicas);
-                least = least.min(replicas);
-            }
-        }
-        (most, least)
-    }
-
-    /// Replicas of the arc that can go without any new shortfall.
-    pub fn superfluous(&self, arc: usize) -> i64 {
-        let positions = self.problem.covers.range(self.problem.demand_of(arc));
-        let mut most = self.replicas[arc];
-        for (position, yielded) in positions.zip(self.problem.yields(arc)) {
-            if yielded > 0.0 {
-                most = most.min(whole((self.surplus(position) / yielded).floor()));
-            }
-        }
-        most
     }
 }
 
@@ -394,7 +344,6 @@ impl<'p> Assignment<'p> {
 fn whole(value: f64) -> i64 {
     value.clamp(0.0, MOST_UNITS) as i64
 }
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,13 +3,14 @@
 use crate::assignment::Assignment;
 use crate::budget::Budget;
 use crate::problem::Problem;
+use std::ops::Range;
 
 /// Gains below this share of the scale are rounding noise.
 pub const NOISE: f64 = 1e-13;
 /// Changes of one demand in one visit; each strictly lowers the cost, so this only guards against rounding.
 const MOST_CHANGES: usize = 200;
 
-/// One change of a demand: some replicas of one arc go, some of another come.
+/// One change of a demand: some replicas of one column go, some of another come.
 #[derive(Clone, Copy)]
 struct Change {
     gain: f64,
@@ -47,11 +48,11 @@ pub fn serve(assignment: &mut Assignment<'_>, demand: usize, budget: &mut Budget
         let Some(best) = best_change(assignment, demand, budget) else {
             break;
         };
-        if let Some((arc, count)) = best.out {
-            assignment.change(arc, -count);
+        if let Some((column, count)) = best.out {
+            assignment.change(column, -count);
         }
-        if let Some((arc, count)) = best.into {
-            assignment.change(arc, count);
+        if let Some((column, count)) = best.into {
+            assignment.change(column, count);
         }
         changed = true;
     }
@@ -63,64 +64,69 @@ fn best_change(
     demand: usize,
     budget: &mut Budget<'_>,
 ) -> Option<Change> {
-    let arcs = assignment.candidates().of_demand(demand);
+    let columns = assignment.candidates().of_demand(demand);
     let mut best = Change {
         gain: 0.0,
         out: None,
         into: None,
     };
-    if !budget.spend(arcs.len()) {
+    if !budget.spend(columns.len()) {
         return None;
     }
-    best_addition(assignment, arcs, (None, 0.0), &mut best);
-    for &arc in arcs {
-        let running = assignment.replicas()[arc];
+    best_addition(assignment, columns.clone(), (None, 0.0), &mut best);
+    for column in columns.clone() {
+        let running = assignment.replicas()[column];
         if running == 0 {
             continue;
         }
         for count in distinct(
-            [1, assignment.superfluous(arc), running / 2, running],
+            [1, assignment.superfluous(column), running / 2, running],
             running,
         ) {
-            let Some(delta) = assignment.delta(arc, -count) else {
+            let Some(delta) = assignment.delta(column, -count) else {
                 continue;
             };
-            if !budget.spend(arcs.len()) {
+            if !budget.spend(columns.len()) {
                 return None;
             }
             consider(
                 &mut best,
                 Change {
                     gain: -delta,
-                    out: Some((arc, count)),
+                    out: Some((column, count)),
                     into: None,
                 },
                 assignment,
             );
             let mark = assignment.mark();
-            assignment.change(arc, -count);
-            best_addition(assignment, arcs, (Some((arc, count)), delta), &mut best);
+            assignment.change(column, -count);
+            best_addition(
+                assignment,
+                columns.clone(),
+                (Some((column, count)), delta),
+                &mut best,
+            );
             assignment.roll_back(mark);
         }
     }
     (best.gain > 0.0).then_some(best)
 }
 
-/// Try every arc for what left room or is missing; `gone` has already left and changed the cost by `delta`.
+/// Try every column for what left room or is missing; `gone` has already left and changed the cost by `delta`.
 fn best_addition(
     assignment: &Assignment<'_>,
-    arcs: &[usize],
+    columns: Range<usize>,
     (gone, delta): (Option<(usize, i64)>, f64),
     best: &mut Change,
 ) {
-    for &arc in arcs {
-        if gone.is_some_and(|gone| gone.0 == arc) {
+    for column in columns {
+        if gone.is_some_and(|gone| gone.0 == column) {
             continue;
         }
-        let room = assignment.room(arc);
-        let (most, least) = assignment.wanted(arc);
+        let room = assignment.room(column);
+        let (most, least) = assignment.wanted(column);
         // A replica that is paid for running is worth having as often as it fits.
-        let all = if assignment.problem().cost_of(arc) < 0.0 {
+        let all = if assignment.candidates().column(column).cost < 0.0 {
             room
         } else {
             0
@@ -129,18 +135,18 @@ fn best_addition(
             [
                 least.min(room),
                 most.min(room),
-                assignment.spare(arc).min(most),
+                assignment.spare(column).min(most),
                 all.max(1),
             ],
             room,
         ) {
-            if let Some(added) = assignment.delta(arc, count) {
+            if let Some(added) = assignment.delta(column, count) {
                 consider(
                     best,
                     Change {
                         gain: -delta - added,
                         out: gone,
-                        into: Some((arc, count)),
+                        into: Some((column, count)),
                     },
                     assignment,
                 );

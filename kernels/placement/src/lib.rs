@@ -15,6 +15,7 @@ mod error;
 mod greedy;
 mod integer_part;
 mod linear_part;
+mod merit_order;
 mod prices;
 mod problem;
 mod search;

@@ -4,7 +4,6 @@
 use crate::assignment::Assignment;
 use crate::budget::Budget;
 use crate::greedy::{NOISE, by_value, serve};
-use crate::problem::Problem;
 
 /// Rounds of the whole search; each must lower the cost.
 const MOST_ROUNDS: usize = 50;
@@ -18,7 +17,7 @@ pub fn improve(assignment: &mut Assignment<'_>, budget: &mut Budget<'_>) {
     for _ in 0..MOST_ROUNDS {
         let before = assignment.cost();
         visit(assignment, budget);
-        for supply in 0..assignment.problem().steps.count() {
+        for supply in 0..assignment.problem().supplies() {
             close(assignment, supply, budget);
             open(assignment, supply, budget);
         }
@@ -55,12 +54,11 @@ fn keep_if_better(assignment: &mut Assignment<'_>, mark: (usize, f64)) -> bool {
 }
 
 fn demands_of(assignment: &Assignment<'_>, supply: usize) -> Vec<usize> {
-    let problem = assignment.problem();
-    let mut demands: Vec<usize> = assignment
-        .candidates()
+    let candidates = assignment.candidates();
+    let mut demands: Vec<usize> = candidates
         .of_supply(supply)
         .iter()
-        .map(|&arc| problem.demand_of(arc))
+        .map(|&column| candidates.demand_of(column as usize))
         .collect();
     demands.sort_unstable();
     demands.dedup();
@@ -92,41 +90,34 @@ fn evict(
     units: i64,
     budget: &mut Budget<'_>,
 ) -> Vec<usize> {
-    let problem = assignment.problem();
-    let arcs = assignment.candidates().of_supply(supply);
+    let candidates = assignment.candidates();
+    let columns = candidates.of_supply(supply);
     let mut evicted = Vec::new();
     while assignment.units_needed(supply) > units {
-        let running = arcs
-            .iter()
-            .copied()
-            .filter(|&arc| assignment.replicas()[arc] > 0 && (units > 0 || problem.is_used(arc)));
-        let missed = running
-            .filter_map(|arc| Some((assignment.delta(arc, -1)? / pressure(problem, arc), arc)));
+        let running = columns.iter().map(|&column| column as usize);
+        let running = running.filter(|&column| {
+            assignment.replicas()[column] > 0 && (units > 0 || !candidates.uses(column).is_empty())
+        });
+        let missed = running.filter_map(|column| {
+            let missed = assignment.delta(column, -1)?;
+            Some((missed / assignment.pressure(column), column))
+        });
         let least =
             missed.min_by(|left, right| left.0.total_cmp(&right.0).then(left.1.cmp(&right.1)));
-        let (Some((_, arc)), true) = (least, budget.spend(arcs.len())) else {
+        let (Some((_, column)), true) = (least, budget.spend(columns.len())) else {
             break;
         };
         let count = if units == 0 {
-            assignment.replicas()[arc]
+            assignment.replicas()[column]
         } else {
             1
         };
-        assignment.change(arc, -count);
-        evicted.push(problem.demand_of(arc));
+        assignment.change(column, -count);
+        evicted.push(candidates.demand_of(column));
     }
     evicted.sort_unstable();
     evicted.dedup();
     evicted
-}
-
-/// Units of its supply that one replica takes.
-fn pressure(problem: &Problem, arc: usize) -> f64 {
-    let capacity = problem.capacity.row(problem.supply_of(arc));
-    let shares = problem
-        .uses(arc)
-        .map(|used| used.amount / capacity[used.resource]);
-    shares.fold(1e-9, f64::max)
 }
 
 /// Pay for one more unit first, so that several demands can move to it together.
@@ -148,7 +139,7 @@ fn open(assignment: &mut Assignment<'_>, supply: usize, budget: &mut Budget<'_>)
 /// Where a supply or a limit is full, let one demand take another's place.
 fn swap_rivals(assignment: &mut Assignment<'_>, budget: &mut Budget<'_>) {
     let problem = assignment.problem();
-    for supply in 0..problem.steps.count() {
+    for supply in 0..problem.supplies() {
         swap_among(
             assignment,
             assignment.candidates().of_supply(supply),
@@ -160,17 +151,17 @@ fn swap_rivals(assignment: &mut Assignment<'_>, budget: &mut Budget<'_>) {
     }
 }
 
-fn swap_among(assignment: &mut Assignment<'_>, arcs: &[usize], budget: &mut Budget<'_>) {
-    let problem = assignment.problem();
-    for &into in arcs {
-        for &out in arcs {
-            let rival = problem.demand_of(out);
+fn swap_among(assignment: &mut Assignment<'_>, columns: &[u32], budget: &mut Budget<'_>) {
+    let candidates = assignment.candidates();
+    for into in columns.iter().map(|&into| into as usize) {
+        for out in columns.iter().map(|&out| out as usize) {
+            let rival = candidates.demand_of(out);
             let full =
-                assignment.room(into) == 0 && assignment.replicas()[into] < problem.max_of(into);
+                assignment.room(into) == 0 && assignment.replicas()[into] < candidates.max_of(into);
             if !full || !budget.is_open() {
                 break;
             }
-            if rival != problem.demand_of(into) && assignment.replicas()[out] > 0 {
+            if rival != candidates.demand_of(into) && assignment.replicas()[out] > 0 {
                 swap(assignment, into, out, budget);
             }
         }
@@ -178,7 +169,7 @@ fn swap_among(assignment: &mut Assignment<'_>, arcs: &[usize], budget: &mut Budg
 }
 
 fn swap(assignment: &mut Assignment<'_>, into: usize, out: usize, budget: &mut Budget<'_>) {
-    let problem = assignment.problem();
+    let candidates = assignment.candidates();
     let mark = assignment.mark();
     let running = assignment.replicas()[out];
     let mut gone = 0;
@@ -190,8 +181,8 @@ fn swap(assignment: &mut Assignment<'_>, into: usize, out: usize, budget: &mut B
     let wanted = assignment.wanted(into).0.max(1).min(assignment.room(into));
     if wanted > 0 {
         assignment.change(into, wanted);
-        serve(assignment, problem.demand_of(out), budget);
-        serve(assignment, problem.demand_of(into), budget);
+        serve(assignment, candidates.demand_of(out), budget);
+        serve(assignment, candidates.demand_of(into), budget);
     }
     keep_if_better(assignment, mark);
 }
@@ -200,7 +191,7 @@ fn swap(assignment: &mut Assignment<'_>, into: usize, out: usize, budget: &mut B
 /// (G. Schrimpf et al., *Record breaking optimization results using the ruin and recreate principle*, 2000).
 pub fn ruin_and_recreate(assignment: &mut Assignment<'_>, budget: &mut Budget<'_>) {
     let problem = assignment.problem();
-    let demands = problem.covers.count();
+    let demands = problem.demands();
     let mut order = Order { state: 1 };
     for _ in 0..ATTEMPTS * demands {
         if !budget.is_open() {
@@ -209,10 +200,10 @@ pub fn ruin_and_recreate(assignment: &mut Assignment<'_>, budget: &mut Budget<'_
         let chosen = related(assignment, &mut order);
         let mark = assignment.mark();
         for &demand in &chosen {
-            for &arc in assignment.candidates().of_demand(demand) {
-                let running = assignment.replicas()[arc];
+            for column in assignment.candidates().of_demand(demand) {
+                let running = assignment.replicas()[column];
                 if running > 0 {
-                    assignment.change(arc, -running);
+                    assignment.change(column, -running);
                 }
             }
         }
@@ -228,16 +219,16 @@ pub fn ruin_and_recreate(assignment: &mut Assignment<'_>, budget: &mut Budget<'_
 
 /// A demand and up to three others that could use its supplies, in no particular order.
 fn related(assignment: &Assignment<'_>, order: &mut Order) -> Vec<usize> {
-    let problem = assignment.problem();
-    let mut chosen = vec![order.below(problem.covers.count())];
-    let arcs = assignment.candidates().of_demand(chosen[0]);
+    let candidates = assignment.candidates();
+    let mut chosen = vec![order.below(assignment.problem().demands())];
+    let columns = candidates.of_demand(chosen[0]);
     for _ in 0..2 * TAKEN_OFF {
-        if arcs.is_empty() || chosen.len() == TAKEN_OFF {
+        if columns.is_empty() || chosen.len() == TAKEN_OFF {
             break;
         }
-        let supply = problem.supply_of(arcs[order.below(arcs.len())]);
-        let rivals = assignment.candidates().of_supply(supply);
-        let rival = problem.demand_of(rivals[order.below(rivals.len())]);
+        let supply = candidates.supply_of(columns.start + order.below(columns.len()));
+        let rivals = candidates.of_supply(supply);
+        let rival = candidates.demand_of(rivals[order.below(rivals.len())] as usize);
         if !chosen.contains(&rival) {
             chosen.insert(order.below(chosen.len() + 1), rival);
         }

@@ -181,7 +181,7 @@ fn publish(
         objective,
         bound: point.bound,
         gap,
-        replicas: problem.in_file_order(plan.replicas()),
+        replicas: problem.in_file_order(&plan.replicas_of_arcs()),
         units: (0..problem.steps.count())
             .map(|supply| plan.units(supply))
             .collect(),

@@ -1,0 +1,78 @@
+//! How many replicas fit, are wanted, or are too many.
+
+use super::{Assignment, COVERS, FITS, whole};
+use crate::problem::number;
+
+impl Assignment<'_> {
+    /// Most replicas that can still be added to a column.
+    pub fn room(&self, column: usize) -> i64 {
+        let candidates = self.candidates;
+        let mut room = number(candidates.max_of(column) - self.replicas[column]);
+        for term in candidates.terms(column) {
+            let left = self.problem.bounds[term.limit] * (1.0 + FITS) - self.limited[term.limit];
+            room = room.min(left / term.coefficient);
+        }
+        room = room.min(self.room_in_units(column, self.allowed[candidates.supply_of(column)]));
+        whole(room.floor())
+    }
+
+    /// Most replicas that can be added to a column without another unit.
+    pub fn spare(&self, column: usize) -> i64 {
+        let supply = self.candidates.supply_of(column);
+        let units = self
+            .units(supply)
+            .max(self.held[supply])
+            .min(self.allowed[supply]);
+        whole(self.room_in_units(column, units).floor()).min(self.room(column))
+    }
+
+    fn room_in_units(&self, column: usize, units: i64) -> f64 {
+        let mut room = f64::from(u32::MAX);
+        for used in self.candidates.uses(column) {
+            let position = used.position as usize;
+            let capacity = self.problem.capacity.values()[position] * (1.0 + FITS);
+            room = room.min((capacity * number(units) - self.used[position]) / used.amount);
+        }
+        room
+    }
+
+    /// Replicas on the column that would end the shortfall of its demand's most and of its least demanding cover.
+    pub fn wanted(&self, column: usize) -> (i64, i64) {
+        let positions = self.problem.covers.range(self.candidates.demand_of(column));
+        let (mut most, mut least) = (0, i64::MAX);
+        for (position, &yielded) in positions.zip(self.candidates.yields(column)) {
+            let short = -self.surplus(position);
+            if yielded > 0.0 && self.short(position) > 0.0 {
+                let replicas = whole((short / yielded).ceil());
+                most = most.max(replicas);
+                least = least.min(replicas);
+            }
+        }
+        (most, least)
+    }
+
+    /// Replicas of the column that can go without any new shortfall.
+    pub fn superfluous(&self, column: usize) -> i64 {
+        let positions = self.problem.covers.range(self.candidates.demand_of(column));
+        let mut most = self.replicas[column];
+        for (position, &yielded) in positions.zip(self.candidates.yields(column)) {
+            if yielded > 0.0 {
+                most = most.min(whole((self.surplus(position) / yielded).floor()));
+            }
+        }
+        most
+    }
+
+    /// Units of its supply that one replica takes, at least a little.
+    pub fn pressure(&self, column: usize) -> f64 {
+        let uses = self.candidates.uses(column).iter();
+        let capacity = self.problem.capacity.values();
+        let shares = uses.map(|used| used.amount / capacity[used.position as usize]);
+        shares.fold(1e-9, f64::max)
+    }
+
+    /// How far above its quantity a cover is.
+    fn surplus(&self, position: usize) -> f64 {
+        self.covered[position] - self.problem.covers.values()[position].quantity * (1.0 - COVERS)
+    }
+}
