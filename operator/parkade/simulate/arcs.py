@@ -67,6 +67,8 @@ class Block:
     """[B, KINDS]"""
     short_cost: Floats
     """[B, KINDS]"""
+    missing: int
+    """Replicas that running workloads lack: what the hungriest cover asks for at usual yields, less what runs."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,6 +113,7 @@ def block_of(scene: Scene, rows: slice, random: Random) -> Block:
         wanted=covers.wanted,
         quantity=covers.quantity,
         short_cost=short_cost,
+        missing=_missing(covers, found.row, kept),
     )
 
 
@@ -171,20 +174,18 @@ def _money(scene: Scene, rows: slice, found: Replicas, fit: Ints, late: Flags) -
 def _kept_replicas(scene: Scene, rows: slice, random: Random, found: Replicas, cost_per_rate: Floats) -> Ints:
     """[n], replicas that run already: where it was cheap some time ago, most of them in few places."""
     workloads, row = scene.workloads, found.row
-    count = len(workloads.demand[rows])
-    starts = starts_of(row, count)
+    demand, running = workloads.demand[rows], workloads.running[rows]
+    starts = starts_of(row, len(demand))
     ways = np.diff(starts)
     usual = np.add.reduceat(found.rate, starts[:-1]) / ways
-    running = workloads.running[rows]
-    needed = np.ceil(workloads.demand[rows] / usual * running).astype(np.int64)
-    number = np.minimum(np.ceil(_KEPT_SHARE * ways), needed)
-    score = cost_per_rate * random.lognormal(0.0, 0.5, len(row))
-    order = np.lexsort((score, row))
+    number = np.minimum(np.ceil(_KEPT_SHARE * ways), np.ceil(demand / usual)) * (running > 0.0)
+    order = np.lexsort((cost_per_rate * random.lognormal(0.0, 0.5, len(row)), row))
     rank = np.empty(len(row), np.int64)
     rank[order] = np.arange(len(row)) - starts[row]
     weight = np.where(rank < number[row], 1.0 / (4.0 + rank), 0.0)
-    total = np.add.reduceat(weight, starts[:-1])
-    return np.ceil(weight / np.where(total > 0.0, total, 1.0)[row] * needed[row] - 0.5 * (rank > 0)).astype(np.int64)
+    carried = np.add.reduceat(weight * found.rate, starts[:-1])
+    factor = demand * running / np.where(carried > 0.0, carried, 1.0)
+    return np.ceil(weight * factor[row] - 0.5 * (rank > 0)).astype(np.int64)
 
 
 def _useful(covers: Covers, yields: Floats, row: Ints) -> Ints:
@@ -194,6 +195,16 @@ def _useful(covers: Covers, yields: Floats, row: Ints) -> Ints:
     needed = np.ceil(asked / np.where(helps, yields, 1.0) - 1e-9)
     most: Floats = needed.max(axis=1, initial=1.0, where=helps)
     return most.astype(np.int64)
+
+
+def _missing(covers: Covers, row: Ints, kept: Ints) -> int:
+    """Replicas that running workloads of the block lack."""
+    starts = starts_of(row, len(covers.quantity))[:-1]
+    helps = np.add.reduceat(covers.yields > 0.0, starts, axis=0, dtype=np.int64)
+    usual = np.add.reduceat(covers.yields, starts, axis=0) / np.maximum(helps, 1)
+    needed = np.where(covers.wanted, covers.quantity / np.where(usual > 0.0, usual, 1.0), 0.0).max(axis=1)
+    running = np.add.reduceat(kept, starts)
+    return int(np.ceil(np.where(running > 0, np.maximum(needed - running, 0.0), 0.0)).sum())
 
 
 def _rounded_down(use: Floats, server: Flags) -> Floats:

@@ -10,7 +10,7 @@ from parkade.simulate.numbers import Flags, Floats, Ints, Random
 from parkade.simulate.places import Places
 from parkade.simulate.regions import Regions
 
-_ZONE_SHARE: Final = (0.04, 0.3)
+_ZONE_SHARE: Final = (0.07, 0.5)
 """Of the power of all its cars and servers that a zone grants; some zones are tight at demand scale 1."""
 _LEAST_CHURN: Final = 10
 
@@ -20,6 +20,7 @@ def limits_of(
     regions: Regions,
     places: Places,
     arcs: tuple[Ints, Floats, Ints, Flags, Flags],
+    missing: int,
 ) -> dict[str, Array]:
     """The limits' entries of the problem file.
 
@@ -28,6 +29,7 @@ def limits_of(
         regions: each has a zone.
         places: whose power it is.
         arcs: [A] each: place, share of a unit, most replicas, whether they run, whether any of its workload run.
+        missing: replicas that running workloads lack; to start them is no churn.
     """
     place, share, most, kept, has_kept = arcs
     kilowatts = places.plug_watts / 1000.0
@@ -37,7 +39,7 @@ def limits_of(
     grants = full * random.uniform(*_ZONE_SHARE, len(full))
     new = np.flatnonzero(has_kept & ~kept).astype(np.uint32)
     running = int(most[kept].sum())
-    churn = max(_LEAST_CHURN, np.ceil(Economics().churn_percent / 100.0 * running))
+    churn = max(_LEAST_CHURN, np.ceil(Economics().churn_percent / 100.0 * running)) + missing
     sizes = [*np.bincount(zone, minlength=len(full)), len(new)]
     power = (kilowatts[place] * share).astype(np.float32)[by_zone]
     return {

@@ -63,7 +63,7 @@ def generate(sizes: Sizes) -> ProblemArrays:
         has_kept = np.zeros(sizes.workloads, bool)
         has_kept[found["arcs.demand"][kept]] = True
         arcs = (found["arcs.supply"], uses, found["arcs.max"], kept, has_kept[found["arcs.demand"]])
-        found |= limits_of(stream(sizes.seed, 4), regions, places, arcs)
+        found |= limits_of(stream(sizes.seed, 4), regions, places, arcs, sum(block.missing for block in blocks))
     else:
         found |= no_limits()
     return ProblemArrays.from_mapping(found | {"version": np.array(1)})
