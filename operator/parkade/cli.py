@@ -14,6 +14,7 @@ COMMANDS: Final = {
     "down": ("parkade.local.command:down", "Stop what `parkade up` started."),
     "plan": ("parkade.plan.command:plan", "Plan a directory of manifests without a cluster."),
     "solve": ("parkade.solver.command:solve", "Solve a placement problem kept in a file."),
+    "explain": ("parkade.plan.command:explain", "Explain a demand of a solved problem kept in files."),
     "generate-problem": ("parkade.simulate.command:generate_problem", "Make a placement problem of a chosen size."),
     "crds": ("parkade.api.command:crds", "Generate the custom resource definitions."),
     "operator": ("parkade.handlers.command:operator", "Run the operator."),

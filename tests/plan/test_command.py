@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 
@@ -7,8 +8,9 @@ import yaml
 from click.testing import CliRunner
 
 import worlds
-from parkade.errors import InvalidManifest
-from parkade.plan.command import plan
+from parkade.errors import InvalidInput, InvalidManifest
+from parkade.plan.command import explain, plan
+from parkade.solver.command import solve
 
 
 def run(*arguments):
@@ -30,6 +32,28 @@ def test_json_has_the_plan_and_the_break_even(folder):
     assert document["workloads"][0]["placements"][0]["place"] == "ca-home-hw4"
     assert document["flips"][0]["other"] == "Datacenter"
     assert document["certificate"]["bound"] <= document["certificate"]["objective"]
+
+
+def test_what_is_explained_follows_from_the_recorded_files(folder, tmp_path):
+    problem, solution = tmp_path / "problem.json", tmp_path / "solution.json"
+    told = run(
+        "-f", folder, "--at", "2026-01-01T00:00:00Z", "--explain", "vision/sign-reader", "--save-problem", problem
+    )
+    for command in (
+        (solve, str(problem), "-o", str(solution)),
+        (explain, str(problem), str(solution), "vision/sign-reader"),
+    ):
+        result = CliRunner().invoke(command[0], command[1:], catch_exceptions=False)
+        assert result.exit_code == 0
+    assert told.startswith(result.output)
+    assert "the best place not used is austin-a100" in told
+    for field in ("opportunityCost.perServerHour", "payout.perComputeHour", "energyPrice.perKWh"):
+        assert re.search(rf"Datacenter wins when .*{field} goes from", told)
+
+
+def test_explaining_a_workload_that_is_not_there_names_those_that_are(folder):
+    with pytest.raises(InvalidInput, match="no such workload; the manifests have vision/sign-reader"):
+        run("-f", folder, "--explain", "vision/other")
 
 
 def test_equal_manifests_print_equal_bytes(folder):

@@ -2,7 +2,7 @@ import pytest
 
 import worlds
 from parkade.plan import Plan, plan_once
-from parkade.plan.explain import dearer, flip, leading_tier
+from parkade.plan.explain import OPPORTUNITY, PAYOUT, PLUG, at_prices, break_evens, flip, leading_tier
 from parkade.settings import Economics
 from parkade.snapshot import Snapshot
 from parkade.solver import solve
@@ -35,9 +35,28 @@ def test_the_price_found_is_where_the_plan_flips(per_gb, now, then, varied):
     assert (found.tier, found.other, found.varied) == (now, then, varied)
     assert found.flips_at is not None
     raised = found.flips_at - found.price
-    assert tier(dearer(facts, found.tier, raised)) == then
-    assert tier(dearer(facts, found.tier, raised * 0.98)) == now
+    assert tier(at_prices(facts, found.varied, raised)) == then
+    assert tier(at_prices(facts, found.varied, raised * 0.98)) == now
     assert f"{found.flips_at:.3f} $/h" in found.message
+
+
+@pytest.mark.parametrize("per_gb", ["0", "0.50"])
+def test_every_break_even_holds_within_two_percent_of_the_change(per_gb):
+    pool = worlds.cars(links=[{"name": "WiFi", "perGB": per_gb}])
+    facts = worlds.snapshot([worlds.region(), pool, worlds.servers(), worlds.workload()])
+    now = tier(facts)
+    found = break_evens(facts, planner, planner(facts), KEY)
+    assert [entry.varied for entry in found] == [OPPORTUNITY, PAYOUT, PLUG]
+    moving = [entry for entry in found if entry.flips_at is not None]
+    assert moving
+    for entry in moving:
+        change = entry.flips_at - entry.price
+        assert tier(at_prices(facts, entry.varied, change * 1.02)) == entry.other != now
+        assert tier(at_prices(facts, entry.varied, change * 0.98)) == now
+    for entry in found:
+        if entry.flips_at is None:
+            assert f"{now} wins even when {pool.key}" in entry.message
+            assert tier(at_prices(facts, entry.varied, -entry.price)) == now
 
 
 def test_two_cars_against_two_servers_break_even_where_the_arithmetic_says():

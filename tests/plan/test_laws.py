@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import worlds
 from parkade.api import Reason
 from parkade.plan import Plan, plan_once
-from parkade.plan.explain import dearer
+from parkade.plan.explain import PAYOUT, at_prices
 from parkade.plan.naming import whole_percents
 from parkade.settings import Economics
 from parkade.snapshot import Snapshot
@@ -111,7 +111,7 @@ def test_a_plan_that_is_applied_is_the_next_plan(snapshot):
 @LAW
 @given(facts(), st.sampled_from((0.05, 0.3, 1.0)))
 def test_a_dearer_payout_never_moves_replicas_towards_cars(snapshot, raised):
-    before, after = planned(snapshot), planned(dearer(snapshot, "Vehicle", raised))
+    before, after = planned(snapshot), planned(at_prices(snapshot, PAYOUT, raised))
     # a shortfall's price follows the dearest place, so compare plans without any
     assume(not any(part.shortfalls for plan in (before, after) for part in plan.workloads))
     assume(snapshot.vehicle_pools[0].spec.hardware.slots == 1)

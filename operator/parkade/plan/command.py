@@ -1,13 +1,17 @@
 """`parkade plan`: what would run where, at what cost and why, from a folder of manifests and without a cluster."""
 
 import json
-from collections.abc import Iterable
+import zipfile
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import click
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from parkade.api import (
     AnyResource,
@@ -20,15 +24,21 @@ from parkade.api import (
     read_manifests,
     unhonoured_fields,
 )
-from parkade.errors import InvalidManifest
-from parkade.plan.explain import flip
+from parkade.errors import InvalidInput, InvalidManifest, InvalidProblem
+from parkade.plan.explain import break_evens, flip
 from parkade.plan.once import plan_once
 from parkade.plan.plan import Plan
-from parkade.plan.table import render
+from parkade.plan.prices import explain as explain_demand
+from parkade.plan.prices import solution_arrays
+from parkade.plan.table import render, render_break_evens, render_explanation
+from parkade.problem.arrays import ProblemArrays
 from parkade.problem.energy import series_mistakes
+from parkade.problem.flattening import flatten
+from parkade.problem.format import Problem
+from parkade.problem.framing import frame
 from parkade.settings import Economics
 from parkade.snapshot import Snapshot
-from parkade.solver import solve
+from parkade.solver import Solution, solve
 
 Kind = TypeVar("Kind", InferenceWorkload, Region, TritonPool, VehicleNodePool)
 
@@ -41,24 +51,97 @@ Kind = TypeVar("Kind", InferenceWorkload, Region, TritonPool, VehicleNodePool)
 @click.option(
     "--at", "instant", default="", help="Plan for this time (RFC 3339) instead of now; picks prices of series."
 )
-def plan(folder: Path, output: Literal["table", "json"], instant: str) -> None:
+@click.option("--explain", "workload", default="", help="Explain one workload, `namespace/name`, instead.")
+@click.option(
+    "--save-problem", type=click.Path(path_type=Path), help="Write the problem for parkade solve and explain here."
+)
+def plan(
+    folder: Path, output: Literal["table", "json"], instant: str, workload: str, save_problem: Path | None
+) -> None:
     """Plan manifests without a cluster: places, costs, gap, and the price at which the other tier would win.
 
     The supply is what the pools expect: `vehicles` and `expected` of vehicle pools, `endpoints.urls` of Triton pools.
     """
     snapshot = offline_snapshot(folder, _instant(instant))
-
-    def planner(facts: Snapshot) -> Plan:
-        return plan_once(facts, Economics(), solve, offline=True)
-
-    found = planner(snapshot)
-    flips = [flip(snapshot, planner, found, part.workload) for part in found.workloads]
+    if save_problem is not None:
+        _save(frame(snapshot, Economics(), offline=True).problem, save_problem)
+    if workload:
+        click.echo(_explained(snapshot, workload, output), nl=False)
+        return
+    found = _planner(snapshot)
+    flips = [flip(snapshot, _planner, found, part.workload) for part in found.workloads]
     known = [entry for entry in flips if entry is not None]
     if output == "json":
         document = found.to_dict() | {"flips": [asdict(entry) for entry in known], "notes": _notes(snapshot)}
         click.echo(json.dumps(document, indent=2))
     else:
         click.echo(render(found, known, _notes(snapshot)), nl=False)
+
+
+@click.command()
+@click.argument("problem", type=click.Path(path_type=Path))
+@click.argument("solution", type=click.Path(path_type=Path))
+@click.argument("demand")
+@click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON.")
+def explain(problem: Path, solution: Path, demand: str, *, as_json: bool) -> None:
+    """Explain why a recorded SOLUTION of a recorded PROBLEM serves DEMAND (its id) where it does."""
+    found = explain_demand(_recorded_problem(problem), _recorded_solution(solution), demand)
+    click.echo(json.dumps(asdict(found), indent=2) + "\n" if as_json else render_explanation(found), nl=False)
+
+
+def _planner(facts: Snapshot) -> Plan:
+    return plan_once(facts, Economics(), solve, offline=True)
+
+
+def _explained(snapshot: Snapshot, workload: str, output: Literal["table", "json"]) -> str:
+    """What the prices of the problem say, and the break-evens that planning again at other prices finds."""
+    found = _planner(snapshot)
+    part = found.workload(workload)
+    if part is None:
+        known = ", ".join(entry.workload for entry in found.workloads)
+        raise InvalidInput(f"--explain {workload}: no such workload; the manifests have {known}")
+    if part.left_out is not None:
+        raise InvalidInput(f"{workload} is not planned: {part.left_out.reason}: {part.left_out.message}")
+    problem = frame(snapshot, Economics(), offline=True).problem
+    prices = explain_demand(flatten(problem), solution_arrays(solve(problem)), workload)
+    flips = break_evens(snapshot, _planner, found, workload)
+    if output == "json":
+        return json.dumps({"prices": asdict(prices), "flips": [asdict(entry) for entry in flips]}, indent=2) + "\n"
+    return render_explanation(prices) + render_break_evens(flips)
+
+
+def _save(problem: Problem, path: Path) -> None:
+    try:
+        path.write_text(problem.to_json(), encoding="utf-8")
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be written: {error.strerror}; choose another --save-problem") from None
+
+
+def _recorded_problem(path: Path) -> ProblemArrays:
+    if path.suffix == ".npz":
+        return ProblemArrays.from_npz(path)
+    return flatten(Problem.from_json(_read(path)))
+
+
+def _recorded_solution(path: Path) -> Mapping[str, NDArray[Any]]:
+    """The arrays of a solution file of either format."""
+    if path.suffix != ".npz":
+        try:
+            return solution_arrays(Solution.from_json(_read(path)))
+        except ValidationError:
+            raise InvalidProblem(f"{path} is not a solution; write one by parkade solve PROBLEM -o") from None
+    try:
+        with np.load(path, allow_pickle=False) as opened:
+            return dict(opened)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise InvalidProblem(f"{path} is not a solution: {error}; write one by parkade solve PROBLEM -o") from None
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InvalidProblem(f"{path} cannot be read: {error.strerror}; name an existing file") from None
 
 
 def offline_snapshot(folder: Path, now: datetime) -> Snapshot:

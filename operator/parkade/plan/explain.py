@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 from parkade.api import Reason, TritonPool, VehicleNodePool
-from parkade.api.values import Amount
+from parkade.api.base import EnergyPrice
+from parkade.api.values import Amount, Number
 from parkade.plan.plan import Plan, WorkloadPlan
+from parkade.problem.energy import energy_rate
 from parkade.problem.reasons import Tier
 from parkade.snapshot import Snapshot
 
@@ -17,8 +19,16 @@ SOLVES: Final = 24
 """Plans at most for one workload."""
 
 Planner = Callable[[Snapshot], Plan]
+Pool = TypeVar("Pool", TritonPool, VehicleNodePool)
 
-Varied = Literal["TritonPool spec.opportunityCost.perServerHour", "VehicleNodePool spec.payout.perComputeHour"]
+Varied = Literal[
+    "TritonPool spec.opportunityCost.perServerHour",
+    "VehicleNodePool spec.payout.perComputeHour",
+    "VehicleNodePool spec.energyPrice.perKWh",
+]
+OPPORTUNITY: Final[Varied] = "TritonPool spec.opportunityCost.perServerHour"
+PAYOUT: Final[Varied] = "VehicleNodePool spec.payout.perComputeHour"
+PLUG: Final[Varied] = "VehicleNodePool spec.energyPrice.perKWh"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,51 +40,67 @@ class Flip:
     """That takes most of its requests now."""
     other: Tier
     varied: Varied
-    """Raised alike on every pool of the tier; everything else stays, and every workload is planned anew."""
+    """Raised or lowered alike on every pool; everything else stays, and every workload is planned anew."""
     pool: str
-    """Where most of its requests go now; `price` and `flips_at` are this pool's."""
+    """Where most of its requests go now, or would go; `price` and `flips_at` are this pool's."""
     price: float
-    """$/server-hour or $/compute-hour now."""
+    """$/server-hour, $/compute-hour or $/kWh now."""
     flips_at: float | None
-    """The lowest price, within 1 %, at which the other tier has more than half of the requests; None: no such price."""
+    """The nearest price, within 1 % of the change, at which the other tier has more than half of the requests; None: no
+    such price."""
     message: str
 
 
-def flip(snapshot: Snapshot, planner: Planner, plan: Plan, workload: str) -> Flip | None:
-    """Find the break-even price of one workload; None where it runs nowhere.
+def break_evens(snapshot: Snapshot, planner: Planner, plan: Plan, workload: str) -> tuple[Flip, ...]:
+    """The break-even of each price that could move the workload: opportunity cost, payout, price at the plug."""
+    found = (flip(snapshot, planner, plan, workload, varied) for varied in (OPPORTUNITY, PAYOUT, PLUG))
+    return tuple({entry.message: entry for entry in found if entry is not None}.values())
+
+
+def flip(snapshot: Snapshot, planner: Planner, plan: Plan, workload: str, varied: Varied | None = None) -> Flip | None:
+    """Find a break-even price of one workload; None where it runs nowhere.
 
     Args:
         snapshot: that the plan was made from.
         planner: makes a plan of a snapshot, as `plan` was made.
         plan: the plan to explain.
         workload: its `namespace/name`.
+        varied: the price to vary: raised where it makes the workload's tier dearer, lowered where it makes the other
+            one cheaper. By default what its own tier earns is raised.
     """
     part = plan.workload(workload)
     if part is None or not part.placements:
         return None
     tier = leading_tier(part)
     other: Tier = "Datacenter" if tier == "Vehicle" else "Vehicle"
-    varied: Varied = (
-        "VehicleNodePool spec.payout.perComputeHour"
-        if tier == "Vehicle"
-        else "TritonPool spec.opportunityCost.perServerHour"
-    )
-    pool = next(placement.pool for placement in part.placements if placement.tier == tier)
-    price = _price(snapshot, tier, pool)
-    if not any(it.tier == other for it in part.alternatives):
-        return Flip(workload, tier, other, varied, pool, price, None, _never(part, other))
+    varied = varied or (PAYOUT if tier == "Vehicle" else OPPORTUNITY)
+    raises = (varied == OPPORTUNITY) == (tier == "Datacenter")
+    here = (placement.pool for placement in part.placements if placement.tier == tier)
+    there = (it.pool for it in part.alternatives if it.tier == other)
+    if raises and not any(it.tier == other for it in part.alternatives):
+        pool = next(here)
+        return Flip(workload, tier, other, varied, pool, price_of(snapshot, varied, pool), None, _never(part, other))
+    pool = next(here if raises else there, "")
+    if not pool:
+        return None
+    price = price_of(snapshot, varied, pool)
 
-    def wins(raise_by: float) -> bool:
-        again = planner(dearer(snapshot, tier, raise_by)).workload(workload)
+    def wins(change: float) -> bool:
+        again = planner(at_prices(snapshot, varied, change if raises else -change)).workload(workload)
         return again is not None and bool(again.placements) and leading_tier(again) == other
 
-    raised = _least(wins)
-    if raised is None:
-        message = _still(planner(dearer(snapshot, tier, DEAREST)), workload, tier, other)
+    change = _least(wins, DEAREST if raises else price)
+    field, unit = varied.split()[1], "$/kWh" if varied == PLUG else "$/h"
+    if change is None:
+        message = f"{tier} wins even when {pool} {field} is 0"
+        if raises:
+            message = _still(planner(at_prices(snapshot, varied, DEAREST)), workload, tier, other, unit)
         return Flip(workload, tier, other, varied, pool, price, None, message)
-    each = "" if _pools(snapshot, tier) == 1 else f", raised by {raised:.3f} $/h on every {varied.split()[0]}"
-    message = f"{other} wins when {pool} {varied.split()[1]} goes from {price:.3f} to {price + raised:.3f} $/h{each}"
-    return Flip(workload, tier, other, varied, pool, price, price + raised, message)
+    at = price + (change if raises else -change)
+    message = f"{other} wins when {pool} {field} goes from {price:.3f} to {at:.3f} {unit}"
+    if len(snapshot.triton_pools if varied == OPPORTUNITY else snapshot.vehicle_pools) > 1:
+        message += f", {'raised' if raises else 'lowered'} by {change:.3f} {unit} on every {varied.split()[0]}"
+    return Flip(workload, tier, other, varied, pool, price, at, message)
 
 
 def leading_tier(part: WorkloadPlan) -> Tier:
@@ -83,38 +109,51 @@ def leading_tier(part: WorkloadPlan) -> Tier:
     return "Datacenter" if datacenter > 50 else "Vehicle"
 
 
-def dearer(snapshot: Snapshot, tier: Tier, raise_by: float) -> Snapshot:
-    """The same facts with every pool of a tier dearer by `raise_by` $ per server-hour or compute-hour."""
-    if tier == "Datacenter":
-        return replace(snapshot, triton_pools=tuple(_dearer_servers(p, raise_by) for p in snapshot.triton_pools))
-    return replace(snapshot, vehicle_pools=tuple(_dearer_cars(p, raise_by) for p in snapshot.vehicle_pools))
+def at_prices(snapshot: Snapshot, varied: Varied, change: float) -> Snapshot:
+    """The same facts with one price changed alike, not below 0, on every pool that has it."""
+    if varied == OPPORTUNITY:
+        servers = (_with(p, "opportunity_cost", "per_server_hour", change) for p in snapshot.triton_pools)
+        return replace(snapshot, triton_pools=tuple(servers))
+    if varied == PAYOUT:
+        cars = (_with(p, "payout", "per_compute_hour", change) for p in snapshot.vehicle_pools)
+        return replace(snapshot, vehicle_pools=tuple(cars))
+    return replace(snapshot, vehicle_pools=tuple(_plugged(snapshot, p, change) for p in snapshot.vehicle_pools))
 
 
-def _dearer_servers(pool: TritonPool, raise_by: float) -> TritonPool:
-    cost = pool.spec.opportunity_cost
-    raised = cost.model_copy(update={"per_server_hour": _amount(cost.per_server_hour.value + raise_by)})
-    return pool.model_copy(update={"spec": pool.spec.model_copy(update={"opportunity_cost": raised})})
+def _with(pool: Pool, part: str, field: str, change: float) -> Pool:
+    old = getattr(pool.spec, part)
+    new = old.model_copy(update={field: Amount(f"{max(0.0, getattr(old, field).value + change):.9f}")})
+    return pool.model_copy(update={"spec": pool.spec.model_copy(update={part: new})})
 
 
-def _dearer_cars(pool: VehicleNodePool, raise_by: float) -> VehicleNodePool:
-    payout = pool.spec.payout
-    raised = payout.model_copy(update={"per_compute_hour": _amount(payout.per_compute_hour.value + raise_by)})
-    return pool.model_copy(update={"spec": pool.spec.model_copy(update={"payout": raised})})
+def _plugged(snapshot: Snapshot, pool: VehicleNodePool, change: float) -> VehicleNodePool:
+    """With a plug price of its own, also where it was a series' or the region's."""
+    price = EnergyPrice(per_kwh=Number(f"{max(0.0, price_of(snapshot, PLUG, pool.key) + change):.9f}"))
+    return pool.model_copy(update={"spec": pool.spec.model_copy(update={"energy_price": price})})
 
 
-def _amount(value: float) -> Amount:
-    return Amount(f"{value:.9f}")
+def price_of(snapshot: Snapshot, varied: Varied, pool: str) -> float:
+    """$/server-hour, $/compute-hour or $/kWh of a pool now."""
+    if varied == OPPORTUNITY:
+        servers = next(p for p in snapshot.triton_pools if p.key == pool)
+        return servers.spec.opportunity_cost.per_server_hour.value
+    cars = next(p for p in snapshot.vehicle_pools if p.key == pool)
+    if varied == PAYOUT:
+        return cars.spec.payout.per_compute_hour.value
+    region = next(region for region in snapshot.regions if region.key == cars.spec.region)
+    texts = {(name, key): text for name, key, text in snapshot.price_series}
+    return energy_rate(region, snapshot.now, texts, cars).dollars
 
 
-def _least(wins: Callable[[float], bool]) -> float | None:
-    """The least raise at which it wins, within 1 % and 0.001 $/h: doubled until it does, then bisected."""
-    low, high = 0.0, 0.05
+def _least(wins: Callable[[float], bool], most: float) -> float | None:
+    """The least change at which it wins, within 1 % and 0.001 $: quadrupled until it does, then bisected."""
+    low, high = 0.0, min(0.05, most)
     solves = 0
     while not wins(high):
-        low, high = high, high * 4.0
-        solves += 1
-        if low >= DEAREST:
+        if high >= most:
             return None
+        low, high = high, min(high * 4.0, most)
+        solves += 1
     while high - low > max(0.001, 0.01 * high) and solves < SOLVES:
         middle = (low + high) / 2.0
         if wins(middle):
@@ -125,18 +164,7 @@ def _least(wins: Callable[[float], bool]) -> float | None:
     return high
 
 
-def _price(snapshot: Snapshot, tier: Tier, pool: str) -> float:
-    if tier == "Datacenter":
-        servers = next(p for p in snapshot.triton_pools if p.key == pool)
-        return servers.spec.opportunity_cost.per_server_hour.value
-    return next(p for p in snapshot.vehicle_pools if p.key == pool).spec.payout.per_compute_hour.value
-
-
-def _pools(snapshot: Snapshot, tier: Tier) -> int:
-    return len(snapshot.triton_pools if tier == "Datacenter" else snapshot.vehicle_pools)
-
-
-def _still(plan: Plan, workload: str, tier: Tier, other: Tier) -> str:
+def _still(plan: Plan, workload: str, tier: Tier, other: Tier, unit: str) -> str:
     """What stands in the way at the dearest price: who has the other tier's places then."""
     there = [
         f"{part.workload} has {placement.place}"
@@ -144,7 +172,7 @@ def _still(plan: Plan, workload: str, tier: Tier, other: Tier) -> str:
         for placement in part.placements
         if placement.tier == other and part.workload != workload
     ]
-    return f"{tier} wins even {DEAREST:.0f} $/h dearer" + (f": {', '.join(there)}" if there else "")
+    return f"{tier} wins even {DEAREST:.0f} {unit} dearer" + (f": {', '.join(there)}" if there else "")
 
 
 def _never(part: WorkloadPlan, other: Tier) -> str:

@@ -1,9 +1,11 @@
 """A plan as text for people."""
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from parkade.plan.explain import Flip
 from parkade.plan.plan import Plan, WorkloadPlan
+from parkade.plan.prices import TINY, Explanation
 from parkade.problem.costs import CostSplit
 
 
@@ -17,6 +19,71 @@ def render(plan: Plan, flips: Sequence[Flip], notes: Sequence[str] = ()) -> str:
     if problems:
         blocks.append("\n".join(["Look at:", *problems]))
     return "\n\n".join(blocks) + "\n"
+
+
+MOST_PLACES: Final = 12
+"""Places that an explanation lists; the rest are dearer."""
+
+
+def render_explanation(found: Explanation) -> str:
+    """Wants, the price of each place, what binds, and the best rejected place with its break-even."""
+    shown = found.places[:MOST_PLACES]
+    rows = [
+        [it.place, str(it.replicas), *(f"{part:.4f}" for part in (it.cost, it.own, it.units, it.limits)),
+         f"{found.for_the_same(it):.4f}" if it.worth > TINY else "-", f"{it.used} of {it.offered}"]
+        for it in shown
+    ]  # fmt: skip
+    header = ["PLACE", "REPLICAS", "$/H EACH", "OWN", "UNITS", "LIMITS", "FOR AS MUCH", "UNITS IN USE"]
+    blocks = ["\n".join([f"{found.demand} wants:", *_wants(found)]), aligned(header, rows, right=(1, 2, 3, 4, 5, 6, 7))]
+    if len(found.places) > len(shown):
+        blocks[-1] += f"\n(and {len(found.places) - len(shown)} places that are dearer)"
+    blocks.append("\n".join(["What decides:", *_binding(found), *_rejected(found)]))
+    return "\n\n".join(blocks) + "\n"
+
+
+def render_break_evens(flips: Sequence[Flip]) -> str:
+    """Prices at which planning again moves the workload."""
+    lines = [f"  {entry.message}" for entry in flips] or ["  it runs nowhere"]
+    return "\n".join(["", "When it would move, planned again at other prices:", *lines]) + "\n"
+
+
+def _wants(found: Explanation) -> Iterator[str]:
+    # Where replicas are worth more than they cost, no more of them were of use: what they cost is what counts.
+    paid = min(1.0, max((it.relative for it in found.places if it.replicas), default=1.0))
+    for want in found.wants:
+        met = f"{want.quantity - want.short:g} of {want.quantity:g}"
+        if want.short > 0.0:
+            says = f"short by {want.short:g}, because each costs more than {want.short_cost:.4g} $/h"
+        elif want.price > TINY:
+            says = f"decides, at {paid * want.price:.4g} $/h each"
+        else:
+            says = "met by what the other wants need"
+        yield f"  {want.id}: {met}; {says}"
+
+
+def _binding(found: Explanation) -> Iterator[str]:
+    full = [it for it in found.places if it.scarcity > TINY]
+    for place in full[:MOST_PLACES]:
+        yield f"  {place.place} is full; one more unit there would save {place.scarcity:.4g} $/h beyond its own cost"
+    for limit in found.limits:
+        yield f"  the limit {limit.id} of {limit.bound:g} is reached; one more would save {limit.price:.4g} $/h"
+    if not full and not found.limits:
+        yield "  no place is full and no limit is reached: the cheapest way to meet the wants has won"
+
+
+def _rejected(found: Explanation) -> Iterator[str]:
+    chosen, other, margins = found.chosen, found.rejected, found.margins
+    if other is None:
+        yield "  no other place may run it"
+    elif chosen is None or margins is None:
+        yield f"  the best place not used is {other.place}, at {other.cost:.4f} $/h a replica"
+    elif margins[0] <= 0.0:
+        yield f"  {other.place} would be as good by the prices; whole replicas and units decided for {chosen.place}"
+    else:
+        yield (
+            f"  the best place not used is {other.place}: it would be as good if a unit cost {margins[1]:.4f} $/h "
+            f"less, or if a unit of {chosen.place} cost {margins[0]:.4f} $/h more"
+        )
 
 
 def aligned(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> str:
