@@ -179,7 +179,7 @@ def _kept_replicas(scene: Scene, rows: slice, random: Random, found: Replicas, c
     ways = np.diff(starts)
     usual = np.add.reduceat(found.rate, starts[:-1]) / ways
     number = np.minimum(np.ceil(_KEPT_SHARE * ways), np.ceil(demand / usual)) * (running > 0.0)
-    order = np.lexsort((cost_per_rate * random.lognormal(0.0, 0.5, len(row)), row))
+    order = np.lexsort((cost_per_rate * random.lognormal(0.0, 1.2, len(row)), row))
     rank = np.empty(len(row), np.int64)
     rank[order] = np.arange(len(row)) - starts[row]
     weight = np.where(rank < number[row], 1.0 / (4.0 + rank), 0.0)

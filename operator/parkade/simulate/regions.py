@@ -67,7 +67,7 @@ def draw_regions(random: Random, count: int) -> Regions:
     p50, p99 = _round_trips(np.radians([place[2:4] for place in table]))
     hours = caiso_2020()
     hour = random.integers(len(hours.price), size=count)
-    negative = -random.uniform(0.01, 0.12, count)
+    negative = -random.uniform(0.06, 0.2, count)
     below_zero = random.random(count) < NEGATIVE_SHARE
     below_zero[1] |= count > 2 and not below_zero.any()
     return Regions(

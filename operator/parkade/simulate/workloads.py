@@ -11,7 +11,7 @@ from parkade.simulate.regions import JURISDICTIONS, Regions
 
 ZIPF: Final = 0.75
 """Exponent of the workloads' sizes, counted in car computers."""
-LOAD: Final = 0.39
+LOAD: Final = 0.36
 """Of the fleet's cars, counted as hw4, that demand scale 1 keeps busy if every workload ran on them."""
 
 TARGETS: Final = (0.06, 0.1, 0.15, 0.3, 0.6, 1.5)
@@ -109,7 +109,7 @@ def draw_workloads(random: Random, regions: Regions, count: int, cars: int) -> W
         batch=batch,
         waiting=random.uniform(0.5, 2.0, count),
         priority=random.choice([0, 50, 100, 100, 100, 200, 500], count),
-        running=np.where(_running(random, load), random.uniform(0.8, 1.1, count), 0.0),
+        running=np.where(_running(random, load), random.uniform(0.9, 1.1, count), 0.0),
     )
 
 
