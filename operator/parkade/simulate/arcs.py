@@ -28,7 +28,7 @@ _RISK_SHARE, _LEAST_RISK = 0.02, 0.001
 _ARTIFACT_SHARE: Final = 0.6
 """Of a model's memory that its file takes."""
 _LATE_FACTOR: Final = Economics().late_cost_factor
-_KEPT_SHARE: Final = 0.25
+_KEPT_SHARE: Final = 0.4
 """Of its places on which a running workload has replicas, at most."""
 
 
@@ -172,7 +172,7 @@ def _money(scene: Scene, rows: slice, found: Replicas, fit: Ints, late: Flags) -
 
 
 def _kept_replicas(scene: Scene, rows: slice, random: Random, found: Replicas, cost_per_rate: Floats) -> Ints:
-    """[n], replicas that run already: where it was cheap some time ago, most of them in few places."""
+    """[n], replicas that run already: where it was cheap some time ago, more of them in cheaper places."""
     workloads, row = scene.workloads, found.row
     demand, running = workloads.demand[rows], workloads.running[rows]
     starts = starts_of(row, len(demand))
@@ -182,7 +182,7 @@ def _kept_replicas(scene: Scene, rows: slice, random: Random, found: Replicas, c
     order = np.lexsort((cost_per_rate * random.lognormal(0.0, 1.2, len(row)), row))
     rank = np.empty(len(row), np.int64)
     rank[order] = np.arange(len(row)) - starts[row]
-    weight = np.where(rank < number[row], 1.0 / (4.0 + rank), 0.0)
+    weight = np.where(rank < number[row], 1.0 / (32.0 + rank), 0.0)
     carried = np.add.reduceat(weight * found.rate, starts[:-1])
     factor = demand * running / np.where(carried > 0.0, carried, 1.0)
     return np.ceil(weight * factor[row] - 0.5 * (rank > 0)).astype(np.int64)
