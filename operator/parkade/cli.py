@@ -16,6 +16,7 @@ COMMANDS: Final = {
     "solve": ("parkade.solver.command:solve", "Solve a placement problem kept in a file."),
     "explain": ("parkade.plan.command:explain", "Explain a demand of a solved problem kept in files."),
     "generate-problem": ("parkade.simulate.command:generate_problem", "Make a placement problem of a chosen size."),
+    "does-it-pay": ("parkade.report.command:does_it_pay", "Compare cars with servers over a year of real prices."),
     "crds": ("parkade.api.command:crds", "Generate the custom resource definitions."),
     "operator": ("parkade.handlers.command:operator", "Run the operator."),
     "vehicle": ("parkade.vehicle.command:vehicle", "Run, ask or steer the agent in a car."),
