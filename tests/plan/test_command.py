@@ -3,13 +3,18 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import yaml
 from click.testing import CliRunner
 
 import worlds
-from parkade.errors import InvalidInput, InvalidManifest
+from parkade.errors import InvalidInput, InvalidManifest, InvalidProblem
 from parkade.plan.command import explain, plan
+from parkade.plan.prices import solution_arrays
+from parkade.problem.flattening import flatten
+from parkade.problem.format import Problem
+from parkade.solver import solve as solve_problem
 from parkade.solver.command import solve
 
 
@@ -49,6 +54,21 @@ def test_what_is_explained_follows_from_the_recorded_files(folder, tmp_path):
     assert "the best place not used is austin-a100" in told
     for field in ("opportunityCost.perServerHour", "payout.perComputeHour", "energyPrice.perKWh"):
         assert re.search(rf"Datacenter wins when .*{field} goes from", told)
+
+
+def test_arrays_in_files_are_explained_alike(folder, tmp_path):
+    written = tmp_path / "problem.json"
+    told = run(
+        "-f", folder, "--at", "2026-01-01T00:00:00Z", "--explain", "vision/sign-reader", "--save-problem", written
+    )
+    problem = Problem.from_json(written.read_bytes())
+    flatten(problem).to_npz(tmp_path / "problem.npz")
+    np.savez(tmp_path / "solution.npz", **solution_arrays(solve_problem(problem)))
+    files = [str(tmp_path / name) for name in ("problem.npz", "solution.npz")]
+    assert told.startswith(CliRunner().invoke(explain, [*files, "vision/sign-reader"], catch_exceptions=False).output)
+    (tmp_path / "solution.npz").write_bytes(b"PK")
+    with pytest.raises(InvalidProblem, match=r"is not a solution: .*; write one by parkade solve PROBLEM -o"):
+        CliRunner().invoke(explain, [*files, "vision/sign-reader"], catch_exceptions=False)
 
 
 def test_explaining_a_workload_that_is_not_there_names_those_that_are(folder):

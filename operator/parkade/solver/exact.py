@@ -118,6 +118,7 @@ class _Search:
         """$/h, the relaxation's bound at these prices."""
         self.bound = -np.inf
         self.timed_out = False
+        """The last run was cut short; what an earlier one left undone, it did."""
 
     @property
     def _gap(self) -> float:
@@ -203,7 +204,7 @@ class _Search:
         highs.setOptionValue("time_limit", before + max(0.0, share * self._left))
         highs.run()
         self._left -= highs.getRunTime() - before
-        self.timed_out |= highs.getModelStatus() == highspy.HighsModelStatus.kTimeLimit
+        self.timed_out = highs.getModelStatus() == highspy.HighsModelStatus.kTimeLimit
         return bool(highs.getModelStatus() == highspy.HighsModelStatus.kOptimal)
 
 
