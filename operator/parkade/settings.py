@@ -23,7 +23,16 @@ class Economics:
     late_utilisation: float = 0.9
     """Utilisation of an arc that cannot meet the target."""
     departure_quantile: float = 0.001
-    """epsilon: share of moments in which more vehicles may leave than departure covers foresee."""
+    """epsilon: share of moments in which more vehicles may leave than departure covers foresee; at 1 there are none."""
+    departure_correlation: float = 0.1
+    """r: how much alike the cars of a region leave, between 0 (each for itself) and 1 (all or none). An assumption: at
+    the default departures it foresees 6 % of the cars in six minutes, where 0.7 % leave on average."""
+    burst_factor: float = 1.25
+    """A Triton instance takes at most this * its rate, and not above `late_utilisation`, until others are warm."""
+    zone_kilowatts: Mapping[str, float] = field(default_factory=dict)
+    """Power that Parkade may use in a grid zone (`Region.spec.gridZone`), kW; others are unlimited."""
+    uplink_megabits: Mapping[str, float] = field(default_factory=dict)
+    """Mbit/s that requests to cars and their answers may take in a region; others are unlimited."""
     wear_per_compute_hour: float = 0.01
     """$ per compute-hour of an Asleep or Awake car; 0 when Charging."""
     egress_per_gb: float = 0.05

@@ -9,10 +9,10 @@ from parkade.errors import InvalidProblem
 from parkade.plan.prices import Explanation, explain, solution_arrays
 from parkade.plan.table import render_explanation
 from parkade.problem.flattening import flatten
-from parkade.problem.format import Problem, Step
+from parkade.problem.format import Arc, Cover, Demand, Limit, Problem, Step, Supply
 from parkade.problem.framing import frame
 from parkade.settings import Economics
-from parkade.solver import solve
+from parkade.solver import Prices, Solution, solve
 
 KEY = "vision/sign-reader"
 CARS, SERVERS = "ca-home-hw4/WiFi/Charging", "austin-a100"
@@ -54,23 +54,50 @@ def test_the_break_even_of_a_unit_is_where_solving_again_moves_the_demand(proble
     assert where(dearer_units(problem, SERVERS, -cheaper * 1.02)) == {SERVERS}
 
 
-def test_the_words_are_the_golden_ones(problem):
+RECORDED = Problem(
+    demands=(
+        Demand(KEY, (Cover("rate/us-ca", 60.0, 0.3), Cover("min-replicas", 2.0, 8.7))),
+        Demand("speech/other", (Cover("rate/us-tx", 90.0, 0.3),)),
+    ),
+    supplies=(
+        Supply(CARS, (Step(2, 0.078), Step(1, 0.091)), {"unit": 1.0}),
+        Supply(SERVERS, (Step(2, 0.85),), {"compute": 1.0, "memory": 80.0}),
+        Supply("tx-starlink-hw4/Starlink/Asleep", (Step(9, 0.19),), {"unit": 1.0}),
+    ),
+    arcs=(
+        Arc("kept", 0, 0, (40.0, 1.0), 0.002, {"unit": 1.0}, 1),
+        Arc("new", 0, 0, (40.0, 1.0), 0.004, {"unit": 1.0}, 9),
+        Arc("new", 0, 1, (60.0, 1.0), 0.02, {"compute": 0.5, "memory": 20.0}, 4),
+        Arc("new", 0, 2, (40.0, 1.0), 0.06, {"unit": 1.0}, 9),
+        Arc("new", 1, 0, (90.0,), 0.002, {"unit": 1.0}, 9),
+    ),
+    limits=(Limit("churn", 2.0, ((1, 1.0), (2, 1.0), (3, 1.0), (4, 1.0))),),
+)
+ANSWER = Solution(
+    version=1, status="feasible", objective=0.27, bound=0.26, gap=0.04, replicas=(1, 1, 0, 0, 1), units=(3, 0, 0),
+    short=((0.0, 0.0), (0.0,)), exact=(),
+    prices=Prices(covers=((0.0, 0.25), (0.003,)), supplies=((0.11,), (0.0, 0.0), (0.19,)), limits=(0.136,)),
+)  # fmt: skip
+
+
+def test_the_words_are_the_golden_ones():
     assert (
-        render_explanation(explained(problem))
+        render_explanation(explain(flatten(RECORDED), solution_arrays(ANSWER), KEY))
         == """\
 vision/sign-reader wants:
   rate/us-ca: 60 of 60; met by what the other wants need
-  min-replicas: 2 of 2; met by what the other wants need
-  apart: 2 of 2; decides, at 0.08044 $/h each
+  min-replicas: 2 of 2; decides, at 0.25 $/h each
 
-PLACE                      REPLICAS  $/H EACH     OWN   UNITS  LIMITS  FOR AS MUCH  UNITS IN USE
-ca-home-hw4/WiFi/Charging         2    0.0804  0.0028  0.0776  0.0000       0.0804        2 of 4
-austin-a100                       0    0.8663  0.0163  0.8500  0.0000       0.8663        0 of 2
+PLACE                            REPLICAS  $/H EACH     OWN   UNITS  LIMITS  FOR AS MUCH  UNITS IN USE
+ca-home-hw4/WiFi/Charging               2    0.2500  0.0040  0.1100  0.1360       0.2500        3 of 3
+tx-starlink-hw4/Starlink/Asleep         0    0.3860  0.0600  0.1900  0.1360       0.3860        0 of 9
+austin-a100                             0    0.5810  0.0200  0.4250  0.1360       0.5810        0 of 2
 
 What decides:
-  no place is full and no limit is reached: the cheapest way to meet the wants has won
-  the best place not used is austin-a100: it would be as good if a unit cost 0.7858 $/h less, or if a unit of \
-ca-home-hw4/WiFi/Charging cost 0.7858 $/h more
+  ca-home-hw4/WiFi/Charging is full; one more unit there would save 0.019 $/h beyond its own cost
+  the limit churn of 2 is reached; one more would save 0.136 $/h
+  the best place not used is tx-starlink-hw4/Starlink/Asleep: it would be as good if a unit cost 0.1360 $/h less, or \
+if a unit of ca-home-hw4/WiFi/Charging cost 0.1360 $/h more
 """
     )
 

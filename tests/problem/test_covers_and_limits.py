@@ -1,22 +1,19 @@
+import numpy as np
 import pytest
 
 import worlds
-from parkade.problem.covers import GROUPS, caller_groups
 from parkade.problem.framing import frame
-from parkade.problem.reach import Reach, round_trip
+from parkade.problem.reach import GROUPS, caller_groups, round_trip
 from parkade.settings import Economics
 
 
 def test_more_than_three_caller_groups_are_merged_by_what_they_share():
-    callers = ("us-a", "us-b", "us-c", "us-d")
-    asked = worlds.workload(demand=[{"region": region, "rate": "10"} for region in callers])
-    in_time = [{"us-a"}, {"us-b", "us-c"}, {"us-b", "us-c", "us-d"}, {"us-b"}]
-    reached = [Reach(frozenset(regions), 0.5, 10.0, 10.0) for regions in in_time]
-    groups = caller_groups(asked, reached)
+    in_time = np.array([[1, 0, 0, 0], [0, 1, 1, 1], [0, 1, 1, 0], [0, 0, 1, 0]], dtype=np.bool_)
+    groups = caller_groups(("us-a", "us-b", "us-c", "us-d"), in_time, np.ones(4, dtype=np.int64))
     assert len(groups) == GROUPS
     # us-b has places 1, 2, 3 and us-c has 1, 2: together they count on what both reach
-    assert groups[frozenset({"us-b", "us-c"})] == {1, 2}
-    assert groups[frozenset({"us-d"})] == {2}
+    assert groups[("us-b", "us-c")].tolist() == [False, True, True, False]
+    assert groups[("us-d",)].tolist() == [False, False, True, False]
 
 
 @pytest.mark.parametrize(

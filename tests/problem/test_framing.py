@@ -20,14 +20,15 @@ def arc(found: Framed, ending: str):
 
 def test_a_workload_becomes_covers_arcs_and_supplies():
     found = framed(worlds.region(), worlds.cars(), worlds.servers(), worlds.workload())
-    assert [cover.id for cover in found.problem.demands[0].covers] == ["rate/us-ca", "min-replicas", "apart"]
+    covers = ["rate/us-ca", "min-replicas", "apart", "departures/us-ca"]
+    assert [cover.id for cover in found.problem.demands[0].covers] == covers
     assert [supply.id for supply in found.problem.supplies] == ["austin-a100", "ca-home-hw4/WiFi/Charging"]
     assert found.problem.supplies[1].steps[0].cost == pytest.approx(0.0776, abs=1e-4)
     car = arc(found, "Charging/new")
     # 60/s at 12 ms need one car; the yield is saturated at the demand, and two are wanted by minReplicas
-    assert car.yields == (60.0, 1.0, 1.0)
+    assert car.yields == (60.0, 1.0, 1.0, 60.0)
     assert car.use == {"unit": 1.0}
-    assert arc(found, "new/further").yields == (60.0, 1.0, 0.0)
+    assert arc(found, "new/further").yields == (60.0, 1.0, 0.0, 60.0)
 
 
 def test_a_byte_is_paid_both_ways_on_a_car_s_link():

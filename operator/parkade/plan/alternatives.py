@@ -3,7 +3,6 @@
 import math
 from dataclasses import dataclass
 
-from parkade.problem.arcs import total_unit_cost
 from parkade.problem.framing import Framed
 from parkade.problem.reach import rates
 from parkade.problem.reasons import Tier
@@ -40,7 +39,7 @@ def alternatives(framed: Framed, workload: int) -> tuple[Alternative, ...]:
         running = way.running.cost.total - way.running.cost.move
         # Over-coverage carries no bytes: requests cost for the rate that is asked.
         carried = sum(rate.values()) / (replicas * way.load) if way.load > 0.0 else 1.0
-        each = running * min(1.0, carried) + total_unit_cost(way, place)
+        each = running * min(1.0, carried) + way.unit_cost(place)
         room = replicas <= place.units * place.slots and replicas <= sum(other.max for other in own)
         found.append(Alternative(place.id, place.pool, place.tier, replicas, replicas * each, room))
     return tuple(sorted(found, key=lambda it: (it.cost_per_hour, it.place)))

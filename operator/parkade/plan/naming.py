@@ -10,6 +10,7 @@ from parkade.plan.packing import Packed
 from parkade.plan.plan import Expected, Placement, Shortfall, WorkloadPlan
 from parkade.plan.tally import Tally, runnings, shares
 from parkade.problem.costs import Running
+from parkade.problem.covers import Kind
 from parkade.problem.eligibility import profile_for
 from parkade.problem.framing import Framed
 from parkade.problem.latency import Path, percentile_of
@@ -52,7 +53,7 @@ def _workload(
         expected=Expected(_percentile(framed, result, index, share), own.watts, own.grams, own.cost.total),
         cost=own.cost,
         shortfalls=_shortfalls(framed, result, packed, index),
-        refusals=tuple(entry for entry in framed.refusals if entry.workload == resource.key),
+        refusals=framed.refusals_of(index),
         alternatives=others,
     )
 
@@ -115,7 +116,7 @@ def _reason(
         expected = f"{_percentile(framed, result, workload, {pair: 1.0}) * 1000:.0f}ms"
         reason = Reason.LATE_BUT_SERVED
         return reason, reason.say(place=place.pool, target=target, expected=expected) + priced
-    if sum(other == workload for other, _ in framed.pairs) == 1:
+    if framed.pairs.places_of(workload) == 1:
         reason = Reason.ONLY_PLACE
     elif not others or others[0].place == place.id:
         reason = Reason.CHEAPEST_PLACE
@@ -126,12 +127,12 @@ def _reason(
         reason = _second_reason(framed, result, pair, first, share)
         if reason is Reason.CHEAPEST_PLACE:
             priced += "; here it shares what others already use"
-    return reason, reason.say(place=place.pool, causes=_causes(framed, resource.key)) + priced
+    return reason, reason.say(place=place.pool, causes=_causes(framed, workload)) + priced
 
 
-def _causes(framed: Framed, workload: str) -> str:
+def _causes(framed: Framed, workload: int) -> str:
     """Why the workload may not use other places now."""
-    refused = dict.fromkeys(entry.message for entry in framed.refusals if entry.workload == workload)
+    refused = dict.fromkeys(entry.message for entry in framed.refusals_of(workload))
     return "; ".join(list(refused)[:MOST_CAUSES]) or "no other pool exists; apply one"
 
 
@@ -182,9 +183,9 @@ def _shortfalls(framed: Framed, result: Tally, packed: Packed, index: int) -> tu
     for want, missing in zip(framed.workloads[index].wants, result.short[index], strict=True):
         if missing <= 0.0:
             continue
-        reason = Reason.NOT_ENOUGH_PLACES if want.kind in ("spread", "apart") else Reason.NOT_ENOUGH_CAPACITY
+        reason = Reason.NOT_ENOUGH_PLACES if want.kind in (Kind.SPREAD, Kind.APART) else Reason.NOT_ENOUGH_CAPACITY
         reason = Reason.NOT_PACKED if dropped else reason
-        unit = "requests/s" if want.kind in ("rate", "spread") else "replicas"
+        unit = "requests/s" if want.kind.in_requests else "replicas"
         message = reason.say(short=f"{missing:g}", quantity=f"{want.quantity:g} {unit}")
         found.append(Shortfall(want.id, want.quantity, missing, reason, message))
     return tuple(found)

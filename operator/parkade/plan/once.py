@@ -5,6 +5,8 @@ from collections.abc import Callable
 from functools import reduce
 from typing import Final
 
+import numpy as np
+
 from parkade.plan.naming import name_workloads
 from parkade.plan.packing import Packed, Solved, pack
 from parkade.plan.plan import (
@@ -74,9 +76,10 @@ def _pack(framed: Framed, snapshot: Snapshot, solution: Solution, *, offline: bo
 
 def _wanted(framed: Framed, solution: Solution, *, only_apart: bool) -> dict[tuple[int, int], int]:
     found: dict[tuple[int, int], int] = defaultdict(int)
-    for way, count in zip(framed.ways, solution.replicas, strict=True):
-        if count and (way.apart or not only_apart):
-            found[way.workload, way.place] += count
+    rows = framed.arcs.rows
+    for index in np.flatnonzero(np.array(solution.replicas, dtype=np.int64)).tolist():
+        if rows.apart[index] or not only_apart:
+            found[int(rows.workload[index]), int(rows.place[index])] += solution.replicas[index]
     return found
 
 

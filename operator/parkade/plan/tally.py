@@ -1,14 +1,19 @@
 """What a packed solution takes and costs, by (workload, place) and in all."""
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
 
 from parkade.plan.packing import Packed
-from parkade.problem.arcs import Way, capacity
 from parkade.problem.costs import CostSplit, Running
 from parkade.problem.framing import Framed
 from parkade.problem.reach import rates
 from parkade.problem.supply import Place
+from parkade.problem.ways import Way
 from parkade.solver import Solution
 
 SMALLEST_SHORTFALL = 1e-6
@@ -37,39 +42,38 @@ class Tally:
 
 def tally(framed: Framed, solution: Solution, packed: Packed) -> Tally:
     """Take out what was not packed, newest replicas first, and add up again."""
-    counts = list(solution.replicas)
-    left = dict(packed.left)
-    for index in sorted(range(len(counts)), key=lambda i: (framed.ways[i].kept, framed.ways[i].apart, -i)):
-        pair = framed.ways[index].workload, framed.ways[index].place
-        dropped = min(counts[index], left.get(pair, 0))
-        if dropped:
-            counts[index] -= dropped
-            left[pair] -= dropped
+    counts = np.array(solution.replicas, dtype=np.int64)
+    _take_out(framed, counts, packed.left)
     units = tuple(packed.units.get(index, taken) for index, taken in enumerate(solution.units))
     short = _short(framed, counts)
-    penalty = sum(
-        missing * cover.short_cost
-        for demand, row in zip(framed.problem.demands, short, strict=True)
-        for cover, missing in zip(demand.covers, row, strict=True)
-    )
-    money = sum(arc.cost * count for arc, count in zip(framed.problem.arcs, counts, strict=True))
+    penalty = float(short @ framed.arcs.short_cost)
+    money = float(framed.arcs.cost @ counts)
     money += sum(units_cost(place, taken).cost.total for place, taken in zip(framed.places, units, strict=True))
-    return Tally(tuple(counts), units, short, money + penalty, penalty)
+    covers = framed.tables.covers
+    rows = tuple(tuple(short[start:stop].tolist()) for start, stop in pairwise(covers.offsets.tolist()))
+    return Tally(tuple(counts.tolist()), units, rows, money + penalty, penalty)
 
 
-def _short(framed: Framed, counts: Sequence[int]) -> tuple[tuple[float, ...], ...]:
-    covered = [[0.0] * len(demand.covers) for demand in framed.problem.demands]
-    for arc, count in zip(framed.problem.arcs, counts, strict=True):
-        if count:
-            for index, gained in enumerate(arc.yields):
-                covered[arc.demand][index] += gained * count
-    return tuple(
-        tuple(
-            missing if (missing := cover.quantity - got) > SMALLEST_SHORTFALL * max(cover.quantity, 1.0) else 0.0
-            for cover, got in zip(demand.covers, row, strict=True)
-        )
-        for demand, row in zip(framed.problem.demands, covered, strict=True)
-    )
+def _take_out(framed: Framed, counts: NDArray[np.int64], left: Mapping[tuple[int, int], int]) -> None:
+    for pair, missing in left.items():
+        rows, own = framed.arcs.rows, framed.pairs.get(pair, range(0))
+        dropped = missing
+        for index in sorted(own, key=lambda i: (rows.kept[i], rows.apart[i], -i)):
+            taken = min(int(counts[index]), dropped)
+            counts[index] -= taken
+            dropped -= taken
+
+
+def _short(framed: Framed, counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """By cover, in its own unit; what is less than rounding is 0."""
+    covers, arcs = framed.tables.covers, framed.arcs
+    covered = np.zeros(len(covers.quantity))
+    for index in np.flatnonzero(counts).tolist():
+        first = covers.offsets[arcs.rows.workload[index]]
+        own = arcs.yields[arcs.yields_offsets[index] : arcs.yields_offsets[index + 1]]
+        covered[first : first + len(own)] += own * counts[index]
+    missing = covers.quantity - covered
+    return np.where(missing > SMALLEST_SHORTFALL * np.maximum(covers.quantity, 1.0), missing, 0.0)
 
 
 def units_cost(place: Place, units: int) -> Running:
@@ -84,10 +88,9 @@ def units_cost(place: Place, units: int) -> Running:
 def shares(framed: Framed, counts: Sequence[int]) -> Mapping[tuple[int, int], float]:
     """Share of its workload's requests that each (workload, place) takes; by replicas where nothing is asked."""
     weights: dict[tuple[int, int], float] = {}
-    for way, count in zip(framed.ways, counts, strict=True):
-        if count:
-            pair = way.workload, way.place
-            weights[pair] = weights.get(pair, 0.0) + count * (way.load or 1e-9)
+    for way, count in used(framed, counts):
+        pair = way.workload, way.place
+        weights[pair] = weights.get(pair, 0.0) + count * (way.load or 1e-9)
     totals: dict[int, float] = {}
     for (workload, _), weight in weights.items():
         totals[workload] = totals.get(workload, 0.0) + weight
@@ -103,18 +106,18 @@ def runnings(framed: Framed, result: Tally) -> Mapping[tuple[int, int], Running]
     taken: dict[tuple[int, int], float] = {}
     dynamic: dict[tuple[int, int], Running] = {}
     capable: dict[int, float] = {}
-    for way, count in zip(framed.ways, result.counts, strict=True):
-        if count:
-            pair = way.workload, way.place
-            taken[pair] = taken.get(pair, 0.0) + count * dominant_share(way, framed.places[way.place])
-            dynamic[pair] = dynamic.get(pair, Running()) + way.running.times(count)
-            capable[way.workload] = capable.get(way.workload, 0.0) + count * way.load
+    whole: dict[int, float] = defaultdict(float)
+    for way, count in used(framed, result.counts):
+        pair = way.workload, way.place
+        taken[pair] = taken.get(pair, 0.0) + count * way.share
+        whole[way.place] += count * way.share
+        dynamic[pair] = dynamic.get(pair, Running()) + way.running.times(count)
+        capable[way.workload] = capable.get(way.workload, 0.0) + count * way.load
     found = {}
     for (workload, at), amount in sorted(taken.items()):
-        whole = sum(other for (_, place), other in taken.items() if place == at)
         demand = sum(rates(framed.workloads[workload].resource).values())
         served = min(1.0, demand / capable[workload]) if capable[workload] > 0.0 else 1.0
-        units = units_cost(framed.places[at], result.units[at]).times(amount / whole)
+        units = units_cost(framed.places[at], result.units[at]).times(amount / whole[at])
         found[workload, at] = units + _scaled(dynamic[workload, at], served)
     return found
 
@@ -125,7 +128,8 @@ def _scaled(running: Running, served: float) -> Running:
     return scaled + Running(CostSplit(move=move - scaled.cost.move))
 
 
-def dominant_share(way: Way, place: Place) -> float:
-    """The largest share of any resource of one unit that a replica takes."""
-    own = capacity(place, ())
-    return max((amount / own[name] for name, amount in way.use if name in own), default=0.0)
+def used(framed: Framed, counts: Sequence[int]) -> Iterator[tuple[Way, int]]:
+    """Arcs that carry replicas, and how many."""
+    chosen = np.flatnonzero(np.array(counts, dtype=np.int64))
+    framed.ways.fetch(chosen)
+    return ((framed.ways[index], counts[index]) for index in chosen.tolist())

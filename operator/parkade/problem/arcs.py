@@ -1,24 +1,23 @@
-"""Ways to run a workload at a place: what one replica yields, takes and costs."""
+"""Ways to run workloads at places: what one replica yields, takes and costs, for many (workload, place) pairs at once.
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+An arc is kept (replicas that run already) or new, alone on its server or further (a second instance on the same one),
+in time or late. Every formula takes and gives arrays with one entry an arc.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
-from parkade.api import InferenceWorkload
-from parkade.problem.costs import CostSplit, Running
-from parkade.problem.covers import APART, Want, replica_yield
-from parkade.problem.current import Kept, fits
-from parkade.problem.eligibility import profile_for
-from parkade.problem.energy import EnergyRate
-from parkade.problem.reach import Reach, rates
+import numpy as np
+
+from parkade.problem.columns import Bools, Floats, Ints, PlaceColumns, WorkloadColumns
+from parkade.problem.covers import CoverColumns
+from parkade.problem.departures import WARM_UP_SECONDS
+from parkade.problem.latency import RATE_SAFETY
+from parkade.problem.reach import Reach
 from parkade.problem.supply import Place
 from parkade.settings import Economics
-from parkade.snapshot import StagedArtifact
 from parkade.units import BYTES_PER_GB, SECONDS_PER_HOUR
-
-WARM_UP_SECONDS: Final = 60.0
-"""A new replica takes its unit this long before it answers: download, load, probe."""
 
 RISK_SHARE: Final = 0.02
 """Of the unit's cost for the chance that a start fails and is made again."""
@@ -28,218 +27,204 @@ LEAST_RISK: Final = 0.001
 
 COMPUTE, INSTANCES, MEMORY, UNIT = "compute", "instances", "memory", "unit"
 
+OWN: Final = (COMPUTE, INSTANCES, MEMORY)
+"""Resources of a server; after the `apart/...` ones in the order of names."""
 
-@dataclass(frozen=True, slots=True)
-class Way:
-    """One arc of the problem in names."""
 
-    workload: int
-    """Index into the framed workloads."""
-    place: int
-    """Index into the framed places."""
-    kept: bool
-    """These replicas run already."""
-    apart: bool
+@dataclass(frozen=True, slots=True, eq=False)
+class Tables:
+    """All that the arcs of a problem follow from: W workloads, K places in P classes, U rows of places."""
+
+    workloads: WorkloadColumns
+    places: PlaceColumns
+    reached: Reach
+    covers: CoverColumns
+    usable: Bools
+    """[U, K], places that a workload may use"""
+    of_usable: Ints
+    """[W], row of `usable`"""
+    shocks: Floats
+    """[R], by region, share of its cars that may leave at once"""
+    kept: Mapping[tuple[int, int], tuple[int, int]]
+    """Replicas that run and servers that hold them, by (workload, place)."""
+    most_new: Mapping[tuple[int, int], int]
+    """Most replicas that may be started, by (workload, place), where there is such a limit: none while the file is not
+    in the store (what runs may stay), as many as disturb nobody where the model was rejected before."""
+    alone: Bools
+    """[K], servers have a resource `apart/...` for each workload, which its first instance on a server takes"""
+    economics: Economics
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rows:
+    """n arcs by what tells them apart."""
+
+    workload: Ints
+    place: Ints
+    late: Bools
+    """They serve callers that no place answers in time."""
+    kept: Bools
+    apart: Bools
     """Alone on its car, or the first on its server."""
-    late: bool
-    """It serves callers that no place answers in time."""
-    running: Running
-    """Of one replica beyond the units it uses."""
-    penalty: float
-    """$/h for being late; not money that anybody pays."""
-    load: float
-    """Requests/s expected of one replica."""
-    rate: float
-    """Requests/s that one replica may take."""
-    callers: frozenset[str]
-    yields: tuple[float, ...]
-    use: tuple[tuple[str, float], ...]
-    """Of one unit, by resource."""
-    max: int
+
+    def __len__(self) -> int:
+        return len(self.workload)
+
+    def take(self, chosen: Ints | Bools | slice) -> "Rows":
+        """Some of them."""
+        return Rows(self.workload[chosen], self.place[chosen], self.late[chosen], self.kept[chosen], self.apart[chosen])
+
+    def columns(self) -> tuple[Ints, Ints, Bools, Bools, Bools]:
+        """The five columns in the order of the fields."""
+        return self.workload, self.place, self.late, self.kept, self.apart
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Loads:
+    """What replicas take and serve."""
+
+    mask: Ints
+    """[n], caller groups"""
+    rate: Floats
+    """[n], requests/s that one replica may take"""
+    burst: Floats
+    """[n], requests/s that it takes for the minutes until others are warm"""
+    carried: Floats
+    """[n], requests/s expected of it"""
+    fits: Ints
+    """[n], replicas that one unit holds"""
+    compute: Floats
+    """[n], share of a server's compute; 0 for cars"""
+    share: Floats
+    """[n], of the unit's scarcest resource"""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Costs:
+    """Of one replica beyond the unit it uses, $/h."""
+
+    energy: Floats
+    carbon: Floats
+    network: Floats
+    move: Floats
+    watts: Floats
+    """At the datacenter's meter."""
+    grams: Floats
+    """CO2 per hour."""
 
     @property
-    def cost(self) -> float:
-        """$/h of one replica in the objective, beyond the units it uses."""
-        return self.running.cost.total + self.penalty
+    def total(self) -> Floats:
+        """$/h."""
+        return self.energy + self.carbon + self.network + self.move
 
 
-def ways(
-    workload: tuple[int, InferenceWorkload],
-    place: tuple[int, Place],
-    reach: Reach,
-    wants: Sequence[Want],
-    terms: "Terms",
-) -> Iterator[Way]:
-    """All arcs of a pair: kept and new, the first on a server and further ones, in time and late."""
-    (index, spec), (at, where) = workload, place
-    runs: list[tuple[float, frozenset[str], bool]] = []
-    if reach.regions or not rates(spec):
-        runs.append((reach.rate, reach.regions, False))
-    if terms.late_callers:
-        runs.append((reach.late_rate, reach.regions | terms.late_callers, True))
-    for rate, callers, late in runs:
-        carried = _carried(spec, callers, rate)
-        running = _replica_running(spec, where, carried, terms.economics)
-        move = terms.move(spec, where)
-        for kept in (True, False):
-            if kept and late and reach.regions:  # replicas that run are offered once
-                continue
-            most_new = None if kept else terms.most_new
-            for apart in (True, False) if where.tier == "Datacenter" else (True,):
-                yields = tuple(replica_yield(want, where, callers, rate, apart=apart) for want in wants)
-                most = _most(spec, where, terms.kept, wants, yields, kept=kept, apart=apart)
-                yield Way(
-                    workload=index,
-                    place=at,
-                    kept=kept,
-                    apart=apart,
-                    late=late,
-                    running=running if kept else running + move,
-                    penalty=0.0,
-                    load=carried,
-                    rate=rate,
-                    callers=callers,
-                    yields=yields,
-                    use=_use(spec, where, carried, apart=apart, wanted_apart=any(w.kind == "apart" for w in wants)),
-                    max=most if most_new is None else min(most, most_new),
-                )
+def loads(tables: Tables, rows: Rows) -> Loads:
+    """Rates from rho*, and shares of a unit.
 
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What the arcs of one (workload, place) depend on besides the two."""
-
-    economics: Economics
-    kept: Kept
-    late_callers: frozenset[str]
-    """Callers that no place answers in time."""
-    artifact: StagedArtifact | None
-    most_new: int | None = None
-    """Most replicas that may be started there: none while the file is not in the store (what runs may stay), as many as
-    disturb nobody where the model was rejected before; None for no such limit."""
-
-    def move(self, workload: InferenceWorkload, place: Place) -> Running:
-        """Cost of bringing one replica up, spread over its expected stay: bytes over the link, warm-up, risk.
-
-        The size of an artifact that is not staged yet is taken as the model's memory.
-        """
-        size = self.artifact.size if self.artifact and self.artifact.size else workload.spec.model.memory.bytes
-        unit = place.steps[-1].running.cost.total / fits(place, workload.spec.model.memory.bytes)
-        once = size / BYTES_PER_GB * place.per_gb + abs(unit) * WARM_UP_SECONDS / SECONDS_PER_HOUR
-        stay = self.economics.new_replica_stay_hours
-        return Running(CostSplit(move=once / stay + max(LEAST_RISK, RISK_SHARE * abs(unit))))
-
-
-def with_late_penalties(found: Sequence[Way], unit_costs: Sequence[float], economics: Economics) -> list[Way]:
-    """Late arcs of one workload cost `late_cost_factor` * the cheapest cost per request/s on top.
-
-    Args:
-        found: the workload's arcs.
-        unit_costs: $/h of the units that one replica of each arc uses.
-        economics: the factor.
+    Rate of a replica = availability * rho* / (1.04 * service time); late ones at `late_utilisation`. It is expected to
+    carry its rate, or its part of the demand once minReplicas run. Instances share a server's compute, so that is
+    counted by `maxRatePerServer`; without one, by 1 / serviceTime.
     """
-    in_time = [(way.cost + unit) / way.rate for way, unit in zip(found, unit_costs, strict=True)
-               if way.rate > 0.0 and not way.late]  # fmt: skip
-    late = [(way.cost + unit) / way.rate for way, unit in zip(found, unit_costs, strict=True) if way.late]
-    cheapest = max(min(in_time or late, default=0.0), 0.0)
-    return [
-        replace(way, penalty=economics.late_cost_factor * cheapest * way.rate) if way.late else way for way in found
-    ]
+    workloads, places, economics = tables.workloads, tables.places, tables.economics
+    w, k = rows.workload, rows.place
+    kind, profile = places.of_hardware[k], workloads.of_profile[w]
+    seconds, batch = workloads.seconds[profile, kind], workloads.batch[w]
+    at_full = places.availability[k] / (np.where(batch, 1.0, RATE_SAFETY) * seconds)
+    late_rate = economics.late_utilisation * at_full
+    of_class = places.of_class[k]
+    reached, alike = tables.reached, tables.reached.of_kind[w]
+    rate = np.where(rows.late, late_rate, _utilisation(tables, w, of_class) * at_full)
+    mask = reached.mask[alike, of_class].astype(np.int64) | np.where(rows.late, reached.late[alike], 0)
+    served = reached.asked[w, mask]
+    carried = np.minimum(rate, served / np.maximum(workloads.least[w], 1))
+    fits = np.minimum(places.slots[k], places.memory[k] // workloads.memory[w])
+    compute = np.where(places.car[k], 0.0, np.minimum(carried / workloads.server_rate[profile, kind], 1.0))
+    pooled = np.maximum(compute, np.maximum(1.0 / places.slots[k], workloads.memory[w] / places.memory[k]))
+    share = np.where(places.car[k], 1.0 / np.maximum(fits, 1), pooled)
+    burst = np.maximum(rate, np.minimum(rate * economics.burst_factor, late_rate))
+    return Loads(mask, rate, burst, carried, fits, compute, share)
 
 
-def _carried(workload: InferenceWorkload, callers: frozenset[str], rate: float) -> float:
-    """Requests/s expected of one replica: its rate, or its part of the demand once minReplicas run."""
-    demand = sum(asked for caller, asked in rates(workload).items() if caller in callers)
-    return min(rate, demand / max(1, workload.spec.placement.min_replicas))
+def _utilisation(tables: Tables, w: Ints, of_class: Ints) -> Floats:
+    """rho* by arc, looked up once for each (workload, place class)."""
+    width = len(tables.places.classes)
+    pairs, back = np.unique(w * width + of_class, return_inverse=True)
+    found: Floats = tables.reached.utilisation(tables.workloads, tables.places, pairs // width, pairs % width)[back]
+    return found
 
 
-def _replica_running(workload: InferenceWorkload, place: Place, load: float, economics: Economics) -> Running:
-    """Dynamic energy beyond the unit's step, and bytes.
+def costs(tables: Tables, rows: Rows, loaded: Loads) -> Costs:
+    """Dynamic energy beyond the unit's step, bytes, and for new replicas the move.
 
     A busy car's step holds its whole computer, so requests add nothing to it. The datacenter pays egress for answers;
     a vehicle's link carries requests and answers.
     """
-    payload = workload.spec.payload
-    gigabytes = SECONDS_PER_HOUR * load / BYTES_PER_GB
-    if place.tier == "Vehicle":
-        both = payload.request.bytes + payload.response.bytes
-        return Running(CostSplit(network=gigabytes * both * place.per_gb))
-    answers = Running(CostSplit(network=gigabytes * payload.response.bytes * economics.egress_per_gb))
-    return _dynamic(workload, place, load, place.rate) + answers
+    workloads, places, economics = tables.workloads, tables.places, tables.economics
+    w, k = rows.workload, rows.place
+    profile, kind, car = workloads.of_profile[w], places.of_hardware[k], places.car[k]
+    own = workloads.joules[profile, kind]
+    joules = np.where(np.isnan(own), places.dynamic_watts[k] * workloads.seconds[profile, kind], own)
+    watts = np.where(car, 0.0, joules * loaded.carried * places.pue[k])
+    gigabytes = SECONDS_PER_HOUR * loaded.carried / BYTES_PER_GB
+    both = (workloads.request[w] + workloads.response[w]) * places.per_gb[k]
+    network = gigabytes * np.where(car, both, workloads.response[w] * economics.egress_per_gb)
+    kilowatts = watts / 1000.0
+    return Costs(
+        energy=kilowatts * places.dollars[k],
+        carbon=kilowatts * places.carbon_dollars[k],
+        network=network,
+        move=np.where(rows.kept, 0.0, _moves(tables, rows, loaded)),
+        watts=watts,
+        grams=kilowatts * places.grams[k],
+    )
 
 
-def _dynamic(workload: InferenceWorkload, place: Place, load: float, rate: EnergyRate) -> Running:
-    profile = profile_for(workload, place.hardware)
-    assert profile is not None  # noqa: S101 -- eligibility refuses places without a profile
-    joules = profile.joules.value if profile.joules is not None else place.dynamic_watts * profile.service_time.seconds
-    return rate.running(joules * load * place.pue)
+def _moves(tables: Tables, rows: Rows, loaded: Loads) -> Floats:
+    """Cost of bringing one replica up, spread over its expected stay: bytes over the link, warm-up, risk."""
+    places, w, k = tables.places, rows.workload, rows.place
+    unit = np.abs(places.unit_cost[k]) / np.maximum(loaded.fits, 1)
+    size = tables.workloads.size[w, places.of_hardware[k]]
+    once = size / BYTES_PER_GB * places.per_gb[k] + unit * WARM_UP_SECONDS / SECONDS_PER_HOUR
+    found: Floats = once / tables.economics.new_replica_stay_hours + np.maximum(LEAST_RISK, RISK_SHARE * unit)
+    return found
 
 
-def _use(
-    workload: InferenceWorkload, place: Place, load: float, *, apart: bool, wanted_apart: bool
-) -> tuple[tuple[str, float], ...]:
-    """Share of a car, or instances, memory (GB) and share of a server's compute.
+def unit_costs(tables: Tables, rows: Rows, loaded: Loads) -> Floats:
+    """$/h of the dearest unit for one replica: its largest share of any resource, except that it may stand alone."""
+    alone = takes_alone(tables, rows)
+    found: Floats = tables.places.unit_cost[rows.place] * np.where(alone, 1.0, loaded.share)
+    return found
 
-    Instances share a server's compute, so it is counted by `maxRatePerServer`; without one, by 1 / serviceTime.
+
+def takes_alone(tables: Tables, rows: Rows) -> Bools:
+    """Whether the replica takes the resource `apart/...` of its server."""
+    return rows.apart & tables.alone[rows.place] & tables.covers.wants_apart[rows.workload]
+
+
+def late_penalties(rows: Rows, rate: Floats, full: Floats, ranges: Ints, economics: Economics) -> Floats:
+    """Late arcs cost `late_cost_factor` * the cheapest cost per request/s of their workload on top, $/h.
+
+    Args:
+        rows: n arcs, workload by workload.
+        rate: [n], requests/s.
+        full: [n], $/h of a replica with its share of a unit.
+        ranges: [m], where each workload's arcs begin.
+        economics: the factor.
     """
-    memory = workload.spec.model.memory.bytes
-    if place.tier == "Vehicle":
-        return ((UNIT, 1.0 / fits(place, memory)),)
-    profile = profile_for(workload, place.hardware)
-    assert profile is not None  # noqa: S101 -- eligibility refuses places without a profile
-    measured = profile.max_rate_per_server
-    most = measured.value if measured is not None else 1.0 / profile.service_time.seconds
-    use = [(COMPUTE, min(load / most, 1.0)), (INSTANCES, 1.0), (MEMORY, memory / BYTES_PER_GB)]
-    if apart and wanted_apart:
-        use.append((apart_resource(workload), 1.0))
-    return tuple(sorted(use))
+    if not len(rows) or not rows.late.any():
+        return np.zeros(len(rows))
+    each = np.divide(full, rate, out=np.full(len(rows), np.inf), where=rate > 0.0)
+    in_time = np.minimum.reduceat(np.where(rows.late, np.inf, each), ranges)
+    any_time = np.minimum.reduceat(each, ranges)
+    cheapest = np.maximum(np.where(np.isfinite(in_time), in_time, any_time), 0.0)
+    counts = np.diff(np.append(ranges, len(rows)))
+    penalty: Floats = np.where(rows.late, economics.late_cost_factor * np.repeat(cheapest, counts) * rate, 0.0)
+    return penalty
 
 
-def apart_resource(workload: InferenceWorkload) -> str:
-    """Name of the resource of which a server has one: the workload's first instance on it."""
-    return f"apart/{workload.key}"
-
-
-def capacity(place: Place, apart: Sequence[str]) -> dict[str, float]:
+def capacity(place: Place, apart: tuple[str, ...] = ()) -> dict[str, float]:
     """What one unit of a place has of each resource; `apart` names the workloads' resources."""
     if place.tier == "Vehicle":
         return {UNIT: 1.0}
     own = {COMPUTE: 1.0, INSTANCES: float(place.slots), MEMORY: place.memory / BYTES_PER_GB}
     return own | dict.fromkeys(apart, 1.0)
-
-
-def _most(  # noqa: PLR0913 -- all six are the arc's own facts
-    workload: InferenceWorkload,
-    place: Place,
-    kept_there: Kept,
-    wants: Sequence[Want],
-    yields: tuple[float, ...],
-    *,
-    kept: bool,
-    apart: bool,
-) -> int:
-    """Most replicas worth having: what runs, or what the hungriest cover can use, within what the place holds."""
-    first = min(APART, kept_there.units) if place.tier == "Datacenter" else kept_there.replicas
-    if kept:
-        return first if apart else kept_there.replicas - first
-    in_one = fits(place, workload.spec.model.memory.bytes)
-    room = place.units * in_one
-    if place.tier == "Datacenter":
-        room = min(APART, place.units) if apart else room
-    useful = max(
-        (
-            math.ceil(want.quantity / yielded - 1e-9)
-            for want, yielded in zip(wants, yields, strict=True)
-            if yielded > 0.0
-        ),
-        default=0,
-    )
-    return min(room, useful)
-
-
-def total_unit_cost(way: Way, place: Place) -> float:
-    """$/h of the dearest unit for one replica: its largest share of any resource, except that it may stand alone."""
-    shares: Mapping[str, float] = capacity(place, [])
-    largest = max((amount / shares[name] for name, amount in way.use if name in shares), default=0.0)
-    alone = any(name not in shares for name, _ in way.use)
-    return place.steps[-1].running.cost.total * (1.0 if alone else largest)

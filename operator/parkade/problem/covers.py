@@ -1,21 +1,48 @@
-"""What a workload wants, as covers: requests/s of its callers, replicas ready, servers apart, regions apart."""
+"""What workloads want, as covers: requests/s of their callers, replicas ready, servers apart, losses survived.
 
-from collections.abc import Mapping, Sequence
+Every cover is a row (kind, argument, quantity); `yields` says what a replica adds to it.
+"""
+
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import combinations
-from typing import Final, Literal
+from enum import IntEnum
+from typing import Final
 
-from parkade.api import InferenceWorkload
-from parkade.problem.reach import Reach, rates
-from parkade.problem.supply import Place
+import numpy as np
 
-GROUPS: Final = 3
-"""Of caller regions at most: 2^3 - 1 covers."""
+from parkade.problem.columns import Bools, Floats, Ints, PlaceColumns, WorkloadColumns
+from parkade.problem.reach import Groups, Reach, callers_of
 
 APART: Final = 2
 """Cars or servers that hold a workload of two replicas or more, so that one failure leaves one."""
 
-Kind = Literal["rate", "min-replicas", "apart", "spread"]
+REGIONS: Final = 3
+"""Of spread and of departures at most: those in which the workload is likely to run most, because they are cheapest."""
+
+ALL: Final = -1
+"""The argument of a departure cover for all regions at once."""
+
+
+class Kind(IntEnum):
+    """What a cover asks for."""
+
+    RATE = 0
+    """Requests/s of the callers of a mask."""
+    READY = 1
+    """Replicas, whatever the demand."""
+    APART = 2
+    """Cars or servers that hold a replica."""
+    SPREAD = 3
+    """Requests/s outside a region."""
+    DEPARTURES = 4
+    """Requests/s that are left when many cars of a region, or of all regions, leave at once."""
+    VERIFY = 5
+    """Requests/s on Triton servers, which compute answers of cars again."""
+
+    @property
+    def in_requests(self) -> bool:
+        """Requests/s, not replicas."""
+        return self not in (Kind.READY, Kind.APART)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,100 +51,178 @@ class Want:
 
     id: str
     kind: Kind
+    argument: int
+    """The mask of the caller groups (RATE), or the region's index (SPREAD, DEPARTURES) or `ALL`."""
     quantity: float
-    """Requests/s (rate, spread) or replicas (min-replicas, apart)."""
-    callers: frozenset[str] = frozenset()
-    """rate: whose requests."""
-    region: str = ""
-    """spread: the region whose loss is to be survived."""
+    """Requests/s or replicas."""
 
 
-def caller_groups(workload: InferenceWorkload, reached: Sequence[Reach]) -> dict[frozenset[str], frozenset[int]]:
-    """Caller regions with the same places in time, and these places; at most `GROUPS`.
+@dataclass(frozen=True, slots=True, eq=False)
+class CoverColumns:
+    """C covers of W workloads."""
 
-    Of more, the two that share most places are merged until three are left; together they count on what both reach.
-    """
-    groups: dict[frozenset[int], frozenset[str]] = {}
-    for caller in rates(workload):
-        places = frozenset(index for index, reach in enumerate(reached) if caller in reach.regions)
-        groups[places] = groups.get(places, frozenset()) | {caller}
-    found = {callers: places for places, callers in groups.items()}
-    while len(found) > GROUPS:
-        one, other = max(
-            combinations(sorted(found, key=sorted), 2),
-            key=lambda pair: len(found[pair[0]] & found[pair[1]]),
+    wants: tuple[tuple[Want, ...], ...]
+    """[W]"""
+    offsets: Ints
+    """[W + 1]"""
+    workload: Ints
+    """[C]"""
+    kind: Ints
+    """[C]"""
+    argument: Ints
+    """[C]"""
+    quantity: Floats
+    """[C]"""
+    wants_apart: Bools
+    """[W]"""
+
+    @classmethod
+    def of(cls, wants: tuple[tuple[Want, ...], ...]) -> "CoverColumns":
+        """Lay the wants out as columns."""
+        rows = [want for row in wants for want in row]
+        counts = np.array([len(row) for row in wants], dtype=np.int64)
+        return cls(
+            wants,
+            np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+            np.repeat(np.arange(len(wants)), counts),
+            np.array([want.kind for want in rows], dtype=np.int64),
+            np.array([want.argument for want in rows], dtype=np.int64),
+            np.array([want.quantity for want in rows], dtype=np.float64),
+            np.array([any(want.kind is Kind.APART for want in row) for row in wants], dtype=np.bool_),
         )
-        common = found.pop(one) & found.pop(other)
-        found[one | other] = common
-    return dict(sorted(found.items(), key=lambda entry: sorted(entry[0])))
 
 
-def wants(
-    workload: InferenceWorkload, places: Sequence[Place], groups: Mapping[frozenset[str], frozenset[int]]
-) -> list[Want]:
-    """All covers of the workload; `places` are those it may use.
+def covers(
+    workloads: WorkloadColumns, places: PlaceColumns, reached: Reach, usable: Ints, shocks: Floats
+) -> CoverColumns:
+    """All covers of all workloads.
 
-    A rate cover for each non-empty set of groups says that what can reach them carries their sum, which is all that a
-    router needs (Hall's condition).
+    Args:
+        workloads: W of them.
+        places: P classes in R regions.
+        reached: who is answered where.
+        usable: [W, P], places of each class that the workload may use.
+        shocks: [R], share of a region's cars that may leave before others take over (`departures.shock`).
     """
-    rate, placement = rates(workload), workload.spec.placement
-    total = sum(rate.values())
+    alike = reached.of_kind
+    serving = (usable > 0) & ((reached.mask[alike] > 0) | (reached.late[alike, None] > 0))
+    prices = _prices(workloads, places, serving)
+    by_cars = _by_region(serving & places.class_car, places) & (shocks > 0.0)
+    on_both: Bools = np.any(serving & places.class_car, axis=1) & np.any(serving & ~places.class_car, axis=1)
+    units = usable @ np.bincount(places.of_class, places.units, len(places.classes)).astype(np.int64)
     found = []
-    for size in range(1, len(groups) + 1):
-        for chosen in combinations(groups, size):
-            callers = frozenset[str]().union(*chosen)
-            name = "rate/" + "+".join(sorted(callers))
-            found.append(Want(name, "rate", sum(rate[caller] for caller in sorted(callers)), callers))
-    if placement.min_replicas > 0:
-        found.append(Want("min-replicas", "min-replicas", float(placement.min_replicas)))
-    apart = min(APART, placement.min_replicas, sum(place.units for place in places))
-    if apart > 1:
-        found.append(Want("apart", "apart", float(apart)))
-    if placement.spread > 1 and total > 0.0:
-        outside = (1.0 - 1.0 / placement.spread) * total
-        found.extend(
-            Want(f"spread/{region}", "spread", outside, region=region)
-            for region in sorted({place.region for place in places})
-        )
+    for row in range(len(workloads.workloads)):
+        demand, least = float(workloads.demand[row]), int(workloads.least[row])
+        verified = float(workloads.verified[row]) if on_both[row] else 0.0
+        wanted = list(_rates(reached.groups[alike[row]], reached.asked[row], 1.0 + verified))
+        if workloads.batch[row]:
+            wanted = [Want("batch", Kind.RATE, 1, demand)]
+        if least > 0:
+            wanted.append(Want("min-replicas", Kind.READY, 0, float(least)))
+        apart = min(APART, least, int(units[row]))
+        if apart > 1:
+            wanted.append(Want("apart", Kind.APART, 0, float(apart)))
+        if workloads.spread[row] > 1 and demand > 0.0:
+            outside = (1.0 - 1.0 / int(workloads.spread[row])) * demand
+            wanted += _spread(prices[row], places, outside)
+        if demand > 0.0 and not workloads.batch[row]:
+            wanted += _departures(by_cars[row], places, demand)
+        if verified > 0.0 and demand > 0.0:
+            wanted.append(Want("verify", Kind.VERIFY, 0, verified * demand))
+        found.append(tuple(wanted))
+    return CoverColumns.of(tuple(found))
+
+
+def _rates(groups: Groups, asked: Floats, factor: float) -> Iterator[Want]:
+    """A cover for each non-empty set of groups, small sets first: what can reach them carries their sum.
+
+    That is all that a router needs (Hall's condition).
+    """
+    for mask in sorted(range(1, 1 << len(groups)), key=lambda mask: (mask.bit_count(), _bits(mask))):
+        name = "rate/" + "+".join(sorted(callers_of(groups, mask)))
+        yield Want(name, Kind.RATE, mask, float(asked[mask]) * factor)
+
+
+def _bits(mask: int) -> tuple[int, ...]:
+    return tuple(bit for bit in range(mask.bit_length()) if mask >> bit & 1)
+
+
+def _by_region(serving: Bools, places: PlaceColumns) -> Bools:
+    """[W, R], whether any class of the region serves."""
+    belongs = places.class_region[:, None] == np.arange(len(places.regions))
+    found: Bools = serving.astype(np.float32) @ belongs.astype(np.float32) > 0.0
     return found
 
 
-def replica_yield(want: Want, place: Place, callers: frozenset[str], rate: float, *, apart: bool) -> float:
-    """What one replica adds to a cover, saturated at its quantity.
+def _prices(workloads: WorkloadColumns, places: PlaceColumns, serving: Bools) -> Floats:
+    """[W, R], $/h for a request/s on the cheapest fully used units of each region; infinite where none serves."""
+    slot = np.full(len(places.classes), np.inf)
+    np.minimum.at(slot, places.of_class, places.unit_cost / places.slots)
+    seconds = np.nan_to_num(workloads.seconds[workloads.of_profile][:, places.class_hardware])
+    each = np.where(serving, slot * seconds, np.inf)
+    found = np.full((len(each), len(places.regions)), np.inf)
+    for index in range(len(places.classes)):
+        region = places.class_region[index]
+        found[:, region] = np.minimum(found[:, region], each[:, index])
+    return found
+
+
+def _spread(prices: Floats, places: PlaceColumns, quantity: float) -> Iterator[Want]:
+    """The loss of any region that may hold more than its part: of the cheapest ones, which run full before others."""
+    cheapest = np.argsort(prices, kind="stable")[:REGIONS]
+    for region in sorted(cheapest[np.isfinite(prices[cheapest])].tolist()):
+        yield Want(f"spread/{places.regions[region]}", Kind.SPREAD, region, quantity)
+
+
+def _departures(regions: Bools, places: PlaceColumns, quantity: float) -> Iterator[Want]:
+    """One shock group is a region at this hour; more than `REGIONS` leave at once in one cover, which asks more."""
+    found = np.flatnonzero(regions).tolist()
+    if len(found) > REGIONS:
+        yield Want("departures", Kind.DEPARTURES, ALL, quantity)
+        return
+    for region in found:
+        yield Want(f"departures/{places.regions[region]}", Kind.DEPARTURES, region, quantity)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Replicas:
+    """What covers ask of n replicas."""
+
+    rate: Floats
+    """Requests/s that one takes."""
+    burst: Floats
+    """Requests/s that one takes for the minutes after many cars left."""
+    mask: Ints
+    """Caller groups whose requests it takes."""
+    region: Ints
+    car: Bools
+    apart: Bools
+    """Alone on its car, or the first on its server."""
+
+
+def yields(covers: CoverColumns, chosen: Ints, replicas: Replicas, shocks: Floats) -> Floats:
+    """What one replica adds to a cover, saturated at its quantity; shape (n,).
 
     Args:
-        want: the cover.
-        place: where the replica runs.
-        callers: regions whose requests it takes.
-        rate: requests/s that it takes.
-        apart: whether it is alone on its car, or the first on its server.
+        covers: C of them.
+        chosen: [n], a cover for each replica.
+        replicas: n of them.
+        shocks: [R], share of a region's cars that may leave at once.
     """
-    match want.kind:
-        case "rate":
-            return min(rate, want.quantity) if callers & want.callers else 0.0
-        case "spread":
-            return min(rate, want.quantity) if place.region != want.region else 0.0
-        case "min-replicas":
-            return 1.0
-        case "apart":
-            return 1.0 if apart else 0.0
-
-
-def short_cost(
-    want: Want, full_costs: Sequence[tuple[float, float]], priority: int, factors: tuple[float, float]
-) -> float:
-    """$/h for each unit of a cover that is not met: so dear that the dearest place is taken before.
-
-    (1 + priority / 100) * factor * the dearest full cost for a unit of this cover; covers other than the rate cost the
-    share `factors[1]` of that.
-
-    Args:
-        want: the cover.
-        full_costs: (yield, $/h of a replica with the units it uses) of each arc.
-        priority: of the workload.
-        factors: `Economics.short_cost_factor` and `Economics.structure_cost_factor`.
-    """
-    dearest = max((cost / yielded for yielded, cost in full_costs if yielded > 0.0), default=0.0)
-    factor = factors[0] * (1.0 if want.kind == "rate" else factors[1])
-    # Where nothing costs anything, or nothing yields, a shortfall still has to be the worse choice.
-    return max((1.0 + priority / 100.0) * factor * dearest, 1e-3)
+    kind, argument, quantity = covers.kind[chosen], covers.argument[chosen], covers.quantity[chosen]
+    inside = replicas.region == argument
+    leaving = inside | (argument == ALL)
+    staying = np.where(replicas.car & leaving, 1.0 - shocks[replicas.region], 1.0)
+    after = np.where(replicas.car, replicas.rate * staying, replicas.burst)
+    each = np.select(
+        [kind == Kind.RATE, kind == Kind.READY, kind == Kind.APART, kind == Kind.SPREAD, kind == Kind.DEPARTURES],
+        [
+            np.where(replicas.mask & argument != 0, replicas.rate, 0.0),
+            np.ones(len(chosen)),
+            replicas.apart.astype(np.float64),
+            np.where(inside, 0.0, replicas.rate),
+            after,
+        ],
+        np.where(replicas.car, 0.0, replicas.rate),
+    )
+    return np.where(np.isin(kind, (Kind.READY, Kind.APART)), each, np.minimum(each, quantity))

@@ -36,12 +36,28 @@ def running(
         if pool is not None and cell.key not in snapshot.cordoned_cells:
             for key, place_id, kept in in_cell(cell, pool, by_key, failed):
                 counts[key, place_id] += kept
-    for place in places:
-        if place.tier == "Datacenter":
-            for workload in workloads:
-                instances = on_servers(snapshot, workload, place)
-                counts[workload.key, place.id] += Kept(sum(instances.values()), len(instances))
+    for key, place_id, kept in _loaded(snapshot, workloads, places):
+        counts[key, place_id] += kept
     return counts
+
+
+def _loaded(
+    snapshot: Snapshot, workloads: Sequence[InferenceWorkload], places: Sequence[Place]
+) -> Iterator[tuple[str, str, Kept]]:
+    """Instances on live servers, model by model."""
+    place_of = {place.pool: place for place in places if place.tier == "Datacenter"}
+    named: dict[str, list[InferenceWorkload]] = defaultdict(list)
+    for workload in workloads:
+        named[workload.spec.model.name].append(workload)
+    for server in snapshot.servers:
+        place = place_of.get(server.pool)
+        if place is None or not server.live:
+            continue
+        for model in server.models:
+            for workload in named.get(model.name, ()):
+                artifact = artifact_for(workload, place.hardware)
+                if artifact is not None and model.version == version_of(artifact.sha256) and not model.failure:
+                    yield workload.key, place.id, Kept(model.instances, 1)
 
 
 def fits(place: Place, memory: int) -> int:

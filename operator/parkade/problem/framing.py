@@ -1,23 +1,46 @@
-"""A snapshot as a `Problem`, with the way back to names and the refusals found on the way."""
+"""A snapshot as a problem, with the way back to names and the refusals found on the way."""
 
-import math
-from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Final
+
+import numpy as np
 
 from parkade.api import InferenceWorkload, Region, TritonPool, VehicleNodePool
-from parkade.problem.arcs import Terms, Way, capacity, total_unit_cost, ways, with_late_penalties
-from parkade.problem.covers import Want, caller_groups, short_cost, wants
-from parkade.problem.current import Kept, failed_files, running, spare
-from parkade.problem.eligibility import FILE_REASONS, artifact_for, refusal
-from parkade.problem.format import Arc, Cover, Demand, Problem, Step, Supply
+from parkade.problem.arcs import Tables
+from parkade.problem.arrays import ProblemArrays
+from parkade.problem.columns import Bools, PlaceColumns, WorkloadColumns
+from parkade.problem.covers import CoverColumns, Want, covers
+from parkade.problem.current import Kept, failed_files, running
+from parkade.problem.departures import shocks
+from parkade.problem.eligibility import FILE_REASONS, refusal
+from parkade.problem.expansion import Arcs, expand
+from parkade.problem.files import Files
+from parkade.problem.flattening import unflatten
+from parkade.problem.format import Problem
 from parkade.problem.latency import attempt_timeout
-from parkade.problem.limits import Caps, churn_limit, packed_limits
-from parkade.problem.reach import Reach, path, rates, reaches
+from parkade.problem.layout import lay_out
+from parkade.problem.limits import (
+    Caps,
+    LimitRow,
+    churn_limit,
+    fewest_replicas,
+    packed_limits,
+    uplink_limits,
+    zone_limits,
+)
+from parkade.problem.reach import callers_of, path, rates, reach
 from parkade.problem.reasons import Reason, Refusal
 from parkade.problem.supply import Facts, Place, triton_place, vehicle_places
+from parkade.problem.usable import Usable, usable_places
+from parkade.problem.ways import Pairs, Ways
 from parkade.settings import Economics
-from parkade.snapshot import Rejection, Snapshot, StagedArtifact
+from parkade.snapshot import Snapshot
+
+MOST_ALONE: Final = 16
+"""Workloads for which the servers of a pool have a resource `apart/...` each: more than these open a second server
+anyway."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,58 +59,87 @@ class FramedWorkload:
         return self.resource.key
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Framed:
     """A problem and what its indices mean."""
 
-    problem: Problem
+    tables: Tables
+    """All that the arcs follow from."""
+    arcs: Arcs
+    limits: tuple[LimitRow, ...]
     workloads: tuple[FramedWorkload, ...]
     """By demand index."""
-    places: tuple[Place, ...]
-    """By supply index."""
-    ways: tuple[Way, ...]
-    """By arc index."""
     left_out: tuple[Refusal, ...]
     """Workloads that are not planned, and why."""
-    refusals: tuple[Refusal, ...]
-    """Places that a planned workload may not use, and why."""
+    missing_pools: tuple[tuple[str, Reason, str], ...]
+    """Pools that offer no place, and why."""
+    files: Files
     regions: Mapping[str, Region]
-    economics: Economics
-    pairs: Mapping[tuple[int, int], tuple[int, ...]]
-    """Arc indices by (workload, place)."""
+    awaited: tuple[tuple[str, str], ...]
+    """(workload, sha256) of files that some place could run and the store does not have."""
     held: Mapping[str, frozenset[str]]
     """Digests that the manifest names by workload that is left out because of them: what it ran before goes on."""
     failed: frozenset[str]
     """Digests of files that cannot be had."""
-    awaited: tuple[tuple[str, str], ...]
-    """(workload, sha256) of files that some place could run and the store does not have."""
+
+    @property
+    def economics(self) -> Economics:
+        """Constants that no manifest gives."""
+        return self.tables.economics
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """By supply index."""
+        return self.tables.places.places
+
+    @cached_property
+    def arrays(self) -> ProblemArrays:
+        """The problem to solve."""
+        return lay_out(self.tables, self.arcs, self.limits)
+
+    @cached_property
+    def problem(self) -> Problem:
+        """The same as the objects of the JSON file; for small problems."""
+        return unflatten(self.arrays)
+
+    @cached_property
+    def ways(self) -> Ways:
+        """By arc index."""
+        return Ways(self.tables, self.arcs)
+
+    @cached_property
+    def pairs(self) -> Pairs:
+        """Arc indices by (workload, place)."""
+        return Pairs(self.arcs, len(self.places))
+
+    @property
+    def refusals(self) -> tuple[Refusal, ...]:
+        """Places that planned workloads may not use, and why; of all workloads."""
+        return tuple(sorted(entry for index in range(len(self.workloads)) for entry in self.refusals_of(index)))
+
+    def refusals_of(self, index: int) -> tuple[Refusal, ...]:
+        """Places that one planned workload may not use, and why."""
+        workload, reached = self.workloads[index].resource, self.tables.reached
+        found = list(_refusals(workload, self.places, self.files, self.missing_pools))
+        kind = reached.of_kind[index]
+        if rates(workload) and not reached.late[kind]:
+            usable = self.tables.usable[self.tables.of_usable[index]]
+            slow = usable & (reached.mask[kind, self.tables.places.of_class] == 0)
+            found += [self._too_slow(workload, self.places[at]) for at in np.flatnonzero(slow).tolist()]
+        return tuple(sorted(found))
 
     def keeps(self, workload: str, digest: str) -> bool:
         """An older model of the workload runs on, because its successor cannot be had."""
         return workload in self.held and digest not in self.held[workload]
 
-
-@dataclass(slots=True)
-class _Draft:
-    """What framing collects, workload by workload."""
-
-    snapshot: Snapshot
-    economics: Economics
-    regions: Mapping[str, Region]
-    places: tuple[Place, ...]
-    missing_pools: tuple[tuple[str, Reason, str], ...]
-    staged: Mapping[str, StagedArtifact]
-    waits: bool
-    """A file that nobody has asked for yet is waited for."""
-    rejections: Mapping[tuple[str, str, str], Rejection]
-    """By workload, digest and pool."""
-    awaited: set[tuple[str, str]] = field(default_factory=set)
-    kept: Mapping[tuple[str, str], Kept] = field(default_factory=dict)
-    workloads: list[FramedWorkload] = field(default_factory=list)
-    demands: list[Demand] = field(default_factory=list)
-    ways: list[Way] = field(default_factory=list)
-    left_out: list[Refusal] = field(default_factory=list)
-    refusals: list[Refusal] = field(default_factory=list)
+    def _too_slow(self, workload: InferenceWorkload, place: Place) -> Refusal:
+        assert workload.spec.latency is not None  # noqa: S101 -- api refuses demand without latency
+        best = min(
+            attempt_timeout(path(workload, place, caller, self.regions, self.economics)) for caller in rates(workload)
+        )
+        target = workload.spec.latency.target
+        message = Reason.TOO_SLOW.say(place=place.id, expected=f"{best * 1000:.0f}ms", target=target)
+        return Refusal(workload.key, place.id, Reason.TOO_SLOW, message)
 
 
 def frame(snapshot: Snapshot, economics: Economics, caps: Caps | None = None, *, offline: bool = False) -> Framed:
@@ -102,21 +154,21 @@ def frame(snapshot: Snapshot, economics: Economics, caps: Caps | None = None, *,
     """
     regions = {region.key: region for region in snapshot.regions}
     places, missing = _places(Facts(snapshot, economics, offline), regions)
-    draft = _Draft(
-        snapshot, economics, regions, places, missing,
-        staged={entry.sha256: entry for entry in snapshot.artifacts},
-        waits=not offline and snapshot.mode == "Apply",
-        rejections={(entry.workload, entry.sha256, entry.pool): entry for entry in snapshot.rejections},
-    )  # fmt: skip
-    workloads = sorted(snapshot.workloads, key=lambda workload: workload.key)
-    draft.kept = running(snapshot, workloads, places)
-    for workload in workloads:
-        reason = _why_left_out(workload, snapshot)
-        if reason is not None:
-            draft.left_out.append(reason)
-        else:
-            _add(draft, workload)
-    return _framed(draft, caps or {})
+    columns = PlaceColumns.of(places)
+    everything = sorted(snapshot.workloads, key=lambda workload: workload.key)
+    files = Files(snapshot, not offline and snapshot.mode == "Apply", running(snapshot, everything, places))
+    left_out, candidates = _sorted_out(everything)
+    usable = usable_places(candidates, columns, files)
+    some: Bools = np.any(usable.rows[usable.of_row], axis=1)
+    left_out += [
+        _nowhere(workload, columns.places, files, missing)
+        for workload, found in zip(candidates, some, strict=True)
+        if not found
+    ]
+    chosen = np.flatnonzero(some).tolist()
+    planned = [candidates[index] for index in chosen]
+    tables = _tables(planned, usable.take(chosen), columns, files, economics, regions)
+    return _framed(tables, files, (tuple(left_out), missing, usable.awaited), regions, caps or {})
 
 
 def _places(
@@ -143,18 +195,35 @@ def _places(
     return tuple(sorted(found, key=lambda place: place.id)), tuple(sorted(missing))
 
 
-def _why_left_out(workload: InferenceWorkload, snapshot: Snapshot) -> Refusal | None:
-    """Why the workload is not planned whatever the places."""
-    spec = workload.spec
-    name = spec.model.name
+def _sorted_out(workloads: Sequence[InferenceWorkload]) -> tuple[list[Refusal], list[InferenceWorkload]]:
+    """Workloads that are not planned whatever the places, and the others."""
+    owners: dict[str, InferenceWorkload] = {}
+    for workload in workloads:
+        if workload.metadata.deletion_timestamp is None:
+            name = workload.spec.model.name
+            owners[name] = min(owners.get(name, workload), workload, key=_age)
+    left_out, planned = [], []
+    for workload in workloads:
+        reason = _why_left_out(workload, owners)
+        if reason is None:
+            planned.append(workload)
+        else:
+            left_out.append(reason)
+    return left_out, planned
+
+
+def _age(workload: InferenceWorkload) -> tuple[object, str]:
+    return workload.metadata.creation_timestamp, workload.key
+
+
+def _why_left_out(workload: InferenceWorkload, owners: Mapping[str, InferenceWorkload]) -> Refusal | None:
+    spec, name = workload.spec, workload.spec.model.name
     if workload.metadata.deletion_timestamp is not None:
         return _left_out(workload, Reason.BEING_DELETED)
-    named = [w for w in snapshot.workloads if w.spec.model.name == name and w.metadata.deletion_timestamp is None]
-    owner = min(named, key=lambda other: (other.metadata.creation_timestamp, other.key))
     if spec.suspend:
         return _left_out(workload, Reason.SUSPENDED)
-    if owner.key != workload.key:
-        return _left_out(workload, Reason.MODEL_NAME_TAKEN, owner=owner.key, model=name)
+    if owners[name].key != workload.key:
+        return _left_out(workload, Reason.MODEL_NAME_TAKEN, owner=owners[name].key, model=name)
     if spec.demand is None:
         return _left_out(workload, Reason.BATCH_NOT_SUPPORTED)
     return None
@@ -164,194 +233,103 @@ def _left_out(workload: InferenceWorkload, reason: Reason, **facts: object) -> R
     return Refusal(workload.key, "", reason, reason.say(**facts))
 
 
-def _add(draft: _Draft, workload: InferenceWorkload) -> None:
-    """Frame one workload, or leave it out because no place may run it."""
-    refused = [Refusal(workload.key, *entry) for entry in draft.missing_pools]
-    eligible: list[tuple[int, Place]] = []
-    for index, place in enumerate(draft.places):
-        found = refusal(workload, place) or _file_refusal(draft, workload, place)
-        if found is None:
-            eligible.append((index, place))
-        else:
-            refused.append(found)
-    if not eligible:
-        causes = "; ".join(dict.fromkeys(entry.message for entry in refused)) or "no pool exists; apply one"
-        files = sorted((e for e in refused if e.reason in FILE_REASONS), key=lambda e: FILE_REASONS.index(e.reason))
-        draft.left_out.append(
-            replace(files[0], place="") if files else _left_out(workload, Reason.NO_PLACE, causes=causes)
-        )
-        return
-    places = [place for _, place in eligible]
-    reached = reaches(workload, places, draft.regions, draft.economics)
-    groups = caller_groups(workload, reached)
-    wanted = wants(workload, places, groups)
-    late = frozenset[str]().union(*(callers for callers, at in groups.items() if not at))
-    index = len(draft.workloads)
-    found_ways = [
-        way
-        for (at, place), reach in zip(eligible, reached, strict=True)
-        for way in ways((index, workload), (at, place), reach, wanted, _terms(draft, workload, place, late))
-        if way.max > 0
-    ]
-    unit_costs = [total_unit_cost(way, draft.places[way.place]) for way in found_ways]
-    found_ways = with_late_penalties(found_ways, unit_costs, draft.economics)
-    draft.refusals += refused
-    if rates(workload) and not late:
-        draft.refusals += _too_slow(draft, workload, places, reached)
-    draft.workloads.append(FramedWorkload(workload, tuple(wanted), late))
-    draft.demands.append(_demand(workload, wanted, found_ways, unit_costs, draft.economics))
-    draft.ways += found_ways
-
-
-def _file_refusal(draft: _Draft, workload: InferenceWorkload, place: Place) -> Refusal | None:
-    """A file that cannot be had, is not there yet, or was rejected rules a place out; a model it holds may stay."""
-    rejection = _rejection(draft, workload, place)
-    if rejection is not None and not rejection.trial:
-        message = Reason.MODEL_REJECTED.say(place=place.pool, problem=rejection.message)
-        return Refusal(workload.key, place.id, Reason.MODEL_REJECTED, message)
-    if not _is_missing(draft, workload, place):
-        return None
-    artifact, staged = artifact_for(workload, place.hardware), _staged(draft, workload, place)
-    if artifact is not None:
-        draft.awaited.add((workload.key, artifact.sha256))
-    if draft.kept[workload.key, place.id].replicas:
-        return None
-    if staged is None or staged.state == "Fetching":
-        return Refusal(workload.key, place.id, Reason.FETCHING, Reason.FETCHING.say(place="the operator"))
-    problem = staged.message or staged.reason
-    reason = next((known for known in FILE_REASONS if known == staged.reason), Reason.ARTIFACT_FAILED)
-    message = problem if staged.reason else reason.say(source=staged.source, problem=problem)
-    return Refusal(workload.key, place.id, reason, message)
-
-
-def _is_missing(draft: _Draft, workload: InferenceWorkload, place: Place) -> bool:
-    """The file for the place is not in the store."""
-    staged = _staged(draft, workload, place)
-    return draft.waits if staged is None else staged.state != "Staged"
-
-
-def _rejection(draft: _Draft, workload: InferenceWorkload, place: Place) -> Rejection | None:
-    artifact = artifact_for(workload, place.hardware)
-    return draft.rejections.get((workload.key, artifact.sha256, place.pool)) if artifact else None
-
-
-def _staged(draft: _Draft, workload: InferenceWorkload, place: Place) -> StagedArtifact | None:
-    artifact = artifact_for(workload, place.hardware)
-    return draft.staged.get(artifact.sha256) if artifact else None
-
-
-def _terms(draft: _Draft, workload: InferenceWorkload, place: Place, late: frozenset[str]) -> Terms:
-    most_new = None
-    if _is_missing(draft, workload, place):
-        most_new = 0
-    elif _rejection(draft, workload, place) is not None:
-        most_new = spare(draft.snapshot, place, workload.spec.model.memory.bytes)
-    staged = _staged(draft, workload, place)
-    return Terms(draft.economics, draft.kept[workload.key, place.id], late, staged, most_new)
-
-
-def _too_slow(
-    draft: _Draft, workload: InferenceWorkload, places: Sequence[Place], reached: Sequence[Reach]
-) -> Iterator[Refusal]:
-    assert workload.spec.latency is not None  # noqa: S101 -- api refuses demand without latency
-    for place, reach in zip(places, reached, strict=True):
-        if not reach.regions:
-            best = min(
-                attempt_timeout(path(workload, place, caller, draft.regions, draft.economics))
-                for caller in rates(workload)
-            )
-            message = Reason.TOO_SLOW.say(
-                place=place.id, expected=f"{best * 1000:.0f}ms", target=workload.spec.latency.target
-            )
-            yield Refusal(workload.key, place.id, Reason.TOO_SLOW, message)
-
-
-def _demand(
+def _nowhere(
     workload: InferenceWorkload,
-    wanted: Sequence[Want],
-    found: Sequence[Way],
-    unit_costs: Sequence[float],
+    places: Sequence[Place],
+    files: Files,
+    missing: Sequence[tuple[str, Reason, str]],
+) -> Refusal:
+    """Why no place may run the workload."""
+    refused = list(_refusals(workload, places, files, missing))
+    causes = "; ".join(dict.fromkeys(entry.message for entry in refused)) or "no pool exists; apply one"
+    of_files = sorted((e for e in refused if e.reason in FILE_REASONS), key=lambda e: FILE_REASONS.index(e.reason))
+    return replace(of_files[0], place="") if of_files else _left_out(workload, Reason.NO_PLACE, causes=causes)
+
+
+def _refusals(
+    workload: InferenceWorkload,
+    places: Sequence[Place],
+    files: Files,
+    missing: Sequence[tuple[str, Reason, str]],
+) -> Iterator[Refusal]:
+    yield from (Refusal(workload.key, *entry) for entry in missing)
+    for place in places:
+        found = refusal(workload, place) or files.refusal(workload, place)
+        if found is not None:
+            yield found
+
+
+def _tables(
+    planned: Sequence[InferenceWorkload],
+    usable: Usable,
+    columns: PlaceColumns,
+    files: Files,
     economics: Economics,
-) -> Demand:
-    factors = (economics.short_cost_factor, economics.structure_cost_factor)
-    covers = []
-    for index, want in enumerate(wanted):
-        full = [(way.yields[index], way.cost + unit) for way, unit in zip(found, unit_costs, strict=True)]
-        covers.append(Cover(want.id, want.quantity, short_cost(want, full, workload.spec.priority, factors)))
-    return Demand(workload.key, tuple(covers))
+    regions: Mapping[str, Region],
+) -> Tables:
+    workloads = WorkloadColumns.of(planned, [0.0] * len(planned), columns.hardware, files.staged)
+    reached = reach(workloads, columns, usable, regions, economics)
+    leaving = shocks(columns.places, columns.regions, economics)
+    wanted = covers(workloads, columns, reached, usable.by_class(columns)[usable.of_row], leaving)
+    return Tables(
+        workloads, columns, reached, wanted, usable.rows, usable.of_row, leaving,
+        _kept(planned, columns.places, files.kept), usable.most_new, _alone(wanted, usable, columns), economics,
+    )  # fmt: skip
 
 
-def _framed(draft: _Draft, caps: Caps) -> Framed:
-    arcs = tuple(
-        Arc(
-            id=f"{draft.workloads[way.workload].key}@{draft.places[way.place].id}{_suffix(way)}",
-            demand=way.workload,
-            supply=way.place,
-            yields=way.yields,
-            cost=way.cost,
-            use=dict(way.use),
-            max=way.max,
-        )
-        for way in draft.ways
-    )
-    by_key: Counter[str] = Counter()
-    for (key, _), kept in draft.kept.items():
-        by_key[key] += kept.replicas
-    best: dict[int, float] = {}
-    pairs: dict[tuple[int, int], tuple[int, ...]] = {}
-    for at, way in enumerate(draft.ways):
-        best[way.workload] = max(way.rate, best.get(way.workload, 0.0))
-        pairs[way.workload, way.place] = (*pairs.get((way.workload, way.place), ()), at)
-    replicas = {index: by_key[framed.key] for index, framed in enumerate(draft.workloads)}
-    missing = sum(
-        max(0, _wanted_replicas(framed, best.get(index, 0.0)) - replicas[index])
-        for index, framed in enumerate(draft.workloads)
-        if replicas[index] > 0
-    )
-    churn = churn_limit(draft.ways, replicas, missing, draft.economics)
-    limits = [*([churn] if churn else []), *packed_limits(draft.ways, caps)]
-    return Framed(
-        Problem(tuple(draft.demands), _supplies(draft), arcs, tuple(limits)),
-        tuple(draft.workloads),
-        draft.places,
-        tuple(draft.ways),
-        tuple(draft.left_out),
-        tuple(sorted(draft.refusals)),
-        draft.regions,
-        draft.economics,
-        pairs,
-        _held(draft),
-        failed_files(draft.snapshot),
-        tuple(sorted(draft.awaited)),
-    )
-
-
-def _held(draft: _Draft) -> dict[str, frozenset[str]]:
-    waiting = {entry.workload for entry in draft.left_out if entry.reason in FILE_REASONS}
+def _kept(
+    planned: Sequence[InferenceWorkload], places: Sequence[Place], kept: Mapping[tuple[str, str], Kept]
+) -> dict[tuple[int, int], tuple[int, int]]:
+    workload_at = {workload.key: index for index, workload in enumerate(planned)}
+    place_at = {place.id: index for index, place in enumerate(places)}
     return {
-        workload.key: frozenset(str(artifact.sha256) for artifact in workload.spec.model.artifacts)
-        for workload in draft.snapshot.workloads
-        if workload.key in waiting
+        (workload_at[key], place_at[place]): (entry.replicas, entry.units)
+        for (key, place), entry in kept.items()
+        if key in workload_at and place in place_at and entry.replicas > 0
     }
 
 
-def _suffix(way: Way) -> str:
-    words = ["kept" if way.kept else "new", *([] if way.apart else ["further"]), *(["late"] if way.late else [])]
-    return "/" + "/".join(words)
+def _alone(wanted: CoverColumns, usable: Usable, columns: PlaceColumns) -> Bools:
+    """[K], whether the servers have a resource `apart/...` for each workload that wants to stand apart."""
+    wanting = np.bincount(usable.of_row[wanted.wants_apart], minlength=len(usable.rows))
+    found: Bools = ~columns.car & (wanting @ usable.rows <= MOST_ALONE)
+    return found
 
 
-def _wanted_replicas(framed: FramedWorkload, best: float) -> int:
-    """Fewest replicas that could do: minReplicas, or the demand at the best rate."""
-    demand = sum(rates(framed.resource).values())
-    return max(framed.resource.spec.placement.min_replicas, math.ceil(demand / best) if best > 0.0 else 0)
+def _framed(
+    tables: Tables,
+    files: Files,
+    refused: tuple[tuple[Refusal, ...], tuple[tuple[str, Reason, str], ...], tuple[tuple[str, str], ...]],
+    regions: Mapping[str, Region],
+    caps: Caps,
+) -> Framed:
+    left_out, missing, awaited = refused
+    arcs, resources, economics = expand(tables), tables.workloads.workloads, tables.economics
+    by_key: dict[str, int] = {}
+    for (key, _), kept in files.kept.items():
+        by_key[key] = by_key.get(key, 0) + kept.replicas
+    running_now = np.array([by_key.get(resource.key, 0) for resource in resources], dtype=np.int64)
+    churn = churn_limit(arcs, running_now, fewest_replicas(tables, arcs), economics)
+    limits = [
+        *([churn] if churn else []),
+        *zone_limits(tables, arcs, regions, economics),
+        *uplink_limits(tables, arcs, economics),
+        *packed_limits(arcs, caps),
+    ]
+    reached, wants = tables.reached, tables.covers.wants
+    workloads = tuple(
+        FramedWorkload(resource, wants[index], callers_of(reached.groups[kind], int(reached.late[kind])))
+        for index, (resource, kind) in enumerate(zip(resources, reached.of_kind.tolist(), strict=True))
+    )
+    held = _held(left_out, files.snapshot)
+    failed = failed_files(files.snapshot)
+    return Framed(tables, arcs, tuple(limits), workloads, left_out, missing, files, regions, awaited, held, failed)
 
 
-def _supplies(draft: _Draft) -> tuple[Supply, ...]:
-    apart: dict[int, set[str]] = defaultdict(set)
-    for way in draft.ways:
-        apart[way.place].update(name for name, _ in way.use if name.startswith("apart/"))
-    supplies = []
-    for index, place in enumerate(draft.places):
-        steps = tuple(Step(step.count, step.running.cost.total) for step in place.steps)
-        supplies.append(Supply(place.id, steps, capacity(place, sorted(apart[index]))))
-    return tuple(supplies)
+def _held(left_out: Sequence[Refusal], snapshot: Snapshot) -> dict[str, frozenset[str]]:
+    waiting = {entry.workload for entry in left_out if entry.reason in FILE_REASONS}
+    return {
+        workload.key: frozenset(str(artifact.sha256) for artifact in workload.spec.model.artifacts)
+        for workload in snapshot.workloads
+        if workload.key in waiting
+    }

@@ -1,13 +1,20 @@
-"""Which callers a place answers in time, and how many requests a second one replica there may take."""
+"""Which callers a place answers in time, and how busy a replica there may be: for all workloads at once."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from parkade.api import InferenceWorkload, Region
+from parkade.problem.columns import Bools, Floats, Ints, PlaceColumns, WorkloadColumns
 from parkade.problem.eligibility import profile_for
-from parkade.problem.latency import LARGEST_POOL, RATE_SAFETY, Path, Service, safe_utilisation
+from parkade.problem.latency import RATE_SAFETY, Path, Service
 from parkade.problem.supply import Place
+from parkade.problem.usable import Usable
+from parkade.problem.utilisation import Ask, coarsened, in_smallest_pool, utilisations
 from parkade.settings import Economics, RoundTrip
 
 UNKNOWN_ROUND_TRIP: Final = (0.080, 0.160)
@@ -16,19 +23,61 @@ UNKNOWN_ROUND_TRIP: Final = (0.080, 0.160)
 FAR_SHARE: Final = 0.25
 """A caller region that would press a place below this share of its best utilisation is served from elsewhere."""
 
+GROUPS: Final = 3
+"""Of caller regions at most: 2^3 - 1 rate covers."""
 
-@dataclass(frozen=True, slots=True)
+BATCH_UTILISATION: Final = 1.0
+"""Items wait in the store, so nobody waits for a free replica."""
+
+Groups = tuple[tuple[str, ...], ...]
+"""Caller regions with the same places in time; the n-th group is bit n of a mask."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Reach:
-    """One (workload, place): the callers it answers in time and its rates."""
+    """Who is answered where: X kinds of workloads (alike in profile, target, callers and places) by P place classes."""
 
-    regions: frozenset[str]
-    """Caller regions answered in time."""
-    utilisation: float
-    """rho*, the lowest over those regions; 0 without any."""
-    rate: float
-    """Requests/s of one replica: availability * rho* / service time."""
-    late_rate: float
-    """Requests/s of one replica where no place is in time."""
+    table: Floats
+    """[rows, trips, pools], rho* of `utilisation.utilisations`"""
+    row: Ints
+    """[X, E], row of the table for each tail (hardware, link, departures); -1 without a profile"""
+    tail: Ints
+    """[P], index of the tail"""
+    trip: Ints
+    """[callers, R], column of the table for each caller and place region"""
+    callers: Ints
+    """[X, most callers], index of each caller; -1 where there are fewer"""
+    group: Ints
+    """[X, most callers], group of each caller"""
+    mask: NDArray[np.uint8]
+    """[X, P], groups of callers that are answered in time there; a batch is one group"""
+    groups: tuple[Groups, ...]
+    """[X]"""
+    late: NDArray[np.uint8]
+    """[X], the group that no place answers in time, as a mask"""
+    of_kind: Ints
+    """[W], kind of each workload"""
+    asked: Floats
+    """[W, 8], requests/s of the groups of a mask"""
+
+    def utilisation(self, workloads: WorkloadColumns, places: PlaceColumns, w: Ints, p: Ints) -> Floats:
+        """rho* of workload w at class p, the lowest over the callers that are answered in time there; shape (n,).
+
+        All replicas of a workload share one queue: of the smallest pool that carries its demand.
+        """
+        kind = self.of_kind[w]
+        seconds = workloads.seconds[workloads.of_profile[w], places.class_hardware[p]]
+        load = workloads.demand[w] * seconds * RATE_SAFETY / places.class_availability[p]
+        least, row = np.maximum(workloads.least[w], 1), self.row[kind, self.tail[p]]
+        found = np.where(workloads.batch[w], BATCH_UTILISATION, np.inf)
+        for slot in range(self.callers.shape[1]):
+            caller = self.callers[kind, slot]
+            some = np.flatnonzero((caller >= 0) & ((self.mask[kind, p] >> self.group[kind, slot]) & 1 > 0))
+            if len(some):
+                trip = self.trip[caller[some], places.class_region[p[some]]]
+                rho = in_smallest_pool(self.table[row[some], trip], load[some], least[some])
+                found[some] = np.minimum(found[some], rho)
+        return np.where(np.isfinite(found), found, 0.0)
 
 
 def rates(workload: InferenceWorkload) -> dict[str, float]:
@@ -57,50 +106,163 @@ def path(
     return Path(service, (between, *place.legs), place.departures_per_hour)
 
 
-def reaches(
-    workload: InferenceWorkload, places: Sequence[Place], regions: Mapping[str, Region], economics: Economics
-) -> list[Reach]:
-    """One for each place, in order."""
-    found = [
-        {caller: _utilisation(workload, path(workload, place, caller, regions, economics), place)
-         for caller in rates(workload)}
-        for place in places
-    ]  # fmt: skip
-    near = [
-        {caller for caller, rho in rhos.items() if rho > 0.0 and rho >= FAR_SHARE * max(rhos.values())}
-        for rhos in found
+def reach(
+    workloads: WorkloadColumns,
+    places: PlaceColumns,
+    usable: Usable,
+    regions: Mapping[str, Region],
+    economics: Economics,
+) -> Reach:
+    """Utilisations from tables, and who is answered where."""
+    kinds: dict[tuple[int, int, float, tuple[str, ...], int], int] = {}
+    names = [tuple(region for region, _ in row) for row in workloads.callers]
+    keys = zip(workloads.of_profile.tolist(), workloads.percentile.tolist(), workloads.target.tolist(), names,
+               usable.of_row.tolist(), strict=True)  # fmt: skip
+    of_kind = np.array([kinds.setdefault(key, len(kinds)) for key in keys], dtype=np.int64)
+    every = sorted({caller for _, _, _, row, _ in kinds for caller in row})
+    table, row, tail, trip = _table(list(kinds), workloads, places, (every, regions, economics))
+    most = max((len(key[3]) for key in kinds), default=0)
+    callers = np.full((len(kinds), most), -1, dtype=np.int64)
+    for index, key in enumerate(kinds):
+        callers[index, : len(key[3])] = [every.index(caller) for caller in key[3]]
+    weight = usable.by_class(places)[np.array([key[4] for key in kinds], dtype=np.int64)]
+    mask, groups = _masks(list(kinds), (table, row, tail, trip), callers, weight, places)
+    batch = np.zeros(len(kinds), dtype=np.bool_)
+    batch[of_kind[workloads.batch]] = True
+    mask[batch] = weight[batch] > 0
+    group = np.zeros_like(callers)
+    for index, key in enumerate(kinds):
+        own = {caller: bit for bit, members in enumerate(groups[index]) for caller in members}
+        group[index, : len(key[3])] = [own[caller] for caller in key[3]]
+    late = np.array([_late(own, row) for own, row in zip(groups, mask, strict=True)], dtype=np.uint8)
+    asked = _asked(workloads, [groups[index] for index in of_kind.tolist()])
+    return Reach(table, row, tail, trip, callers, group, mask, tuple(groups), late, of_kind, asked)
+
+
+def caller_groups(callers: Sequence[str], in_time: Bools, weight: Ints) -> dict[tuple[str, ...], Bools]:
+    """Caller regions with the same places in time, and these places; at most `GROUPS`.
+
+    Of more, the two that share most places are merged until three are left; together they count on what both reach.
+
+    Args:
+        callers: R regions.
+        in_time: [R, P], classes that answer each in time.
+        weight: [P], places in each class.
+    """
+    by_places: dict[bytes, tuple[tuple[str, ...], Bools]] = {}
+    for caller, row in zip(callers, in_time, strict=True):
+        names = by_places.get(row.tobytes(), ((), row))[0]
+        by_places[row.tobytes()] = (*names, caller), row
+    found = dict(by_places.values())
+    while len(found) > GROUPS:
+        one, other = max(
+            combinations(sorted(found), 2),
+            key=lambda pair: int(weight[found[pair[0]] & found[pair[1]]].sum()),
+        )
+        common = found.pop(one) & found.pop(other)
+        found[tuple(sorted(one + other))] = common
+    return dict(sorted(found.items()))
+
+
+def _table(
+    kinds: Sequence[tuple[int, int, float, tuple[str, ...], int]],
+    workloads: WorkloadColumns,
+    places: PlaceColumns,
+    world: tuple[Sequence[str], Mapping[str, Region], Economics],
+) -> tuple[Floats, Ints, Ints, Ints]:
+    """The table of utilisations, its rows [X, E], the tail of each class [P], and its columns [callers, R]."""
+    every, regions, economics = world
+    tails: dict[tuple[int, tuple[RoundTrip, ...], float], int] = {}
+    hardware = places.class_hardware.tolist()
+    tail = [
+        tails.setdefault((kind, it.legs, it.departures_per_hour), len(tails))
+        for kind, it in zip(hardware, places.classes, strict=True)
     ]
-    served = set().union(*near)
-    reached = []
-    for place, rhos, callers in zip(places, found, near, strict=True):
-        # A region that no place serves well is still better served at a low utilisation than late.
-        kept = frozenset(callers | {caller for caller, rho in rhos.items() if rho > 0.0 and caller not in served})
-        rho = min((rhos[caller] for caller in kept), default=0.0)
-        profile = profile_for(workload, place.hardware)
-        per_rho = place.availability / (RATE_SAFETY * profile.service_time.seconds) if profile else 0.0
-        reached.append(Reach(kept, rho, rho * per_rho, economics.late_utilisation * per_rho))
-    return reached
+    asks: dict[Ask, int] = {}
+    rows: dict[tuple[int, int, float], list[int]] = {}
+    for profile, percentile, target, _, _ in kinds:
+        if target > 0.0 and (profile, percentile, target) not in rows:
+            services = workloads.services[profile]
+            rows[profile, percentile, target] = [
+                asks.setdefault(Ask(service, percentile, target, legs, departures), len(asks)) if service else -1
+                for service, legs, departures in ((services[kind], legs, gone) for kind, legs, gone in tails)
+            ]
+    row = np.array([rows.get(key[:3], [-1] * len(tails)) for key in kinds], dtype=np.int64)
+    row = row.reshape(len(kinds), len(tails))
+    trips = [[round_trip(caller, place, regions, economics) for place in places.regions] for caller in every]
+    coarse = coarsened(trip for line in trips for trip in line)
+    columns = {trip: index for index, trip in enumerate(sorted(set(coarse.values())))}
+    table = utilisations(tuple(asks), tuple(columns))
+    column = np.array([[columns[coarse[trip]] for trip in line] for line in trips], dtype=np.int64)
+    return table, row, np.array(tail, dtype=np.int64), column.reshape(len(every), len(places.regions))
 
 
-def _utilisation(workload: InferenceWorkload, way: Path, place: Place) -> float:
-    """rho* in the smallest pool that carries the whole demand: all replicas of a workload share one queue."""
-    latency = workload.spec.latency
-    assert latency is not None  # noqa: S101 -- api refuses demand without latency
-    load = sum(rates(workload).values()) * way.service.seconds * RATE_SAFETY / place.availability
-    low = max(1, workload.spec.placement.min_replicas)
+def _masks(
+    kinds: Sequence[tuple[int, int, float, tuple[str, ...], int]],
+    tables: tuple[Floats, Ints, Ints, Ints],
+    callers: Ints,
+    weight: Ints,
+    places: PlaceColumns,
+) -> tuple[NDArray[np.uint8], list[Groups]]:
+    """Groups, and by kind and place class which are answered in time: as the largest pool would answer them.
 
-    def rho(servers: int) -> float:
-        return safe_utilisation(way, servers, latency.percentile, latency.target.seconds)
+    Any pool that carries some demand is large enough to answer in time if one is.
+    """
+    table, row, tail, trip = tables
+    counts = np.array([len(key[3]) for key in kinds], dtype=np.int64)
+    mask = np.zeros((len(kinds), len(places.classes)), dtype=np.uint8)
+    groups: list[Groups] = [()] * len(kinds)
+    best = np.concatenate([table[:, :, -1], np.zeros((1, table.shape[1]))])  # row -1 has no profile
+    for size in sorted(set(counts.tolist()) - {0}):
+        rows = np.flatnonzero(counts == size)
+        own = row[rows][:, None, tail]
+        rhos = best[own, trip[callers[rows, :size]][:, :, places.class_region]] * (weight[rows][:, None] > 0)
+        kept = _kept(rhos)
+        for at, index in enumerate(rows.tolist()):
+            groups[index], mask[index] = _grouped(kinds[index][3], kept[at], weight[index])
+    return mask, groups
 
-    if low >= LARGEST_POOL or rho(low) * low >= load:
-        return rho(min(low, LARGEST_POOL))
-    high = low
-    while high < LARGEST_POOL and rho(high) * high < load:
-        low, high = high, min(2 * high, LARGEST_POOL)
-    while high - low > 1:
-        middle = (low + high) // 2
-        if rho(middle) * middle >= load:
-            high = middle
-        else:
-            low = middle
-    return rho(high)
+
+def _kept(rhos: Floats) -> Bools:
+    """Callers that a place serves, of the last axis; shape (n, callers, P) like `rhos`."""
+    near = (rhos > 0.0) & (rhos >= FAR_SHARE * rhos.max(axis=1, keepdims=True))
+    served = near.any(axis=2, keepdims=True)
+    # A region that no place serves well is still better served at a low utilisation than late.
+    kept: Bools = near | ((rhos > 0.0) & ~served)
+    return kept
+
+
+def _grouped(names: tuple[str, ...], kept: Bools, weight: Ints) -> tuple[Groups, NDArray[np.uint8]]:
+    """The groups and their mask by place class."""
+    groups = caller_groups(names, kept, weight)
+    mask = np.zeros(kept.shape[1], dtype=np.uint8)
+    for bit, members in enumerate(groups.values()):
+        mask |= members.astype(np.uint8) << np.uint8(bit)
+    return tuple(groups), mask
+
+
+def _late(groups: Groups, mask: NDArray[np.uint8]) -> int:
+    together = int(np.bitwise_or.reduce(mask, initial=0))
+    return ((1 << len(groups)) - 1) & ~together
+
+
+def _asked(workloads: WorkloadColumns, groups: Sequence[Groups]) -> Floats:
+    """Requests/s by mask, added up in the order of the callers' names."""
+    asked = np.zeros((len(groups), 1 << GROUPS))
+    asked[workloads.batch, 1::2] = workloads.demand[workloads.batch, None]
+    for row, own in enumerate(groups):
+        for chosen in range(1, 1 << len(own)):
+            callers = callers_of(own, chosen)
+            asked[row, chosen] = sum(rate for region, rate in workloads.callers[row] if region in callers)
+    return asked
+
+
+def callers_of(groups: Groups, mask: int) -> frozenset[str]:
+    """The caller regions of a mask."""
+    return frozenset(_members(groups, mask))
+
+
+def _members(groups: Groups, mask: int) -> Iterator[str]:
+    for bit, group in enumerate(groups):
+        if mask >> bit & 1:
+            yield from group

@@ -56,6 +56,8 @@ class Place:
     """Of one unit."""
     availability: float = 1.0
     """Share of the time that a replica placed here is there: what leaves is replaced within `linkLoss.keepFor`."""
+    keep_seconds: float = 0.0
+    """A silent car's replicas are given to others after this long."""
     fleet: str = ""
     pue: float = 1.0
     dynamic_watts: float = 0.0
@@ -112,7 +114,7 @@ def vehicle_places(pool: VehicleNodePool, region: Region, facts: Facts) -> Itera
         if count == 0:
             continue
         departures = _departures(alike)
-        keep = pool.spec.link_loss.keep_for.seconds / SECONDS_PER_HOUR
+        keep = pool.spec.link_loss.keep_for.seconds
         yield Place(
             id=f"{pool.key}/{link}/{state}",
             tier="Vehicle",
@@ -127,7 +129,8 @@ def vehicle_places(pool: VehicleNodePool, region: Region, facts: Facts) -> Itera
             legs=(_round_trip(alike, economics.link_round_trip[link]),),
             per_gb=prices.get(link, 0.0),
             departures_per_hour=departures,
-            availability=1.0 / (1.0 + departures * keep),
+            availability=1.0 / (1.0 + departures * keep / SECONDS_PER_HOUR),
+            keep_seconds=keep,
             fleet=pool.spec.match.fleet,
         )
 
