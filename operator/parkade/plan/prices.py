@@ -247,8 +247,9 @@ def _next_step(problem: ProblemArrays, supply: int, used: int) -> tuple[float, i
 
 
 def _one(arcs: list[PlacePrice]) -> PlacePrice:
-    """The arc that speaks for its place: the one with most replicas, else the one that is cheapest for its worth."""
-    best = min(arcs, key=lambda it: (-it.replicas, it.relative))
+    """The arc that speaks for its place: the dearest for its worth that is used, else the cheapest."""
+    used = [it for it in arcs if it.replicas]
+    best = max(used, key=lambda it: it.relative) if used else min(arcs, key=lambda it: it.relative)
     return replace(best, replicas=sum(it.replicas for it in arcs))
 
 
