@@ -42,7 +42,7 @@ def planned_tier(question: Question, hour: int, opportunity: float, payout: floa
     )
     part = plan_once(facts, ECONOMICS, solve, offline=True).workload(f"mlperf/{question.model}")
     assert part is not None
-    assert not part.shortfalls
+    assert all(it.short < 0.001 * it.quantity for it in part.shortfalls)
     return leading_tier(part)
 
 
@@ -74,9 +74,9 @@ def test_plans_of_single_hours_flip_where_the_year_says(question):
 def test_the_mean_break_even_is_what_plain_arithmetic_gives(model, state, kilowatts, wear):
     ratio = {"resnet50": 6.335, "bert": 6.328, "retinanet": 5.474}[model]
     found = answer(Question(model=model, state=state), caiso_2020(), (0.0,), PAYOUTS).break_even.mean(axis=0)
-    home, meter, carbon = 0.31, 0.1106, 0.2453 * 0.080
+    home, meter, carbon, staying = 0.31, 0.1106, 0.2453 * 0.080, 0.94
     for even, payout in zip(found, PAYOUTS, strict=True):
-        plain = ratio * (kilowatts * (home + carbon) + payout + wear) - 0.3875 * (meter + carbon)
+        plain = ratio / staying * (kilowatts * (home + carbon) + payout + wear) - 0.3875 * (meter + carbon)
         # the product keeps 13 % of each computer free, which saves a server energy but no car; a car is away at times
         assert even == pytest.approx(plain, abs=0.025)
 

@@ -17,7 +17,7 @@ class Alternative:
     pool: str
     tier: Tier
     replicas: int
-    """That it would take there; more than the place may hold."""
+    """That meet there every want that the place can add to; more than it may hold."""
     cost_per_hour: float
     """$/h without the cost of moving: these replicas with the cars or servers they need."""
     room: bool
@@ -34,8 +34,8 @@ def alternatives(framed: Framed, workload: int) -> tuple[Alternative, ...]:
         if not own or not own[0].callers.issuperset(rate):
             continue
         way = own[0]
-        needed = math.ceil(sum(rate.values()) / way.rate - 1e-9) if way.rate > 0.0 else 0
-        replicas = max(1, needed, resource.spec.placement.min_replicas)
+        wants = zip(framed.workloads[workload].wants, way.yields, strict=True)
+        replicas = max((math.ceil(want.quantity / each - 1e-9) for want, each in wants if each > 0.0), default=1)
         running = way.running.cost.total - way.running.cost.move
         # Over-coverage carries no bytes: requests cost for the rate that is asked.
         carried = sum(rate.values()) / (replicas * way.load) if way.load > 0.0 else 1.0

@@ -40,8 +40,8 @@ PUE: Final = "1.25"
 CAR_WATTS: Final = {"computeWatts": 100, "awakeWatts": 250, "asleepWatts": 5, "chargingPercent": 88}
 NOW: Final = datetime(2020, 1, 1, tzinfo=UTC)
 
-ECONOMICS: Final = replace(Economics(), egress_per_gb=0.0, departure_quantile=1.0)
-"""The network is free here, and nobody leaves: what a priced byte and spare cars do are questions of their own."""
+ECONOMICS: Final = replace(Economics(), egress_per_gb=0.0)
+"""The network is free here: what a priced byte does is a question of its own (docs/does-it-pay.md)."""
 
 
 @dataclass(frozen=True, slots=True)
