@@ -1,13 +1,14 @@
 //! Replicas on columns, and what changing them costs: the incumbent of every search.
 
+mod charges;
 mod room;
 mod total;
 
-use crate::bound::RowPrices;
 use crate::candidates::Candidates;
 use crate::merit_order::MeritOrder;
 use crate::problem::{Problem, number};
 use crate::{COVER_TOLERANCE, ROW_TOLERANCE};
+pub use charges::Charges;
 
 /// Half of each tolerance; the other half pays for sums that are kept incrementally.
 const FITS: f64 = 0.5 * ROW_TOLERANCE;
@@ -15,15 +16,6 @@ const COVERS: f64 = 0.5 * COVER_TOLERANCE;
 
 /// Far more than any supply has.
 const MOST_UNITS: f64 = 1e12;
-
-/// What a search pays instead of the true cost of units, and for limits.
-#[derive(Debug, Clone)]
-pub struct Charges {
-    /// pi and mu.
-    pub prices: RowPrices,
-    /// Supplies whose use is paid at pi; units of the others cost what they truly cost.
-    pub by_use: Vec<bool>,
-}
 
 /// Always feasible: every change that would break a row is refused.
 #[derive(Clone)]
@@ -128,16 +120,6 @@ impl<'p> Assignment<'p> {
         self.settle();
     }
 
-    /// Nothing runs, and all units and limits cost their prices instead of what they truly cost.
-    pub fn charged(problem: &'p Problem, candidates: &'p Candidates, prices: &RowPrices) -> Self {
-        let mut assignment = Self::empty(problem, candidates);
-        assignment.charge(Some(Charges {
-            prices: prices.clone(),
-            by_use: vec![true; problem.supplies()],
-        }));
-        assignment
-    }
-
     /// Pay for at least so many units of a supply.
     pub fn hold(&mut self, supply: usize, units: i64) {
         self.cost -= self.unit_cost(supply, self.needed[supply]);
@@ -185,18 +167,9 @@ impl<'p> Assignment<'p> {
         (units <= MOST_UNITS).then(|| whole(units))
     }
 
-    fn is_by_use(&self, supply: usize) -> bool {
-        self.charges
-            .as_ref()
-            .is_some_and(|charges| charges.by_use[supply])
-    }
-
     fn unit_cost(&self, supply: usize, needed: i64) -> f64 {
-        if let Some(charges) = self.charges.as_ref().filter(|_| self.is_by_use(supply)) {
-            let positions = self.problem.capacity.range(supply);
-            return positions
-                .map(|at| charges.prices.supplies[at] * self.used[at])
-                .sum();
+        if let Some(charges) = &self.charges {
+            return self.charge_of(supply, charges);
         }
         let units = needed
             .max(self.held[supply])
@@ -267,11 +240,8 @@ impl<'p> Assignment<'p> {
         if change > 0 && uses_any && units > self.allowed[supply] {
             return None;
         }
-        if let Some(charges) = self.charges.as_ref().filter(|_| self.is_by_use(supply)) {
-            let uses = self.candidates.uses(column).iter();
-            let paid =
-                uses.map(|used| charges.prices.supplies[used.position as usize] * used.amount);
-            return Some(number(change) * paid.sum::<f64>());
+        if let Some(charges) = &self.charges {
+            return Some(self.charge_delta(column, change, charges));
         }
         let before = self.needed[supply];
         Some(if before == units {

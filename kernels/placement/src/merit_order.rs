@@ -40,6 +40,48 @@ impl MeritOrder {
         self.paid[supply]
     }
 
+    /// $/h of the unit that comes after so many, and how many more cost as much; infinite when there is none.
+    pub fn next(&self, supply: usize, units: i64) -> (f64, i64) {
+        let marks = self.marks.row(supply);
+        let after = marks.partition_point(|mark| mark.0 <= units);
+        match (marks.get(after.wrapping_sub(1)), marks.get(after)) {
+            (Some(start), Some(end)) => {
+                ((end.1 - start.1) / number(end.0 - start.0), end.0 - units)
+            }
+            _ => (f64::INFINITY, 0),
+        }
+    }
+
+    /// $/h of the cheapest units, the last in part; those that cost less than nothing are paid anyway.
+    pub fn part_cost(&self, supply: usize, units: f64) -> f64 {
+        let units = units.max(number(self.paid[supply]));
+        let marks = self.marks.row(supply);
+        let after = marks.partition_point(|mark| number(mark.0) < units);
+        if after == 0 {
+            return 0.0;
+        }
+        let (start, cost) = marks[after - 1];
+        match marks.get(after) {
+            Some(end) => cost + (end.1 - cost) * ((units - number(start)) / number(end.0 - start)),
+            None => cost,
+        }
+    }
+
+    /// $/h for a unit after so many, the last in part.
+    pub fn part_price(&self, supply: usize, units: f64) -> f64 {
+        if units < number(self.paid[supply]) {
+            return 0.0;
+        }
+        let marks = self.marks.row(supply);
+        let after = marks
+            .partition_point(|mark| number(mark.0) <= units)
+            .clamp(1, (marks.len() - 1).max(1));
+        match (marks.get(after - 1), marks.get(after)) {
+            (Some(start), Some(end)) => (end.1 - start.1) / number((end.0 - start.0).max(1)),
+            _ => f64::INFINITY,
+        }
+    }
+
     /// $/h of the cheapest `units` units; those beyond the total are free.
     pub fn cost(&self, supply: usize, units: i64) -> f64 {
         let marks = self.marks.row(supply);
@@ -71,5 +113,12 @@ mod tests {
         let costs: Vec<f64> = (0..=6).map(|units| order.cost(0, units)).collect();
         assert_eq!(costs, [0.0, -1.0, -2.0, -3.0, 0.0, 3.0, 3.0]);
         assert_eq!((order.total(0), order.paid(0)), (5, 3));
+        assert_eq!(
+            [2, 3, 5].map(|units| order.next(0, units)),
+            [(-1.0, 1), (3.0, 2), (f64::INFINITY, 0)]
+        );
+        let parts =
+            [1.0, 3.5, 9.0].map(|units| (order.part_cost(0, units), order.part_price(0, units)));
+        assert_eq!(parts, [(-3.0, 0.0), (-1.5, 3.0), (3.0, 3.0)]);
     }
 }

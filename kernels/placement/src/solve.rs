@@ -1,6 +1,6 @@
 //! From a problem to a plan with its certificate.
 
-use crate::assignment::Assignment;
+use crate::assignment::{Assignment, Charges};
 use crate::bound::RowPrices;
 use crate::budget::Budget;
 use crate::candidates::Candidates;
@@ -129,7 +129,8 @@ fn guided<'p>(
     point: &Point,
     budget: &mut Budget<'_>,
 ) -> Assignment<'p> {
-    let mut priced = Assignment::charged(problem, candidates, &point.prices);
+    let mut priced = Assignment::empty(problem, candidates);
+    priced.charge(Some(Charges::flat(&point.prices)));
     serve_all(&mut priced, budget);
     Assignment::of_replicas(problem, candidates, priced.replicas())
 }

@@ -26,7 +26,7 @@ impl Assignment<'_> {
         whole(self.room_in_units(column, units).floor()).min(self.room(column))
     }
 
-    fn room_in_units(&self, column: usize, units: i64) -> f64 {
+    pub(super) fn room_in_units(&self, column: usize, units: i64) -> f64 {
         let mut room = f64::from(u32::MAX);
         for used in self.candidates.uses(column) {
             let position = used.position as usize;
@@ -69,6 +69,14 @@ impl Assignment<'_> {
         let capacity = self.problem.capacity.values();
         let shares = uses.map(|used| used.amount / capacity[used.position as usize]);
         shares.fold(1e-9, f64::max)
+    }
+
+    /// Part of a unit that the fullest resource of a supply leaves idle.
+    pub fn spare_of(&self, supply: usize) -> f64 {
+        let capacity = self.problem.capacity.values();
+        let positions = self.problem.capacity.range(supply);
+        let units = positions.map(|position| self.used[position] / capacity[position]);
+        number(self.needed[supply]) - units.fold(0.0, f64::max)
     }
 
     /// How far above its quantity a cover is.

@@ -23,6 +23,21 @@ impl Assignment<'_> {
         self.cost = self.total();
     }
 
+    /// $/h whatever the charges.
+    pub fn true_cost(&mut self) -> f64 {
+        let charges = self.charges.take();
+        let cost = self.total();
+        self.charges = charges;
+        cost
+    }
+
+    /// Run these replicas instead, at true costs; they must be feasible.
+    pub fn restart(&mut self, replicas: &[i64]) {
+        self.replicas.copy_from_slice(replicas);
+        self.charges = None;
+        self.settle();
+    }
+
     fn units_in_use(&self, supply: usize) -> i64 {
         let mut units = i64::from(self.busy[supply] > 0);
         if units > 0 {
@@ -52,6 +67,15 @@ impl Assignment<'_> {
             cost += limits.map(|(price, limited)| price * limited).sum::<f64>();
         }
         cost + self.short_total()
+    }
+
+    /// $/h of a demand's shortfall.
+    pub fn short_cost(&self, demand: usize) -> f64 {
+        let covers = &self.problem.covers;
+        covers
+            .range(demand)
+            .map(|position| covers.values()[position].short_cost * self.short(position))
+            .sum()
     }
 
     /// $/h of the shortfall.
