@@ -1,11 +1,13 @@
 //! How much work a solve may do.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 /// Counts work in arc evaluations, so that equal input stops at an equal place; the interrupt is a backstop.
 pub struct Budget<'a> {
     left: u64,
     until_asked: u64,
-    interrupt: &'a mut dyn FnMut() -> bool,
-    interrupted: bool,
+    interrupt: &'a (dyn Fn() -> bool + Sync),
+    interrupted: AtomicBool,
 }
 
 /// Work between two questions to the interrupt: about a millisecond.
@@ -13,12 +15,12 @@ const ASK_EVERY: u64 = 10_000;
 
 impl<'a> Budget<'a> {
     /// Allow `work` arc evaluations; `interrupt` is asked now and then and stops the solve by answering true.
-    pub fn new(work: u64, interrupt: &'a mut dyn FnMut() -> bool) -> Self {
+    pub fn new(work: u64, interrupt: &'a (dyn Fn() -> bool + Sync)) -> Self {
         Self {
             left: work,
             until_asked: ASK_EVERY,
             interrupt,
-            interrupted: false,
+            interrupted: AtomicBool::new(false),
         }
     }
 
@@ -29,7 +31,7 @@ impl<'a> Budget<'a> {
         self.until_asked = self.until_asked.saturating_sub(work);
         if self.until_asked == 0 {
             self.until_asked = ASK_EVERY;
-            self.interrupted = self.interrupted || (self.interrupt)();
+            self.is_interrupted();
         }
         self.is_open()
     }
@@ -37,12 +39,20 @@ impl<'a> Budget<'a> {
     /// Whether there is work left to do with.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        self.left > 0 && !self.interrupted
+        self.left > 0 && !self.was_interrupted()
+    }
+
+    /// Ask the interrupt now; every thread may.
+    pub fn is_interrupted(&self) -> bool {
+        if !self.was_interrupted() && (self.interrupt)() {
+            self.interrupted.store(true, Ordering::Relaxed);
+        }
+        self.was_interrupted()
     }
 
     /// Whether the interrupt, not the work limit, stopped the solve.
     #[must_use]
     pub fn was_interrupted(&self) -> bool {
-        self.interrupted
+        self.interrupted.load(Ordering::Relaxed)
     }
 }

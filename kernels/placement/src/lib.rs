@@ -7,16 +7,22 @@
 //! The pipeline: [`json::read`] checks a file into a [`Problem`]; `greedy` makes a first plan; `prices` climbs to
 //! good prices; `search` improves the plan; [`bound`](mod@bound) certifies; [`json::write`] publishes.
 
+mod ascent;
 mod assignment;
+mod block;
 mod budget;
 mod candidates;
 mod check;
 mod closing;
 mod completion;
+mod curve;
+mod dual;
+mod equilibrium;
 mod error;
 mod greedy;
 mod integer_part;
 mod linear_part;
+mod market;
 mod merit_order;
 mod prices;
 mod problem;
@@ -25,6 +31,7 @@ mod relocation;
 #[allow(dead_code)] // for problems beyond those that `solve` takes today
 mod rounding;
 mod search;
+mod simplex;
 mod solution;
 mod solve;
 mod status;
@@ -37,7 +44,7 @@ pub use budget::Budget;
 pub use error::InvalidProblem;
 pub use problem::{Arc, ArcNumbers, Cover, Number, Numbers, Problem, Rows, Step, Term, Use};
 pub use solution::{ExactPart, Prices, Solution};
-pub use solve::{improve, solve};
+pub use solve::{improve, solve, trial};
 pub use status::Status;
 
 /// A supply or a limit holds within this share of what it gives; the bound already pays for it.

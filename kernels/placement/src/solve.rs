@@ -208,3 +208,10 @@ fn in_file_order(problem: &Problem, part: &ExactPart) -> ExactPart {
         ..part.clone()
     }
 }
+
+/// Temporary.
+pub fn trial(problem: &Problem, budget: &mut Budget<'_>) {
+    let order = crate::greedy::by_value(problem);
+    let cleared = crate::market::clear(problem, order, budget);
+    eprintln!("candidates {}", cleared.candidates.arcs().len());
+}

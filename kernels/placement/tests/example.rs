@@ -14,8 +14,8 @@ fn example() -> Problem {
 }
 
 fn solved(problem: &Problem, work: u64) -> Solution {
-    let mut never = || false;
-    solve(problem, &mut Budget::new(work, &mut never))
+    let never = || false;
+    solve(problem, &mut Budget::new(work, &never))
 }
 
 #[test]
@@ -57,8 +57,8 @@ fn an_interrupt_ends_with_a_feasible_plan_that_says_so() {
         "supplies": [{"id": "s", "steps": [{"count": 9, "cost": 0.3}], "capacity": {"unit": 1}}], "arcs": [ARCS]}"#;
     let arc = r#"{"id": "new", "demand": 0, "supply": 0, "yields": [1], "cost": 0.1, "use": {"unit": 0.7}, "max": 5}"#;
     let problem = json::read(&text.replace("ARCS", &vec![arc; 2000].join(","))).expect("valid");
-    let mut always = || true;
-    let solution = solve(&problem, &mut Budget::new(u64::MAX, &mut always));
+    let always = || true;
+    let solution = solve(&problem, &mut Budget::new(u64::MAX, &always));
     assert_eq!(solution.status, Status::TimeLimit);
     assert!(solution.bound <= solution.objective);
 }

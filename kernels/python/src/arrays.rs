@@ -44,7 +44,7 @@ impl Source for Arrays<'_> {
             .call_method1("reshape", (-1,))
             .map_err(|_| wrong(name, "whole numbers"))?;
         first_of!(array,
-            i64 => |values| Iterator::collect::<Vec<i64>>(values),
+            i64 => Iterator::collect::<Vec<i64>>,
             u32 => |values: _| Iterator::map(values, i64::from).collect::<Vec<i64>>(),
             i32 => |values: _| Iterator::map(values, i64::from).collect::<Vec<i64>>(),
             u8 => |values: _| Iterator::map(values, i64::from).collect::<Vec<i64>>(),

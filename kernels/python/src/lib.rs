@@ -23,8 +23,8 @@ fn within<T>(
 ) -> T {
     let limit = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).ok());
     let start = Instant::now();
-    let mut interrupt = || limit.is_some_and(|limit| start.elapsed() >= limit);
-    run(&mut placement::Budget::new(work, &mut interrupt))
+    let interrupt = || limit.is_some_and(|limit| start.elapsed() >= limit);
+    run(&mut placement::Budget::new(work, &interrupt))
 }
 
 /// A checked problem, laid out for the kernel.
@@ -46,6 +46,21 @@ impl Problem {
     fn from_arrays(arrays: Bound<'_, PyAny>) -> PyResult<Self> {
         let inner = placement::flat::read(&mut arrays::Arrays(arrays)).map_err(refusal)?;
         Ok(Self { inner })
+    }
+
+    /// Temporary.
+    fn trial(&self, py: Python<'_>, threads: usize) {
+        py.detach(|| {
+            let pool = rayon::ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .build()
+                .unwrap();
+            pool.install(|| {
+                within(u64::MAX, None, |budget| {
+                    placement::trial(&self.inner, budget)
+                })
+            });
+        });
     }
 
     /// Solve; the solution file's arrays.

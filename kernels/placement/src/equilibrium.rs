@@ -1,0 +1,376 @@
+//! Fractional plan and prices together: demands choose in turn on the smoothed supply curves until they rest.
+//!
+//! This is the block Gauss-Seidel method of traffic assignment (T. Larsson and M. Patriksson, *Simplicial
+//! decomposition with disaggregated representation*, 1992): a demand takes back what it has, sees every candidate's
+//! price as it rises with its own load, and places itself anew at least cost. Supplies with several resources are
+//! loaded by a weighted sum of them; weights and rents follow the loads after every sweep.
+//!
+//! Demands of little value are visited in lanes that do not see each other; the lanes' number is fixed, so that the
+//! result does not depend on the number of threads.
+
+use crate::block::{Block, Scratch, Shared, Wanted};
+use crate::bound::RowPrices;
+use crate::budget::Budget;
+use crate::curve::Curve;
+use crate::dual::Evaluation;
+use crate::problem::Problem;
+use rayon::prelude::*;
+
+/// The demands of most value choose one after another, each seeing all others.
+const SERIAL: usize = 200;
+/// Lanes that visit demands side by side, and demands that each visits before the lanes meet.
+const LANES: usize = 2;
+const SPAN: usize = 8;
+/// How fast the weights of a supply's resources follow their loads, in the first sweep.
+const WEIGHT_PACE: f64 = 0.5;
+/// Share of a limit that the fractional plan may use: rounding to whole replicas needs the rest.
+const LIMIT_MARGIN: f64 = 0.97;
+/// A limit's price starts and stays at least at this share of what its arcs usually cost per coefficient.
+const LEAST_LIMIT_PRICE: f64 = 1e-3;
+/// How strongly a limit's price answers to its load, and the most that it changes in one sweep (powers of e).
+const LIMIT_STEEPNESS: f64 = 4.0;
+const MOST_LIMIT_CHANGE: f64 = 1.0;
+
+/// In the first sweeps demands look at all their arcs, not only at their candidates.
+const LOOKS: [Wanted; 3] = [
+    Wanted {
+        first: 16,
+        further: 6,
+    },
+    Wanted {
+        first: 8,
+        further: 3,
+    },
+    Wanted {
+        first: 4,
+        further: 2,
+    },
+];
+
+/// The state of the whole market.
+pub struct Equilibrium<'p> {
+    problem: &'p Problem,
+    curves: Vec<Curve>,
+    /// Per position of `Problem::capacity`: the weight of the resource in its supply's load; they sum to 1.
+    weights: Vec<f64>,
+    shared: Shared,
+    blocks: Vec<Block>,
+    /// Demands, those of most value first.
+    order: Vec<usize>,
+    least_limit_prices: Vec<f64>,
+    /// Supply of each position of `Problem::capacity`.
+    supply_of: Vec<usize>,
+    sweeps: usize,
+    smooth: Vec<f64>,
+}
+
+impl<'p> Equilibrium<'p> {
+    /// Nothing is placed; every demand knows the arcs that are cheapest at the first prices.
+    pub fn new(problem: &'p Problem, order: Vec<usize>) -> Self {
+        let curves = Curve::of_supplies(problem);
+        let mut weights = Vec::with_capacity(problem.capacity.values().len());
+        for supply in 0..problem.supplies() {
+            let row = problem.capacity.row(supply);
+            let useful = row
+                .iter()
+                .filter(|&&capacity| capacity > 0.0)
+                .count()
+                .max(1);
+            #[allow(clippy::cast_precision_loss)] // at most 65535
+            let weight = 1.0 / useful as f64;
+            weights.extend(
+                row.iter()
+                    .map(|&capacity| if capacity > 0.0 { weight } else { 0.0 }),
+            );
+        }
+        let mut equilibrium = Self {
+            problem,
+            curves,
+            weights,
+            shared: Shared::new(problem),
+            blocks: Vec::new(),
+            order,
+            least_limit_prices: vec![0.0; problem.bounds.len()],
+            supply_of: (0..problem.supplies())
+                .flat_map(|supply| {
+                    std::iter::repeat_n(supply, problem.capacity.range(supply).len())
+                })
+                .collect(),
+            sweeps: 0,
+            smooth: vec![0.0; problem.supplies()],
+        };
+        let demands = (0..problem.demands()).into_par_iter();
+        equilibrium.blocks = demands.map(|demand| Block::kept(problem, demand)).collect();
+        equilibrium.price_limits();
+        equilibrium
+    }
+
+    /// Limits start at a small share of what their arcs cost.
+    fn price_limits(&mut self) {
+        let mut sums = vec![(0.0, 0.0); self.problem.bounds.len()];
+        for block in &self.blocks {
+            block.limit_scales(&mut sums);
+        }
+        for (limit, (sum, count)) in sums.into_iter().enumerate() {
+            let usual: f64 = if count > 0.0 { sum / count } else { 0.0 };
+            self.least_limit_prices[limit] = (LEAST_LIMIT_PRICE * usual).max(1e-12);
+            self.shared.limit_prices[limit] = self.least_limit_prices[limit];
+        }
+    }
+
+    /// Let every demand choose once; returns the work done in arc evaluations.
+    pub fn sweep(&mut self, budget: &Budget<'_>) -> usize {
+        let problem = self.problem;
+        let (curves, weights) = (&self.curves, &self.weights);
+        let mut scratch = Scratch::default();
+        let wanted = LOOKS.get(self.sweeps).copied();
+        {
+            for supply in 0..problem.supplies() {
+                self.shared.reprice(problem, curves, weights, supply);
+            }
+        }
+        let serial = SERIAL.min(self.order.len());
+        for &demand in &self.order[..serial] {
+            if budget.is_interrupted() {
+                return 0;
+            }
+            self.blocks[demand].choose(
+                problem,
+                demand,
+                curves,
+                weights,
+                &mut self.shared,
+                &mut scratch,
+                wanted,
+            );
+        }
+        let mut lanes: Vec<Lane> = (0..LANES).map(|_| Lane::new(&self.shared)).collect();
+        for round in self.order[serial..].chunks(LANES * SPAN) {
+            if budget.is_interrupted() {
+                break;
+            }
+            for (lane, demands) in lanes.iter_mut().zip(round.chunks(SPAN)) {
+                lane.take(demands, &mut self.blocks);
+            }
+            lanes
+                .par_iter_mut()
+                .for_each(|lane| lane.visit(problem, curves, weights, wanted));
+            meet(
+                &mut lanes,
+                &mut self.shared,
+                &mut self.blocks,
+                |shared, supply| {
+                    if wanted.is_some() {
+                        shared.reprice(problem, curves, weights, supply);
+                    }
+                },
+                &self.supply_of,
+            );
+        }
+        self.sweeps += 1;
+        self.blocks.iter().map(Block::len).sum()
+    }
+
+    /// Let rents, weights and limit prices follow the loads.
+    pub fn follow(&mut self) {
+        #[allow(clippy::cast_precision_loss)] // a few dozen sweeps
+        let pace = WEIGHT_PACE / (self.sweeps.max(1) as f64).sqrt();
+        for supply in 0..self.problem.supplies() {
+            let positions = self.problem.capacity.range(supply);
+            let used = &self.shared.used[positions.clone()];
+            if positions.len() > 1 {
+                let most = used.iter().copied().fold(0.0, f64::max);
+                if most > 0.0 {
+                    let weights = &mut self.weights[positions.clone()];
+                    for (weight, used) in weights.iter_mut().zip(used) {
+                        if *weight > 0.0 {
+                            *weight = (*weight * (pace * (used - most) / most).exp()).max(1e-6);
+                        }
+                    }
+                    let sum: f64 = weights.iter().sum();
+                    for weight in weights {
+                        *weight /= sum;
+                    }
+                }
+            }
+            let load = self.load(supply);
+            let price = self.curves[supply].price(load);
+            self.smooth[supply] = if self.sweeps == 1 { price } else { self.smooth[supply].powf(0.7) * price.powf(0.3) };
+            self.curves[supply].follow(load);
+        }
+        for (limit, &bound) in self.problem.bounds.iter().enumerate() {
+            let bound = LIMIT_MARGIN * bound;
+            if bound > 0.0 {
+                let pressure = LIMIT_STEEPNESS * (self.shared.limited[limit] - bound) / bound;
+                let change = pressure.clamp(-MOST_LIMIT_CHANGE, MOST_LIMIT_CHANGE).exp();
+                let price = &mut self.shared.limit_prices[limit];
+                *price = (*price * change).max(self.least_limit_prices[limit]);
+            }
+        }
+    }
+
+    fn load(&self, supply: usize) -> f64 {
+        let positions = self.problem.capacity.range(supply);
+        let used = self.shared.used[positions.clone()].iter();
+        used.zip(&self.weights[positions])
+            .map(|(used, weight)| used * weight)
+            .sum()
+    }
+
+    /// The present prices of supplies and limits; theta is left at 0.
+    pub fn prices(&self) -> RowPrices {
+        let mut prices = RowPrices::zero(self.problem);
+        for supply in 0..self.problem.supplies() {
+            let price = self.smooth[supply];
+            for position in self.problem.capacity.range(supply) {
+                let capacity = self.problem.capacity.values()[position];
+                if capacity > 0.0 {
+                    prices.supplies[position] = price * self.weights[position] / capacity;
+                }
+            }
+        }
+        prices.limits.clone_from(&self.shared.limit_prices);
+        for (price, least) in prices.limits.iter_mut().zip(&self.least_limit_prices) {
+            if *price <= *least {
+                *price = 0.0;
+            }
+        }
+        prices
+    }
+
+    /// Make candidates of the arcs that an exact evaluation uses; returns how many are new.
+    pub fn learn(&mut self, evaluation: &Evaluation) -> usize {
+        let mut new = 0;
+        let used = evaluation.flow.iter().map(|entry| entry.0);
+        let mut arcs: Vec<usize> = used.chain(evaluation.near.iter().copied()).collect();
+        arcs.sort_unstable();
+        for arcs in arcs
+            .chunk_by(|&left, &right| self.problem.demand_of(left) == self.problem.demand_of(right))
+        {
+            new += self.blocks[self.problem.demand_of(arcs[0])].learn(self.problem, arcs);
+        }
+        new
+    }
+
+    /// (candidate, replicas) of every demand, arcs in rising order.
+    pub fn flows(&self) -> impl Iterator<Item = Vec<(usize, f64)>> + '_ {
+        self.blocks.iter().map(Block::flow)
+    }
+
+    /// $/h of the fractional plan at true step costs, shortfall included; overload is paid at the price of the wall.
+    pub fn cost(&self) -> f64 {
+        if std::env::var("DBG").is_ok() {
+            let arcs: f64 = self.blocks.iter().map(|b| b.flow().iter().map(|e| e.1 * self.problem.cost_of(e.0)).sum::<f64>()).sum();
+            let all: f64 = self.blocks.iter().enumerate().map(|(d, b)| b.cost(self.problem, d)).sum();
+            let mut shorts: Vec<(f64, usize, usize)> = self.blocks.iter().enumerate().map(|(d, b)| (b.cost(self.problem, d) - b.flow().iter().map(|e| e.1 * self.problem.cost_of(e.0)).sum::<f64>(), d, b.len())).filter(|s| s.0 > 1e-6).collect();
+            shorts.sort_by(|a, b| b.0.total_cmp(&a.0));
+            let mut over: Vec<(f64, usize, f64, f64, f64)> = Vec::new();
+            for k in 0..self.problem.supplies() {
+                let u = self.shared.used[self.problem.capacity.range(k)].iter().copied().fold(0.0, f64::max);
+                let n = self.curves[k].total();
+                if u > 1.001 * n { over.push(((u - n) * self.curves[k].price(self.load(k)), k, u, n, self.curves[k].price(self.load(k)))); }
+            }
+            over.sort_by(|a, b| b.0.total_cmp(&a.0));
+            eprintln!("arcs {:.0} short {:.0} ({}) over {:.0} ({}) {:?} {:?}", arcs, all - arcs, shorts.len(), over.iter().map(|o| o.0).sum::<f64>(), over.len(), &shorts[..shorts.len().min(2)], &over[..over.len().min(2)]);
+        }
+        let mut cost: f64 = self
+            .blocks
+            .iter()
+            .enumerate()
+            .map(|(demand, block)| block.cost(self.problem, demand))
+            .sum();
+        for supply in 0..self.problem.supplies() {
+            let positions = self.problem.capacity.range(supply);
+            let mut left = self.shared.used[positions]
+                .iter()
+                .copied()
+                .fold(0.0, f64::max);
+            for step in self.problem.steps.row(supply) {
+                #[allow(clippy::cast_precision_loss)] // counts are at most 10^9
+                let taken = if step.cost < 0.0 {
+                    step.count as f64
+                } else {
+                    left.min(step.count as f64)
+                };
+                cost += taken * step.cost;
+                left = (left - taken).max(0.0);
+            }
+            if left > 0.0 {
+                cost += left * self.curves[supply].price(self.load(supply));
+            }
+        }
+        cost
+    }
+}
+
+/// Bring the lanes' changes together, in their order.
+fn meet(
+    lanes: &mut [Lane],
+    shared: &mut Shared,
+    blocks: &mut [Block],
+    changed: impl Fn(&mut Shared, usize),
+    supply_of: &[usize],
+) {
+    let mut changes = Vec::new();
+    for lane in lanes.iter_mut() {
+        for (demand, block) in lane.taken.drain(..) {
+            blocks[demand] = block;
+        }
+        changes.append(&mut lane.shared.changes);
+    }
+    shared.apply(&changes);
+    for (position, _) in changes {
+        if let Some(&supply) = supply_of.get(position as usize) {
+            changed(shared, supply);
+        }
+    }
+    for lane in lanes {
+        lane.shared.copy_loads(shared);
+    }
+}
+
+/// Demands that are visited one after another beside other lanes.
+struct Lane {
+    shared: Shared,
+    taken: Vec<(usize, Block)>,
+    scratch: Scratch,
+}
+
+impl Lane {
+    fn new(shared: &Shared) -> Self {
+        let mut shared = shared.clone();
+        shared.record = true;
+        Self {
+            shared,
+            taken: Vec::new(),
+            scratch: Scratch::default(),
+        }
+    }
+
+    fn take(&mut self, demands: &[usize], blocks: &mut [Block]) {
+        let taken = demands
+            .iter()
+            .map(|&demand| (demand, std::mem::take(&mut blocks[demand])));
+        self.taken.extend(taken);
+    }
+
+    fn visit(
+        &mut self,
+        problem: &Problem,
+        curves: &[Curve],
+        weights: &[f64],
+        wanted: Option<Wanted>,
+    ) {
+        for (demand, block) in &mut self.taken {
+            block.choose(
+                problem,
+                *demand,
+                curves,
+                weights,
+                &mut self.shared,
+                &mut self.scratch,
+                wanted,
+            );
+        }
+    }
+}
