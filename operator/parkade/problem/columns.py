@@ -4,7 +4,7 @@ K places, H kinds of hardware, P place classes (places alike in hardware, region
 latency), W workloads, M profiles (alike in speed and energy on every hardware).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -185,14 +185,17 @@ class WorkloadColumns:
             hardware: names of the H kinds.
             staged: files by digest.
         """
-        profiles: dict[tuple[Profile, ...], int] = {}
+        profiles: dict[Hashable, tuple[int, tuple[Profile, ...]]] = {}
         callers = tuple(_callers(workload) for workload in workloads)
         specs = [workload.spec for workload in workloads]
         batch = np.array([spec.batch is not None for spec in specs], dtype=np.bool_)
         asked = _floats(sum(rate for _, rate in row) for row in callers)
-        of_profile = _ints(profiles.setdefault(spec.model.profiles, len(profiles)) for spec in specs)
+        of_profile = _ints(
+            profiles.setdefault(_written(spec.model.profiles), (len(profiles), spec.model.profiles))[0]
+            for spec in specs
+        )
         memory = _ints(_bytes(spec.model.memory) for spec in specs)
-        services, figures = _figures(profiles, hardware)
+        services, figures = _figures([profile for _, profile in profiles.values()], hardware)
         return cls(
             workloads=tuple(workloads),
             callers=callers,
@@ -214,6 +217,11 @@ class WorkloadColumns:
             server_rate=figures[2],
             size=_sizes(workloads, memory, hardware, staged),
         )
+
+
+def _written(profiles: tuple[Profile, ...]) -> Hashable:
+    """The texts of the manifest: cheaper to compare than what they mean."""
+    return tuple((it.hardware, it.service_time, it.scv, it.joules, it.max_rate_per_server) for it in profiles)
 
 
 def _callers(workload: InferenceWorkload) -> tuple[tuple[str, float], ...]:

@@ -138,6 +138,9 @@ def _rates(groups: Groups, asked: Floats, factor: float) -> Iterator[Want]:
 
     That is all that a router needs (Hall's condition).
     """
+    if len(groups) == 1:
+        yield Want("rate/" + "+".join(groups[0]), Kind.RATE, 1, float(asked[1]) * factor)
+        return
     for mask in sorted(range(1, 1 << len(groups)), key=lambda mask: (mask.bit_count(), _bits(mask))):
         name = "rate/" + "+".join(sorted(callers_of(groups, mask)))
         yield Want(name, Kind.RATE, mask, float(asked[mask]) * factor)
@@ -161,9 +164,10 @@ def _prices(workloads: WorkloadColumns, places: PlaceColumns, serving: Bools) ->
     seconds = np.nan_to_num(workloads.seconds[workloads.of_profile][:, places.class_hardware])
     each = np.where(serving, slot * seconds, np.inf)
     found = np.full((len(each), len(places.regions)), np.inf)
-    for index in range(len(places.classes)):
-        region = places.class_region[index]
-        found[:, region] = np.minimum(found[:, region], each[:, index])
+    order = np.argsort(places.class_region, kind="stable")
+    starts = np.flatnonzero(np.diff(places.class_region[order], prepend=-1))
+    if len(order):
+        found[:, places.class_region[order[starts]]] = np.minimum.reduceat(each[:, order], starts, axis=1)
     return found
 
 

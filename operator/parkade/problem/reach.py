@@ -217,6 +217,11 @@ def _masks(
         rows = np.flatnonzero(counts == size)
         own = row[rows][:, None, tail]
         rhos = best[own, trip[callers[rows, :size]][:, :, places.class_region]] * (weight[rows][:, None] > 0)
+        if size == 1:
+            mask[rows] = rhos[:, 0] > 0.0
+            for index in rows.tolist():
+                groups[index] = (kinds[index][3],)
+            continue
         kept = _kept(rhos)
         for at, index in enumerate(rows.tolist()):
             groups[index], mask[index] = _grouped(kinds[index][3], kept[at], weight[index])

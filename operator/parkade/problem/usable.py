@@ -35,9 +35,9 @@ class Usable:
 
     def by_class(self, columns: PlaceColumns) -> Ints:
         """[U, P], places of each class that may be used."""
-        belongs = (columns.of_class[:, None] == np.arange(len(columns.classes))).astype(np.float32)
-        found: Ints = (self.rows.astype(np.float32) @ belongs).astype(np.int64)
-        return found
+        found = np.zeros((len(columns.classes), len(self.rows)), dtype=np.int64)
+        np.add.at(found, columns.of_class, self.rows.T)
+        return found.T
 
 
 @dataclass(slots=True)
