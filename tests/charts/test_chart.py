@@ -217,8 +217,8 @@ def test_the_operator_does_its_work_under_its_own_account(
             [sys.executable, "-m", "parkade", "operator"], env=environment, stdout=output, stderr=output
         )
         try:
-            for thing in ("region/us-ca", "vehiclenodepool/ca-home-hw4"):
-                plane.kubectl("wait", thing, "--for=condition=FieldsHonoured=False", "--timeout=30s")
+            for thing, honoured in (("region/us-ca", True), ("vehiclenodepool/ca-home-hw4", False)):
+                plane.kubectl("wait", thing, f"--for=condition=FieldsHonoured={honoured}", "--timeout=30s")
         finally:
             operator.terminate()
             operator.wait(timeout=30)

@@ -18,8 +18,8 @@ NOT_HONOURED: Final[dict[str, tuple[str, ...]]] = {
         "spec.contract.dataCapPerDay",
         "spec.contract.netPositive",
     ),
-    "TritonPool": ("spec.keepFree", "spec.battery"),
-    "Region": ("spec.gridZone",),
+    "TritonPool": ("spec.battery",),
+    "Region": (),
     "GridEvent": ("spec.reduce", "spec.levers"),
     "VehicleCell": (),
 }

@@ -70,7 +70,10 @@ class Reason(StrEnum):
     )
     LINK_NOT_ALLOWED = "LinkNotAllowed", "the pool's contract leaves out {link}; add it to contract.links to use it"
     NO_VEHICLES = "NoVehicles", "{place} has no car that may work now; see its VehicleNodePool's status.vehicles"
-    NO_SERVERS = "NoServers", "{place} has no Triton server that answers; see the TritonPool's conditions"
+    NO_SERVERS = (
+        "NoServers",
+        "{place} has no Triton server that answers, or keepFree keeps them all now; see the TritonPool's conditions",
+    )
     TOO_SLOW = "TooSlow", "{place} answers in {expected} at best and the target is {target}; raise latency.target"
 
     # why a workload is not planned, or not in full

@@ -91,7 +91,8 @@ def pack(framed: Framed, snapshot: Snapshot, solved: Solved, *, offline: bool = 
             held = {it.workload: on_servers(snapshot, framed.workloads[it.workload].resource, place) for it in items}
             addresses = _addresses(snapshot, place, offline=offline)
             addresses.sort(key=lambda http: (-sum(http in at for at in held.values()), http))
-            servers_of = [_server(framed, snapshot, place, http) for http in addresses]
+            # the others are kept free
+            servers_of = [_server(framed, snapshot, place, http) for http in addresses[: place.units]]
             onto_servers, missing = _onto_servers(servers_of, items, held, solved.units[index])
             servers |= {(workload, index, http): count for (workload, http), count in onto_servers.items()}
             used[index] = len({http for _, http in onto_servers})

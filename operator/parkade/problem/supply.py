@@ -6,12 +6,14 @@ One unit of a vehicle place is one car, one unit of a Triton place is one server
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from parkade.api import Region, TritonPool, VehicleCell, VehicleNodePool
 from parkade.problem.costs import CostSplit, Running
 from parkade.problem.energy import EnergyRate, SeriesTexts, energy_rate, plug_watts
 from parkade.problem.reasons import Tier
+from parkade.problem.schedule import holds
 from parkade.settings import Economics, RoundTrip
 from parkade.snapshot import Snapshot
 from parkade.units import SECONDS_PER_HOUR
@@ -191,14 +193,15 @@ def cell_columns(cell: VehicleCell, pool: VehicleNodePool) -> tuple[Column, ...]
 
 
 def triton_place(pool: TritonPool, region: Region, facts: Facts) -> Place | None:
-    """The live servers of a Triton pool; offline, those that `endpoints.urls` lists. None when there are none.
+    """The live servers of a Triton pool that are not kept for others; offline, of those that `endpoints.urls` lists.
 
-    A live server is on, so its idle power is spent anyway: using it costs what it is worth to others. The dynamic
-    energy of requests is on the arcs.
+    None when there are none. A live server is on, so its idle power is spent anyway: using it costs what it is worth to
+    others. The dynamic energy of requests is on the arcs.
     """
     count = sum(server.live for server in facts.snapshot.servers if server.pool == pool.key)
     if facts.offline:
         count = len(pool.spec.endpoints.urls or ())
+    count -= kept_free(pool, count, facts.snapshot.now)
     if count == 0:
         return None
     power, hardware = pool.spec.power, pool.spec.hardware
@@ -217,6 +220,12 @@ def triton_place(pool: TritonPool, region: Region, facts: Facts) -> Place | None
         pue=power.pue.value,
         dynamic_watts=power.max_watts - power.idle_watts,
     )
+
+
+def kept_free(pool: TritonPool, servers: int, now: datetime) -> int:
+    """Of so many servers, those kept for others in this hour: `keepFree.percent` of them, rounded up."""
+    keep = pool.spec.keep_free
+    return math.ceil(servers * keep.percent / 100.0 - 1e-9) if keep and holds(keep.schedule, now) else 0
 
 
 def _expected_columns(pool: VehicleNodePool) -> Iterator[Column]:
