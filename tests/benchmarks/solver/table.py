@@ -94,13 +94,14 @@ def _line(row: Row) -> str:
     elif run.value is not None:
         plan = f"relaxation {run.value:,.6g}"
     else:
-        plan = f"{run.outcome}: {run.note}" if run.note else run.outcome
+        outcome = "nothing at the limit" if run.outcome == "cut short" else run.outcome
+        plan = f"{outcome}: {run.note}" if run.note else outcome
     cells = [
         row.method,
         plan,
         f"{cost.shortfall:,.4g}" if row.is_plan and cost else "",
         _percent(row.gap) if row.is_plan else "",
-        _percent(row.own_gap),
+        _percent(row.own_gap) if row.is_plan or run.value is not None else "",
         _seconds(run.seconds),
         f"{run.memory / 1e6:,.0f}" if run.memory is not None and run.seconds is not None else "",
         _seconds(row.again),

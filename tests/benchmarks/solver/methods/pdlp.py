@@ -30,5 +30,5 @@ def solve(model: Matrix, task: Task) -> Answer:
     settings.num_threads = THREADS
     found = pdlp.primal_dual_hybrid_gradient(program, settings)
     complete = found.solve_log.termination_reason == solve_log_pb2.TERMINATION_REASON_OPTIMAL
-    value = float(found.primal_solution @ model.cost)
+    value = float(found.primal_solution @ model.cost) if complete else None  # before that it breaks rows
     return Answer(value=value, bound=model.proved(np.array(found.dual_solution)), complete=complete)
