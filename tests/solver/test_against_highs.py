@@ -16,6 +16,7 @@ from parkade.problem.flattening import flatten
 from parkade.problem.format import Arc, Cover, Demand, Limit, Problem, Step, Supply
 from parkade.solver import Solution, _kernel, solve
 from parkade.solver.columns import columns
+from parkade.solver.rounding import rounded
 from parkade.solver.solve import prove
 from strategies import contended, problems, random_problem
 
@@ -109,6 +110,22 @@ def test_columns_price_as_the_kernel_does(problem: Problem, random: Random) -> N
     ours = model.bound(prices, model.reduced_costs(prices))
     kernels = _kernel.Problem(problem.to_json()).bound(json.dumps({"covers": theta, "supplies": pi, "limits": mu}))
     assert ours == pytest.approx(kernels, rel=1e-6, abs=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_plan_rounded_from_a_feasible_point_is_feasible(seed: int) -> None:
+    problem = contended(seed)
+    arrays, found = flatten(problem), solve(problem, exact=False)
+    model, random = columns(arrays), Random(seed)  # noqa: S311 -- repeatable, not secret
+    point = np.array([random.uniform(0.0, count) for count in found.replicas])
+    plan = rounded(arrays, model, np.concatenate([point, np.zeros(len(model.cost) - len(point))]))
+    activity = np.zeros(len(model.row_lower))
+    np.add.at(activity, model.rows, model.values * np.repeat(plan, np.diff(model.starts)))
+    assert (plan <= model.upper).all()
+    assert (plan[: model.whole] == np.floor(plan[: model.whole])).all()
+    assert (activity >= model.row_lower - 1e-9).all()
+    assert (activity <= model.row_upper + 1e-9).all()
+    assert (plan[: model.arcs] >= np.floor(point)).all()
 
 
 @pytest.mark.parametrize("seed", range(8))

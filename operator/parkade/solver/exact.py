@@ -1,8 +1,9 @@
 """The exact finish of small problems by HiGHS: a better plan, better prices, and what HiGHS proves of them.
 
 The linear relaxation is solved by column generation. Its prices say of every column how much dearer a plan with it is
-at least; what no plan better than the incumbent can use is left out (reduced-cost fixing), and the rest is solved in
-whole numbers: first the columns that prices favour, for a good plan, then all that are left, for a proof.
+at least; what no plan better than the incumbent, or than the rounded relaxation, can use is left out (reduced-cost
+fixing), and the rest is solved in whole numbers: first the columns that prices favour, for a good plan, then all that
+are left, for a proof.
 
 All of it is only a suggestion: the kernel checks the plan for feasibility and recomputes cost and bound, because HiGHS
 works within tolerances and its dual bound is not a certificate.
@@ -16,6 +17,7 @@ import numpy as np
 
 from parkade.problem.arrays import ProblemArrays
 from parkade.solver.columns import Columns, Floats, Indices, columns
+from parkade.solver.rounding import plan_of, rounded
 
 MOST_DEMANDS: Final = 100
 MOST_ARCS: Final = 200_000
@@ -81,25 +83,15 @@ def finish(problem: ProblemArrays, incumbent: Incumbent, *, work_limit: int, tim
     model = columns(problem)
     signs = np.ones(len(model.row_lower))
     signs[model.covers :] = -1.0
-    search = _Search(model, incumbent.objective, _values(problem, incumbent), time_limit)
-    search.relax(model.project(signs * incumbent.prices))
+    start = plan_of(problem, incumbent.replicas, incumbent.units, incumbent.short)
+    search = _Search(model, incumbent.objective, start, time_limit)
+    relaxed = search.relax(model.project(signs * incumbent.prices))
+    search.consider(rounded(problem, model, relaxed))
     if search.contenders > FEW_COLUMNS:
         search.branch(FAVOURED * len(model.row_lower), work_limit)
     search.branch(MOST_COLUMNS, work_limit)
     replicas = np.rint(search.best[: model.arcs]).astype(np.int64)
     return Finish(replicas, signs * search.prices, min(search.bound, search.objective), search.timed_out)
-
-
-def _values(problem: ProblemArrays, incumbent: Incumbent) -> Floats:
-    """The incumbent as column values: units are taken from the cheapest steps."""
-    counts, offsets = problem.supplies_steps_count.astype(np.int64), problem.supplies_steps_offsets.astype(np.int64)
-    supply = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-    order = np.lexsort((problem.supplies_steps_cost, supply))
-    before = np.concatenate([[0], np.cumsum(counts[order])])
-    left = incumbent.units[supply] - (before[:-1] - before[offsets[supply]])
-    taken = np.zeros(len(counts))
-    taken[order] = np.clip(left, 0, counts[order])
-    return np.concatenate([incumbent.replicas, taken, incumbent.short], dtype=np.float64)
 
 
 class _Search:
@@ -135,22 +127,39 @@ class _Search:
         gap = self.objective - self.bound
         return not self._complete and self._left > 0.0 and gap > TOLERANCE * max(1.0, abs(self.objective))
 
-    def relax(self, prices: Floats) -> None:
-        """Solve the linear relaxation: some columns, then those that its prices ask for, until they ask for none."""
+    def relax(self, prices: Floats) -> Floats:
+        """Solve the linear relaxation: some columns, then those that its prices ask for, until they ask for none.
+
+        Returns:
+            Value of each column; the incumbent's where time ran out.
+        """
         model, whole = self._model, self._model.whole
+        found = self.best
         self._price(prices)
         inside = self.best > 0.0
         inside[whole:] = True
         inside[_least(self._reduced[:whole], FAVOURED * len(model.row_lower))] = True
-        highs = _model(model, np.flatnonzero(inside), model.upper)
+        chosen = np.flatnonzero(inside)
+        highs = _model(model, chosen, model.upper)
         while self._run(highs, 1.0):
-            reduced = self._price(model.project(np.array(highs.getSolution().row_dual)))
+            solution = highs.getSolution()
+            found = np.zeros(len(model.cost))
+            found[chosen] = solution.col_value
+            reduced = self._price(model.project(np.array(solution.row_dual)))
             asked = np.flatnonzero((reduced < -TOLERANCE) & ~inside)
             if asked.size == 0:
                 break
             asked = asked[_least(reduced[asked], PRICED_IN)]
             inside[asked] = True
+            chosen = np.concatenate([chosen, asked])
             _add(highs, model, asked, model.upper)
+        return found
+
+    def consider(self, plan: Floats) -> None:
+        """Start from another plan where it is cheaper."""
+        cost = float(self._model.cost @ plan)
+        if cost < self.objective:
+            self.best, self.objective = plan, cost
 
     def _price(self, prices: Floats) -> Floats:
         """Reduced costs at the prices; they are kept where the bound is higher."""
