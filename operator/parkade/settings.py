@@ -1,5 +1,6 @@
 """What an operator of Parkade may set: two frozen objects, read once and passed as arguments."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -8,6 +9,9 @@ from parkade.errors import InvalidInput
 
 RoundTrip = tuple[float, float]
 """p50 and p99 of a network round trip in seconds."""
+
+LIMITS = ("zone_kilowatts", "uplink_megabits")
+"""Fields of `Economics` that the environment may set: what a site has, not how plans are made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +95,14 @@ class Settings:
         """
         defaults = cls()
         chosen: dict[str, str | float | int] = {}
+        limits: dict[str, Mapping[str, float]] = {}
         for variable, text in environment.items():
             if not variable.startswith("PARKADE_"):
                 continue
             name = variable.removeprefix("PARKADE_").lower()
+            if name in LIMITS:
+                limits[name] = _numbers(variable, text)
+                continue
             if name == "economics" or name not in cls.__dataclass_fields__:
                 raise InvalidInput(f"{variable} is not a setting; see docs/settings.md for those that are")
             try:
@@ -103,4 +111,18 @@ class Settings:
                 raise InvalidInput(f"{variable}={text!r} is not a number; unset it for the default") from None
         if chosen.get("status_url", "Service") not in ("Service", "Router"):
             raise InvalidInput("PARKADE_STATUS_URL must be Service or Router")
-        return cls(**chosen)  # type: ignore[arg-type]  # names and types were checked against the fields
+        return cls(**chosen, economics=Economics(**limits))  # type: ignore[arg-type]  # checked against the fields
+
+
+def _numbers(variable: str, text: str) -> dict[str, float]:
+    """Read `name=number,name=number`."""
+    found = {}
+    for entry in filter(None, text.split(",")):
+        name, _, number = entry.partition("=")
+        try:
+            found[name.strip()] = float(number)
+        except ValueError:
+            found[name.strip()] = math.nan
+        if not name.strip() or not 0.0 <= found[name.strip()] < math.inf:
+            raise InvalidInput(f"{variable}={text!r} is not name=number,name=number; write for example us-ca=500")
+    return found

@@ -1,6 +1,6 @@
 import re
 
-from parkade.settings import Settings
+from parkade.settings import LIMITS, Settings
 
 
 def test_the_table_has_every_setting_with_its_default(repository_root):
@@ -10,4 +10,5 @@ def test_the_table_has_every_setting_with_its_default(repository_root):
     del fields["ECONOMICS"]
     assert rows.pop("IDENTITY").strip() == "host name and process id"
     assert fields.pop("IDENTITY") == ""
+    assert {rows.pop(name.upper()).strip() for name in LIMITS} == {"no limit"}
     assert rows == fields
