@@ -105,13 +105,6 @@ def test_loaded_models_are_kept_by_version():
     [
         ({"suspend": True}, Reason.SUSPENDED),
         ({"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}}, Reason.BEING_DELETED),
-        (
-            {
-                "demand": None, "latency": None,
-                "batch": {"items": 5, "deadline": "2026-12-01T06:00:00Z", "source": "s3://a", "results": "s3://b"},
-            },
-            Reason.BATCH_NOT_SUPPORTED,
-        ),
         ({"placement": {"jurisdictions": ["EU"]}}, Reason.NO_PLACE),
     ],
 )  # fmt: skip

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from parkade.plan.packing import Packed
 from parkade.problem.costs import CostSplit, Running
 from parkade.problem.framing import Framed
-from parkade.problem.reach import rates
 from parkade.problem.supply import Place
 from parkade.problem.ways import Way
 from parkade.solver import Solution
@@ -115,7 +114,7 @@ def runnings(framed: Framed, result: Tally) -> Mapping[tuple[int, int], Running]
         capable[way.workload] = capable.get(way.workload, 0.0) + count * way.load
     found = {}
     for (workload, at), amount in sorted(taken.items()):
-        demand = sum(rates(framed.workloads[workload].resource).values())
+        demand = float(framed.tables.workloads.demand[workload])
         served = min(1.0, demand / capable[workload]) if capable[workload] > 0.0 else 1.0
         units = units_cost(framed.places[at], result.units[at]).times(amount / whole[at])
         found[workload, at] = units + _scaled(dynamic[workload, at], served)

@@ -1,8 +1,10 @@
 """Power, and what a kilowatt-hour of it costs in money and carbon."""
 
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from parkade.api import Region, TritonPool, VehicleNodePool
 from parkade.api.base import Series
@@ -91,7 +93,15 @@ def series_value(text: str, now: datetime) -> float | None:
     Times are ISO 8601 (UTC where no zone is written); lines that do not begin with a time, such as a header, are
     skipped. A value holds for as long as the next line has not begun.
     """
-    latest: tuple[datetime, float] | None = None
+    times, values = _read_series(text)
+    index = bisect_right(times, now)
+    return values[index - 1] if index else None
+
+
+@lru_cache(maxsize=64)
+def _read_series(text: str) -> tuple[list[datetime], list[float]]:
+    """Times, rising, and values; of equal times the last line counts."""
+    rows: dict[datetime, float] = {}
     for line in text.splitlines():
         stamp, _, value = line.strip().partition(",")
         try:
@@ -99,10 +109,9 @@ def series_value(text: str, now: datetime) -> float | None:
             number = float(value.split(",")[0])
         except ValueError:
             continue
-        when = when if when.tzinfo else when.replace(tzinfo=UTC)
-        if when <= now and (latest is None or when >= latest[0]):
-            latest = (when, number)
-    return latest[1] if latest else None
+        rows[when if when.tzinfo else when.replace(tzinfo=UTC)] = number
+    times = sorted(rows)
+    return times, [rows[when] for when in times]
 
 
 def _at(number: float | None, series: Series | None, now: datetime, texts: SeriesTexts) -> float | None:

@@ -10,6 +10,7 @@ import numpy as np
 from parkade.api import InferenceWorkload, Region, TritonPool, VehicleNodePool
 from parkade.problem.arcs import Tables
 from parkade.problem.arrays import ProblemArrays
+from parkade.problem.batch import Pools, items_per_second, with_patience
 from parkade.problem.columns import Bools, PlaceColumns, WorkloadColumns
 from parkade.problem.covers import CoverColumns, Want, covers
 from parkade.problem.current import Kept, failed_files, running
@@ -157,7 +158,7 @@ def frame(snapshot: Snapshot, economics: Economics, caps: Caps | None = None, *,
     columns = PlaceColumns.of(places)
     everything = sorted(snapshot.workloads, key=lambda workload: workload.key)
     files = Files(snapshot, not offline and snapshot.mode == "Apply", running(snapshot, everything, places))
-    left_out, candidates = _sorted_out(everything)
+    left_out, candidates = _sorted_out(everything, offline=offline)
     usable = usable_places(candidates, columns, files)
     some: Bools = np.any(usable.rows[usable.of_row], axis=1)
     left_out += [
@@ -195,7 +196,9 @@ def _places(
     return tuple(sorted(found, key=lambda place: place.id)), tuple(sorted(missing))
 
 
-def _sorted_out(workloads: Sequence[InferenceWorkload]) -> tuple[list[Refusal], list[InferenceWorkload]]:
+def _sorted_out(
+    workloads: Sequence[InferenceWorkload], *, offline: bool
+) -> tuple[list[Refusal], list[InferenceWorkload]]:
     """Workloads that are not planned whatever the places, and the others."""
     owners: dict[str, InferenceWorkload] = {}
     for workload in workloads:
@@ -204,7 +207,7 @@ def _sorted_out(workloads: Sequence[InferenceWorkload]) -> tuple[list[Refusal], 
             owners[name] = min(owners.get(name, workload), workload, key=_age)
     left_out, planned = [], []
     for workload in workloads:
-        reason = _why_left_out(workload, owners)
+        reason = _why_left_out(workload, owners, offline=offline)
         if reason is None:
             planned.append(workload)
         else:
@@ -216,7 +219,9 @@ def _age(workload: InferenceWorkload) -> tuple[object, str]:
     return workload.metadata.creation_timestamp, workload.key
 
 
-def _why_left_out(workload: InferenceWorkload, owners: Mapping[str, InferenceWorkload]) -> Refusal | None:
+def _why_left_out(
+    workload: InferenceWorkload, owners: Mapping[str, InferenceWorkload], *, offline: bool
+) -> Refusal | None:
     spec, name = workload.spec, workload.spec.model.name
     if workload.metadata.deletion_timestamp is not None:
         return _left_out(workload, Reason.BEING_DELETED)
@@ -224,7 +229,7 @@ def _why_left_out(workload: InferenceWorkload, owners: Mapping[str, InferenceWor
         return _left_out(workload, Reason.SUSPENDED)
     if owners[name].key != workload.key:
         return _left_out(workload, Reason.MODEL_NAME_TAKEN, owner=owners[name].key, model=name)
-    if spec.demand is None:
+    if spec.demand is None and not offline:  # nobody hands out its items yet
         return _left_out(workload, Reason.BATCH_NOT_SUPPORTED)
     return None
 
@@ -267,7 +272,9 @@ def _tables(
     economics: Economics,
     regions: Mapping[str, Region],
 ) -> Tables:
-    workloads = WorkloadColumns.of(planned, [0.0] * len(planned), columns.hardware, files.staged)
+    now = files.snapshot.now
+    paces = [items_per_second(it.spec.batch, now) if it.spec.batch else 0.0 for it in planned]
+    workloads = WorkloadColumns.of(planned, paces, columns.hardware, files.staged)
     reached = reach(workloads, columns, usable, regions, economics)
     leaving = shocks(columns.places, columns.regions, economics)
     wanted = covers(workloads, columns, reached, usable.by_class(columns)[usable.of_row], leaving)
@@ -304,7 +311,12 @@ def _framed(
     caps: Caps,
 ) -> Framed:
     left_out, missing, awaited = refused
-    arcs, resources, economics = expand(tables), tables.workloads.workloads, tables.economics
+    resources, economics, snapshot = tables.workloads.workloads, tables.economics, files.snapshot
+    arcs = expand(tables)
+    if tables.workloads.batch.any():
+        pools: Pools = {it.key: it for it in snapshot.vehicle_pools} | {it.key: it for it in snapshot.triton_pools}
+        texts = {(name, key): text for name, key, text in snapshot.price_series}
+        arcs = replace(arcs, short_cost=with_patience(tables, arcs, regions, pools, (snapshot.now, texts)))
     by_key: dict[str, int] = {}
     for (key, _), kept in files.kept.items():
         by_key[key] = by_key.get(key, 0) + kept.replicas
@@ -321,8 +333,8 @@ def _framed(
         FramedWorkload(resource, wants[index], callers_of(reached.groups[kind], int(reached.late[kind])))
         for index, (resource, kind) in enumerate(zip(resources, reached.of_kind.tolist(), strict=True))
     )
-    held = _held(left_out, files.snapshot)
-    failed = failed_files(files.snapshot)
+    held = _held(left_out, snapshot)
+    failed = failed_files(snapshot)
     return Framed(tables, arcs, tuple(limits), workloads, left_out, missing, files, regions, awaited, held, failed)
 
 
