@@ -229,3 +229,21 @@ def test_callers_with_different_places_get_covers_of_their_own():
 def test_equal_snapshots_give_byte_equal_problems():
     objects = [worlds.region(), worlds.cars(), worlds.servers(), worlds.workload(), worlds.workload("other")]
     assert framed(*objects).problem.to_json() == framed(*reversed(objects)).problem.to_json()
+
+
+def test_many_observed_links_are_few_classes_and_none_is_called_faster_than_it_is():
+    pools = [worlds.cars(f"cars-{index:02d}") for index in range(60)]
+    cells = [
+        worlds.cell(
+            pool, column={"rttMillis": {"p50": 15 + index, "p99": 60 + 3 * index}, "leaving": [0, 1, index % 20]}
+        )
+        for index, pool in enumerate(pools)
+    ]
+    found = framed(worlds.region(), *pools, *cells, worlds.workload(), offline=False).tables.places
+    assert len(found.places) == 60
+    assert len(found.classes) <= 16
+    for place, at in zip(found.places, found.of_class, strict=True):
+        counted = found.classes[at]
+        assert counted.departures_per_hour >= place.departures_per_hour
+        assert all(mine <= other for own, leg in zip(place.legs, counted.legs, strict=True)
+                   for mine, other in zip(own, leg, strict=True))  # fmt: skip

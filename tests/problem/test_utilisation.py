@@ -82,7 +82,7 @@ def test_the_pool_found_is_the_smallest_that_carries_the_load(load, least, slack
 def test_more_round_trips_than_a_table_has_count_as_longer_ones():
     rng = np.random.default_rng(2)
     trips = [(0.01 + rng.random() / 10, 0.15 + rng.random() / 10) for _ in range(500)]
-    coarse = coarsened(trips)
+    coarse = coarsened(trips, MOST_TRIPS)
     assert len(set(coarse.values())) <= MOST_TRIPS
     assert all(kept >= own for trip, other in coarse.items() for own, kept in zip(trip, other, strict=True))
-    assert coarsened(trips[:5]) == {trip: trip for trip in trips[:5]}
+    assert coarsened(trips[:5], MOST_TRIPS) == {trip: trip for trip in trips[:5]}

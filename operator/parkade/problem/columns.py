@@ -16,9 +16,10 @@ from parkade.api import InferenceWorkload
 from parkade.api.workload import Profile
 from parkade.problem.latency import Service
 from parkade.problem.supply import Place
+from parkade.problem.utilisation import MOST_TAILS, coarsened
 from parkade.settings import RoundTrip
 from parkade.snapshot import StagedArtifact
-from parkade.units import in_bytes
+from parkade.units import SECONDS_PER_HOUR, in_bytes
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -90,7 +91,7 @@ class PlaceColumns:
     @classmethod
     def of(cls, places: Sequence[Place]) -> "PlaceColumns":
         """Read the places; classes, regions and hardware in the order of their names."""
-        own = [PlaceClass(it.region, it.hardware, it.legs, it.departures_per_hour, it.availability) for it in places]
+        own = _classes(places)
         classes = sorted(dict.fromkeys(own))
         regions = sorted({it.region for it in places})
         hardware = sorted({it.hardware for it in places})
@@ -217,6 +218,19 @@ class WorkloadColumns:
             server_rate=figures[2],
             size=_sizes(workloads, memory, hardware, staged),
         )
+
+
+def _classes(places: Sequence[Place]) -> list[PlaceClass]:
+    """The class of each place; of many links and departures near ones count as the slower and the less faithful."""
+    tails = [(*(seconds for leg in it.legs for seconds in leg), it.departures_per_hour) for it in places]
+    by_length = {len(tail): coarsened((it for it in tails if len(it) == len(tail)), MOST_TAILS) for tail in tails}
+    found = []
+    for place, tail in zip(places, tails, strict=True):
+        *leg, departures = by_length[len(tail)][tail]
+        legs = tuple(zip(leg[::2], leg[1::2], strict=True))
+        available = 1.0 / (1.0 + departures * place.keep_seconds / SECONDS_PER_HOUR)
+        found.append(PlaceClass(place.region, place.hardware, legs, departures, available))
+    return found
 
 
 def _written(profiles: tuple[Profile, ...]) -> Hashable:

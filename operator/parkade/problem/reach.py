@@ -14,7 +14,15 @@ from parkade.problem.eligibility import profile_for
 from parkade.problem.latency import RATE_SAFETY, Path, Service
 from parkade.problem.supply import Place
 from parkade.problem.usable import Usable
-from parkade.problem.utilisation import Ask, coarsened, in_smallest_pool, utilisations
+from parkade.problem.utilisation import (
+    MOST_SPEEDS,
+    MOST_TRIPS,
+    Ask,
+    Numbers,
+    coarsened,
+    in_smallest_pool,
+    utilisations,
+)
 from parkade.settings import Economics, RoundTrip
 
 UNKNOWN_ROUND_TRIP: Final = (0.080, 0.160)
@@ -180,21 +188,44 @@ def _table(
     ]
     asks: dict[Ask, int] = {}
     rows: dict[tuple[int, int, float], list[int]] = {}
-    for profile, percentile, target, _, _ in kinds:
-        if target > 0.0 and (profile, percentile, target) not in rows:
-            services = workloads.services[profile]
-            rows[profile, percentile, target] = [
-                asks.setdefault(Ask(service, percentile, target, legs, departures), len(asks)) if service else -1
-                for service, legs, departures in ((services[kind], legs, gone) for kind, legs, gone in tails)
-            ]
+    asked = dict.fromkeys(key[:3] for key in kinds if key[2] > 0.0)
+    coarse = coarsened(
+        (
+            (it.seconds, it.scv, 1.0 / target)
+            for profile, _, target in asked
+            for it in workloads.services[profile]
+            if it
+        ),
+        MOST_SPEEDS,
+    )
+    for profile, percentile, target in asked:
+        services = workloads.services[profile]
+        rows[profile, percentile, target] = [
+            asks.setdefault(_ask(service, percentile, target, coarse, (legs, gone)), len(asks)) if service else -1
+            for service, legs, gone in ((services[kind], legs, gone) for kind, legs, gone in tails)
+        ]
     row = np.array([rows.get(key[:3], [-1] * len(tails)) for key in kinds], dtype=np.int64)
     row = row.reshape(len(kinds), len(tails))
     trips = [[round_trip(caller, place, regions, economics) for place in places.regions] for caller in every]
-    coarse = coarsened(trip for line in trips for trip in line)
-    columns = {trip: index for index, trip in enumerate(sorted(set(coarse.values())))}
+    longer = coarsened((trip for line in trips for trip in line), MOST_TRIPS)
+    columns = {(trip[0], trip[1]): index for index, trip in enumerate(sorted(set(longer.values())))}
     table = utilisations(tuple(asks), tuple(columns))
-    column = np.array([[columns[coarse[trip]] for trip in line] for line in trips], dtype=np.int64)
+    column = np.array([[columns[longer[trip][0], longer[trip][1]] for trip in line] for line in trips], dtype=np.int64)
     return table, row, np.array(tail, dtype=np.int64), column.reshape(len(every), len(places.regions))
+
+
+def _ask(
+    service: Service,
+    percentile: int,
+    target: float,
+    coarse: Mapping[Numbers, Numbers],
+    tail: tuple[tuple[RoundTrip, ...], float],
+) -> Ask:
+    own = service.seconds, service.scv, 1.0 / target
+    counted = coarse[own]
+    if counted == own:
+        return Ask(service, percentile, target, *tail)
+    return Ask(Service(counted[0], counted[1]), percentile, 1.0 / counted[2], *tail)
 
 
 def _masks(

@@ -38,6 +38,12 @@ LEAST_UTILISATION: Final = 0.05
 MOST_TRIPS: Final = 64
 """Round trips between regions that a table tells apart; of more, near ones count as the longer."""
 
+MOST_TAILS: Final = 16
+"""Links with their departures that a table tells apart."""
+
+MOST_SPEEDS: Final = 2048
+"""Service times with their variation and target that a table tells apart."""
+
 _LEVELS: Final = 512
 """Steps of utilisation between 0 and MAX_UTILISATION: 0.18 %."""
 _DECAYS: Final = np.geomspace(0.02, 4000.0, 32)
@@ -46,6 +52,9 @@ _CUTS: Final = 16
 """The distribution of B is known at multiples of T / 16: enough to know whether a retry comes in time."""
 _BLOCK: Final = 256
 """Rows of one matrix product: some 100 MB with `MOST_TRIPS` columns."""
+
+
+Numbers = tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -92,23 +101,26 @@ def utilisations(asks: tuple[Ask, ...], trips: tuple[RoundTrip, ...]) -> Grid:
     return table
 
 
-def coarsened(trips: Iterable[RoundTrip], most: int = MOST_TRIPS) -> dict[RoundTrip, RoundTrip]:
-    """Each round trip as the class of a table it counts as.
+def coarsened(values: Iterable[Numbers], most: int) -> dict[Numbers, Numbers]:
+    """Each row of positive numbers as the class of a table it counts as.
 
-    That is itself, or where there are more than `most` the next longer one on the finest grid of powers of 2^(1/16),
-    2^(1/8), ... that has so few.
+    That is itself, or where there are more than `most` the next larger one, in every number, on the finest grid of powers
+    of 2^(1/16), 2^(1/8), ... that has so few.
     """
-    distinct = sorted(set(trips))
-    found = {trip: trip for trip in distinct}
+    distinct = sorted(set(values))
+    found = {row: row for row in distinct}
     steps = 16.0
     while len(set(found.values())) > most:
-        found = {trip: (_rounded_up(trip[0], steps), _rounded_up(trip[1], steps)) for trip in distinct}
+        rounded = _rounded_up(np.array(distinct), steps)
+        found = dict(zip(distinct, map(tuple, rounded.tolist()), strict=True))
         steps /= 2.0
     return found
 
 
-def _rounded_up(seconds: float, steps: float) -> float:
-    return float(2.0 ** (np.ceil(np.log2(seconds) * steps - 1e-9) / steps)) if seconds > 0.0 else 0.0
+def _rounded_up(numbers: Grid, steps: float) -> Grid:
+    positive = numbers > 0.0
+    grid = np.ceil(np.log2(np.where(positive, numbers, 1.0)) * steps - 1e-9)
+    return np.where(positive, 2.0 ** (grid / steps), 0.0)
 
 
 def _work(asks: Sequence[Ask], target: float) -> Grid:
