@@ -25,10 +25,15 @@ MOST_CAUSES: Final = 4
 
 def name_workloads(framed: Framed, result: Tally, packed: Packed) -> tuple[WorkloadPlan, ...]:
     """Every workload of the snapshot: planned ones, and those left out with their reason."""
-    share = shares(framed, result.counts)
     running = runnings(framed, result)
+    share_of: dict[int, dict[Pair, float]] = defaultdict(dict)
+    for pair, part in shares(framed, result.counts).items():
+        share_of[pair[0]][pair] = part
+    cells_of: dict[Pair, dict[str, int]] = defaultdict(dict)
+    for (workload, at, cell), count in packed.cells.items():
+        cells_of[workload, at][cell] = count
     planned = [
-        _workload(framed, result, packed, index, ({p: s for p, s in share.items() if p[0] == index}, running))
+        _workload(framed, result, packed, index, (share_of[index], running, cells_of))
         for index in range(len(framed.workloads))
     ]
     left_out = [WorkloadPlan(entry.workload, model="", left_out=entry) for entry in framed.left_out]
@@ -40,16 +45,16 @@ def _workload(
     result: Tally,
     packed: Packed,
     index: int,
-    figures: tuple[Mapping[Pair, float], Mapping[Pair, Running]],
+    figures: tuple[Mapping[Pair, float], Mapping[Pair, Running], Mapping[Pair, Mapping[str, int]]],
 ) -> WorkloadPlan:
-    share, running = figures
+    share, running, cells_of = figures
     resource = framed.workloads[index].resource
     others = alternatives(framed, index)
     own = reduce(lambda a, b: a + b, (running[pair] for pair in share), Running())
     return WorkloadPlan(
         workload=resource.key,
         model=resource.spec.model.name,
-        placements=_placements(framed, result, packed, share, others),
+        placements=_placements(framed, result, cells_of, share, others),
         expected=Expected(_percentile(framed, result, index, share), own.watts, own.grams, own.cost.total),
         cost=own.cost,
         shortfalls=_shortfalls(framed, result, packed, index),
@@ -61,7 +66,7 @@ def _workload(
 def _placements(
     framed: Framed,
     result: Tally,
-    packed: Packed,
+    cells_of: Mapping[Pair, Mapping[str, int]],
     share: Mapping[Pair, float],
     others: Sequence[Alternative],
 ) -> tuple[Placement, ...]:
@@ -72,8 +77,7 @@ def _placements(
     for pair, part in share.items():
         place = framed.places[pair[1]]
         total = _replicas(framed, result, pair)
-        cells = {cell: n for (w, at, cell), n in packed.cells.items() if (w, at) == pair}
-        for name, count in (cells or {place.pool: total}).items():
+        for name, count in (cells_of.get(pair) or {place.pool: total}).items():
             where = name, place.pool, place.tier
             counts[where] += count
             weights[where] += part * count / total

@@ -1,6 +1,6 @@
 """One plan from one snapshot: frame, solve, pack, and solve again without what did not fit."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from functools import reduce
 from typing import Final
@@ -110,12 +110,15 @@ def _plan(framed: Framed, snapshot: Snapshot, result: Tally, packed: Packed, cer
 def _cell_orders(framed: Framed, snapshot: Snapshot, result: Tally, packed: Packed) -> tuple[CellOrder, ...]:
     """Replicas by cell over all its columns; workloads that cannot be read keep what they have."""
     share = shares(framed, result.counts)
-    replicas: dict[tuple[int, str], int] = defaultdict(int)
-    weights: dict[tuple[int, str], float] = defaultdict(float)
+    whole: Counter[tuple[int, int]] = Counter()
+    for (workload, place, _), count in packed.cells.items():
+        whole[workload, place] += count
+    found: dict[str, dict[int, tuple[int, float]]] = defaultdict(dict)
     for (workload, place, name), count in packed.cells.items():
-        whole = sum(n for (w, at, _), n in packed.cells.items() if (w, at) == (workload, place))
-        replicas[workload, name] += count
-        weights[workload, name] += share.get((workload, place), 0.0) * count / whole
+        replicas, weight = found[name].get(workload, (0, 0.0))
+        part = share.get((workload, place), 0.0) * count / whole[workload, place]
+        found[name][workload] = replicas + count, weight + part
+    hardware_of = {pool.key: pool.spec.hardware.name for pool in snapshot.vehicle_pools}
     orders = []
     for cell in snapshot.cells:
         assignments = [
@@ -123,12 +126,11 @@ def _cell_orders(framed: Framed, snapshot: Snapshot, result: Tally, packed: Pack
             for a in cell.spec.assignments
             if a.workload in snapshot.unreadable and cell.key not in snapshot.cordoned_cells
         ]
-        hardware = next((p.spec.hardware.name for p in snapshot.vehicle_pools if p.key == cell.spec.pool), "")
-        for (workload, name), count in replicas.items():
+        for workload, (count, weight) in found[cell.key].items():
             resource = framed.workloads[workload].resource
-            artifact = artifact_for(resource, hardware)
-            if name == cell.key and artifact is not None:
-                percent = round(100.0 * weights[workload, name])
+            artifact = artifact_for(resource, hardware_of.get(cell.spec.pool, ""))
+            if artifact is not None:
+                percent = round(100.0 * weight)
                 assignments.append(
                     CellAssignment(resource.key, artifact.sha256, count, percent, resource.spec.priority)
                 )
@@ -137,18 +139,18 @@ def _cell_orders(framed: Framed, snapshot: Snapshot, result: Tally, packed: Pack
 
 
 def _server_orders(framed: Framed, snapshot: Snapshot, packed: Packed) -> tuple[ServerOrder, ...]:
-    orders = []
-    for server in snapshot.servers:
-        if not server.live:
-            continue
-        models = []
-        for (workload, place, http), instances in packed.servers.items():
-            resource = framed.workloads[workload].resource
-            artifact = artifact_for(resource, framed.places[place].hardware)
-            if (framed.places[place].pool, http) == (server.pool, server.http) and artifact is not None:
-                digest = artifact.sha256
-                models.append(
-                    ServedModel(resource.key, resource.spec.model.name, digest, version_of(digest), instances)
-                )
-        orders.append(ServerOrder(server.pool, server.http, tuple(sorted(models))))
-    return tuple(sorted(orders))
+    found: dict[tuple[str, str], list[ServedModel]] = defaultdict(list)
+    for (workload, place, http), instances in packed.servers.items():
+        resource, where = framed.workloads[workload].resource, framed.places[place]
+        artifact = artifact_for(resource, where.hardware)
+        if artifact is not None:
+            digest = artifact.sha256
+            served = ServedModel(resource.key, resource.spec.model.name, digest, version_of(digest), instances)
+            found[where.pool, http].append(served)
+    return tuple(
+        sorted(
+            ServerOrder(server.pool, server.http, tuple(sorted(found[server.pool, server.http])))
+            for server in snapshot.servers
+            if server.live
+        )
+    )

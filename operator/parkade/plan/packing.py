@@ -7,10 +7,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from parkade.api import VehicleCell
 from parkade.problem.current import fits, in_cell, on_servers, place_id
 from parkade.problem.framing import Framed
 from parkade.problem.supply import Place, cell_columns
-from parkade.snapshot import Snapshot
+from parkade.snapshot import Snapshot, TritonServer
 from parkade.units import BYTES_PER_GB
 
 Wanted = Mapping[tuple[int, int], int]
@@ -78,33 +79,62 @@ def pack(framed: Framed, snapshot: Snapshot, solved: Solved, *, offline: bool = 
     cells: dict[tuple[int, int, str], int] = {}
     servers: dict[tuple[int, int, str], int] = {}
     left: dict[tuple[int, int], int] = {}
-    used: dict[int, int] = {}
-    for index, place in enumerate(framed.places):
-        here = {workload: count for (workload, at), count in sorted(solved.wanted.items()) if at == index and count > 0}
+    used = {index: 0 for index, place in enumerate(framed.places) if place.tier == "Datacenter"}
+    wanted_at: dict[int, dict[int, int]] = defaultdict(dict)
+    for (workload, at), count in sorted(solved.wanted.items()):
+        if count > 0:
+            wanted_at[at][workload] = count
+    cells_of, servers_of = _cells_of(snapshot), _servers_of(snapshot)
+    for index, here in sorted(wanted_at.items()):
+        place = framed.places[index]
         if place.tier == "Vehicle":
             if offline:
                 continue
-            onto_cells, missing = _into_cells(framed, snapshot, place, here)
+            onto_cells, missing = _into_cells(framed, snapshot, (place, cells_of.get(place.pool, ())), here)
             cells |= {(workload, index, cell): count for (workload, cell), count in onto_cells.items()}
         else:
             items = _items(framed, index, here, solved.apart)
-            held = {it.workload: on_servers(snapshot, framed.workloads[it.workload].resource, place) for it in items}
-            addresses = _addresses(snapshot, place, offline=offline)
-            addresses.sort(key=lambda http: (-sum(http in at for at in held.values()), http))
+            live = {} if offline else servers_of.get(place.pool, {})
+            held = {
+                it.workload: on_servers(list(live.values()), framed.workloads[it.workload].resource, place)
+                for it in items
+            }
+            addresses = _addresses(snapshot, place) if offline else sorted(live)
+            holding = Counter(http for at in held.values() for http in at)
+            addresses.sort(key=lambda http: (-holding[http], http))
             # the others are kept free
-            servers_of = [_server(framed, snapshot, place, http) for http in addresses[: place.units]]
-            onto_servers, missing = _onto_servers(servers_of, items, held, solved.units[index])
+            chosen = [_server(framed, live.get(http), place, http) for http in addresses[: place.units]]
+            onto_servers, missing = _onto_servers(chosen, items, held, solved.units[index])
             servers |= {(workload, index, http): count for (workload, http), count in onto_servers.items()}
             used[index] = len({http for _, http in onto_servers})
         left |= {(workload, index): count for workload, count in missing.items() if count > 0}
     return Packed(cells, servers, left, used)
 
 
+def _cells_of(snapshot: Snapshot) -> dict[str, list[VehicleCell]]:
+    """Cells by pool, but for those that are to be emptied."""
+    found: dict[str, list[VehicleCell]] = defaultdict(list)
+    for cell in snapshot.cells:
+        if cell.key not in snapshot.cordoned_cells:
+            found[cell.spec.pool].append(cell)
+    return found
+
+
+def _servers_of(snapshot: Snapshot) -> dict[str, dict[str, TritonServer]]:
+    """Live servers by pool and `host:port`."""
+    found: dict[str, dict[str, TritonServer]] = defaultdict(dict)
+    for server in snapshot.servers:
+        if server.live:
+            found[server.pool][server.http] = server
+    return found
+
+
 def _into_cells(
-    framed: Framed, snapshot: Snapshot, place: Place, here: Mapping[int, int]
+    framed: Framed, snapshot: Snapshot, where: tuple[Place, Sequence[VehicleCell]], here: Mapping[int, int]
 ) -> tuple[dict[tuple[int, str], int], dict[int, int]]:
     """Keep what the cells hold, then prefer cells that hold the workload, then the emptiest; fewest pairs."""
-    room, holds = _cell_room(framed, snapshot, place)
+    place, cells = where
+    room, holds = _cell_room(framed, snapshot, place, cells)
     found: dict[tuple[int, str], int] = defaultdict(int)
     left = dict(here)
     share = {w: 1.0 / fits(place, framed.workloads[w].resource.spec.model.memory.bytes) for w in here}
@@ -125,19 +155,16 @@ def _into_cells(
 
 
 def _cell_room(
-    framed: Framed, snapshot: Snapshot, place: Place
+    framed: Framed, snapshot: Snapshot, place: Place, cells: Sequence[VehicleCell]
 ) -> tuple[dict[str, Counter[float]], dict[tuple[str, str], int]]:
     """Cars by free share in each cell's column, and what is kept there by (workload, cell).
 
     Workloads that exist but cannot be read keep their cars, and so do older models whose successor cannot be had.
     """
     pool = next(pool for pool in snapshot.vehicle_pools if pool.key == place.pool)
-    by_key = {framed_workload.key: framed_workload.resource for framed_workload in framed.workloads}
     room: dict[str, Counter[float]] = {}
     holds: dict[tuple[str, str], int] = defaultdict(int)
-    for cell in snapshot.cells:
-        if cell.spec.pool != pool.key or cell.key in snapshot.cordoned_cells:
-            continue
+    for cell in cells:
         foreign = sum(
             a.replicas
             for a in cell.spec.assignments
@@ -149,7 +176,7 @@ def _cell_room(
             foreign -= column.vehicles - untouched
             cars += untouched if place_id(pool, column) == place.id else 0
         room[cell.key] = Counter({1.0: cars})
-        for key, where, kept in in_cell(cell, pool, by_key, framed.failed):
+        for key, where, kept in in_cell(cell, pool, framed.resources, framed.failed):
             if where == place.id:
                 holds[key, cell.key] += kept.replicas
     return room, holds
@@ -179,13 +206,12 @@ def _free(cars: Counter[float]) -> float:
     return sum(free * count for free, count in cars.items())
 
 
-def _server(framed: Framed, snapshot: Snapshot, place: Place, http: str) -> _Server:
+def _server(framed: Framed, server: TritonServer | None, place: Place, http: str) -> _Server:
     """An empty server, but for older models whose successor cannot be had."""
-    kept = {str(workload.spec.model.name): workload for workload in snapshot.workloads if workload.key in framed.held}
-    models = [m for s in snapshot.servers if (s.pool, s.http) == (place.pool, http) for m in s.models]
-    foreign = [m for m in models if m.name in kept and not m.failure]
-    taken = sum(m.instances * kept[m.name].spec.model.memory.bytes for m in foreign)
-    slots = place.slots - sum(m.instances for m in foreign)
+    models = [(framed.waiting[m.name], m) for m in (server.models if server else ()) if m.name in framed.waiting]
+    foreign = [(workload, model) for workload, model in models if not model.failure]
+    taken = sum(model.instances * workload.spec.model.memory.bytes for workload, model in foreign)
+    slots = place.slots - sum(model.instances for _, model in foreign)
     return _Server(http, 1.0, (place.memory - taken) / BYTES_PER_GB, slots)
 
 
@@ -249,8 +275,7 @@ def _candidates(servers: Sequence[_Server], item: _Item, held: Mapping[str, int]
     )
 
 
-def _addresses(snapshot: Snapshot, place: Place, *, offline: bool) -> list[str]:
-    if not offline:
-        return sorted(server.http for server in snapshot.servers if server.pool == place.pool and server.live)
+def _addresses(snapshot: Snapshot, place: Place) -> list[str]:
+    """That the manifest lists."""
     pool = next(pool for pool in snapshot.triton_pools if pool.key == place.pool)
     return sorted(url.http for url in pool.spec.endpoints.urls or ())

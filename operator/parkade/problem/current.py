@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from parkade.api import InferenceWorkload, VehicleCell, VehicleNodePool
 from parkade.problem.eligibility import artifact_for
 from parkade.problem.supply import STATES, Column, Place, cell_columns
-from parkade.snapshot import Snapshot
+from parkade.snapshot import Snapshot, TritonServer
 from parkade.snapshot.versions import version_of
 
 
@@ -122,16 +122,16 @@ def place_id(pool: VehicleNodePool, column: Column) -> str:
     return f"{pool.key}/{column.link}/{column.state}"
 
 
-def on_servers(snapshot: Snapshot, workload: InferenceWorkload, place: Place) -> dict[str, int]:
-    """Instances by live server (`host:port`) that holds the artifact the manifest names now."""
+def on_servers(servers: Sequence[TritonServer], workload: InferenceWorkload, place: Place) -> dict[str, int]:
+    """Instances by live server (`host:port`) of the place that holds the artifact the manifest names now."""
     artifact = artifact_for(workload, place.hardware)
     if artifact is None:
         return {}
     version = version_of(artifact.sha256)
     return {
         server.http: model.instances
-        for server in snapshot.servers
-        if server.pool == place.pool and server.live
+        for server in servers
+        if server.live
         for model in server.models
         if model.name == workload.spec.model.name and model.version == version and not model.failure
     }

@@ -83,6 +83,16 @@ class Framed:
     failed: frozenset[str]
     """Digests of files that cannot be had."""
 
+    @cached_property
+    def resources(self) -> dict[str, InferenceWorkload]:
+        """Planned workloads by key."""
+        return {entry.key: entry.resource for entry in self.workloads}
+
+    @cached_property
+    def waiting(self) -> dict[str, InferenceWorkload]:
+        """Workloads that wait for a file, by model name."""
+        return {str(it.spec.model.name): it for it in self.files.snapshot.workloads if it.key in self.held}
+
     @property
     def economics(self) -> Economics:
         """Constants that no manifest gives."""

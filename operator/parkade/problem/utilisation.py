@@ -104,8 +104,8 @@ def utilisations(asks: tuple[Ask, ...], trips: tuple[RoundTrip, ...]) -> Grid:
 def coarsened(values: Iterable[Numbers], most: int) -> dict[Numbers, Numbers]:
     """Each row of positive numbers as the class of a table it counts as.
 
-    That is itself, or where there are more than `most` the next one that is larger in every number on the finest grid of
-    powers of 2^(1/16), 2^(1/8), ... with so few.
+    That is itself, or where there are more than `most` the next larger one on the finest grid of powers of 2^(1/16),
+    2^(1/8), ... with so few.
     """
     distinct = sorted(set(values))
     found = {row: row for row in distinct}
