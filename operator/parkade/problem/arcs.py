@@ -216,7 +216,8 @@ def late_penalties(rows: Rows, rate: Floats, full: Floats, ranges: Ints, economi
     each = np.divide(full, rate, out=np.full(len(rows), np.inf), where=rate > 0.0)
     in_time = np.minimum.reduceat(np.where(rows.late, np.inf, each), ranges)
     any_time = np.minimum.reduceat(each, ranges)
-    cheapest = np.maximum(np.where(np.isfinite(in_time), in_time, any_time), 0.0)
+    cheapest = np.where(np.isfinite(in_time), in_time, any_time)
+    cheapest = np.where(np.isfinite(cheapest), np.maximum(cheapest, 0.0), 0.0)
     counts = np.diff(np.append(ranges, len(rows)))
     penalty: Floats = np.where(rows.late, economics.late_cost_factor * np.repeat(cheapest, counts) * rate, 0.0)
     return penalty
