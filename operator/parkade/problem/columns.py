@@ -223,7 +223,10 @@ class WorkloadColumns:
 def _classes(places: Sequence[Place]) -> list[PlaceClass]:
     """The class of each place; of many links and departures near ones count as the slower and the less faithful."""
     tails = [(*(seconds for leg in it.legs for seconds in leg), it.departures_per_hour) for it in places]
-    by_length = {len(tail): coarsened((it for it in tails if len(it) == len(tail)), MOST_TAILS) for tail in tails}
+    by_length = {
+        length: coarsened((tail for tail in tails if len(tail) == length), MOST_TAILS)
+        for length in set(map(len, tails))
+    }
     found = []
     for place, tail in zip(places, tails, strict=True):
         *leg, departures = by_length[len(tail)][tail]
