@@ -7,6 +7,10 @@ use crate::simplex::Simplex;
 
 /// How often the candidates of a cover could give its quantity if they had their supplies for themselves.
 const REACH: f64 = 3.0;
+/// Share of its worth by which a candidate's price may be off before its demand chooses anew.
+const CONTENT: f64 = 0.02;
+/// Share of its worth by which an unused candidate is too dear to remember.
+const TOO_DEAR: f64 = 0.2;
 /// $/h that nobody pays.
 const UNREACHABLE: f64 = 1e15;
 /// A curve that rises by less than this share while a demand takes all it could is flat for it.
@@ -123,8 +127,8 @@ pub struct Block {
     /// (position of `Problem::capacity`, units per replica).
     uses: Vec<(usize, f64)>,
     terms: Vec<(usize, f64)>,
-    /// The last price of a single cover: where the next search starts.
-    theta: f64,
+    /// The last price of each cover.
+    theta: Vec<f64>,
 }
 
 /// Buffers kept between demands.
@@ -272,18 +276,11 @@ impl Block {
                 known.insert(place, (arc, 0.0));
             }
         }
-        if known.len() > before {
-            let arcs: Vec<usize> = known.iter().map(|entry| entry.0).collect();
-            let theta = self.theta;
-            *self = Self::of_arcs(problem, &arcs);
-            self.theta = theta;
-            for candidate in &mut self.candidates {
-                if let Ok(place) = known.binary_search_by_key(&candidate.arc, |entry| entry.0) {
-                    candidate.flow = known[place].1;
-                }
-            }
+        let new = known.len() - before;
+        if new > 0 {
+            self.rebuild(problem, known);
         }
-        known.len() - before
+        new
     }
 
     /// (candidate, replicas), arcs in rising order.
@@ -370,9 +367,12 @@ impl Block {
         scratch: &mut Scratch,
         wanted: Option<Wanted>,
     ) {
+        if wanted.is_none() && self.is_content(problem, demand, shared) {
+            return;
+        }
         self.load(shared, -1.0);
+        self.reprice(problem, curves, weights, shared);
         if let Some(wanted) = wanted {
-            self.reprice(problem, curves, weights, shared);
             self.look_around(problem, curves, demand, wanted, shared, scratch);
         }
         self.offers(problem, demand, weights, shared, &mut scratch.offers);
@@ -383,8 +383,63 @@ impl Block {
             self.choose_segments(problem, demand, curves, scratch);
         }
         self.load(shared, 1.0);
-        if wanted.is_some() {
-            self.reprice(problem, curves, weights, shared);
+        self.reprice(problem, curves, weights, shared);
+    }
+
+    /// $/h by which a candidate costs more than it is worth to the demand, as a share of its worth.
+    fn excess(&self, problem: &Problem, demand: usize, at: usize, shared: &Shared) -> f64 {
+        let covers = problem.covers.range(demand).len();
+        let mut cost = self.candidates[at].cost;
+        for &(position, units) in self.uses_of(at) {
+            cost += shared.prices[position] * problem.capacity.values()[position] * units;
+        }
+        for &(limit, coefficient) in self.terms_of(at) {
+            cost += shared.limit_prices[limit] * coefficient;
+        }
+        let yields = &self.yields[at * covers..(at + 1) * covers];
+        let worth: f64 = self
+            .theta
+            .iter()
+            .zip(yields)
+            .map(|(price, yielded)| price * yielded)
+            .sum();
+        (cost - worth) / worth.max(1e-12)
+    }
+
+    /// Whether what the demand uses is no dearer than it is worth, and nothing else is cheaper.
+    fn is_content(&self, problem: &Problem, demand: usize, shared: &Shared) -> bool {
+        !self.theta.is_empty()
+            && self.candidates.iter().enumerate().all(|(at, candidate)| {
+                let excess = self.excess(problem, demand, at, shared);
+                (candidate.flow <= 0.0 || excess <= CONTENT)
+                    && (candidate.flow >= 0.999 * candidate.max || excess >= -CONTENT)
+            })
+    }
+
+    /// Forget candidates that are not used and far too dear.
+    pub fn forget(&mut self, problem: &Problem, demand: usize, shared: &Shared) {
+        let kept: Vec<(usize, f64)> = (0..self.candidates.len())
+            .filter(|&at| {
+                self.candidates[at].flow > 0.0
+                    || self.excess(problem, demand, at, shared) <= TOO_DEAR
+            })
+            .map(|at| (self.candidates[at].arc, self.candidates[at].flow))
+            .collect();
+        if kept.len() < self.candidates.len() {
+            self.rebuild(problem, kept);
+        }
+    }
+
+    fn rebuild(&mut self, problem: &Problem, mut known: Vec<(usize, f64)>) {
+        known.sort_unstable_by_key(|entry| entry.0);
+        let arcs: Vec<usize> = known.iter().map(|entry| entry.0).collect();
+        let theta = std::mem::take(&mut self.theta);
+        *self = Self::of_arcs(problem, &arcs);
+        self.theta = theta;
+        for candidate in &mut self.candidates {
+            if let Ok(place) = known.binary_search_by_key(&candidate.arc, |entry| entry.0) {
+                candidate.flow = known[place].1;
+            }
         }
     }
 
@@ -453,12 +508,13 @@ impl Block {
         let mut dear = self.supplied(short_cost, offers, curves);
         if dear < quantity {
             self.place_at(short_cost, offers, curves);
-            self.theta = short_cost;
+            self.theta = vec![short_cost];
             return;
         }
         let (mut low, mut high, mut cheap) = (0.0, short_cost, self.supplied(0.0, offers, curves));
-        let mut trial = if self.theta > 0.0 && self.theta < short_cost {
-            self.theta
+        let known = self.theta.first().copied().unwrap_or(0.0);
+        let mut trial = if known > 0.0 && known < short_cost {
+            known
         } else {
             0.5 * short_cost
         };
@@ -502,7 +558,7 @@ impl Block {
         for (candidate, least) in self.candidates.iter_mut().zip(least) {
             candidate.flow = least + share * (candidate.flow - least);
         }
-        self.theta = high;
+        self.theta = vec![high];
     }
 
     fn supplied(&self, theta: f64, offers: &[Offer], curves: &[Curve]) -> f64 {
@@ -576,6 +632,8 @@ impl Block {
         for (column, replicas) in simplex.flow() {
             self.candidates[segment_of[column]].flow += replicas;
         }
+        self.theta.clear();
+        self.theta.extend(simplex.prices());
     }
 }
 

@@ -15,6 +15,8 @@
 use crate::error::InvalidProblem;
 use crate::problem::{Problem, Rows, number};
 use crate::solution::{ExactPart, Prices};
+use rayon::prelude::*;
+
 use crate::{COVER_TOLERANCE, ROW_TOLERANCE};
 
 /// The tolerances with a hundredth on top, which pays for the roundings of the factors themselves.
@@ -210,9 +212,17 @@ pub fn bound(problem: &Problem, prices: &RowPrices, exact: &[ExactPart]) -> f64 
     for part in exact {
         replaced[part.demand] = Some(part.value);
     }
+    let batches = problem.batches().into_par_iter();
+    let parts = batches.flat_map_iter(|demands| {
+        let replaced = &replaced;
+        demands.map(move |demand| {
+            replaced[demand].unwrap_or_else(|| linear_part(problem, prices, demand))
+        })
+    });
+    let parts: Vec<f64> = parts.collect();
     let mut total = Sum::default();
-    for (demand, value) in replaced.iter().enumerate() {
-        total.add(value.unwrap_or_else(|| linear_part(problem, prices, demand)));
+    for part in parts {
+        total.add(part);
     }
     total.add(-supply_part(problem, prices));
     total.estimate().low()

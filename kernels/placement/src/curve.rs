@@ -16,8 +16,6 @@ const STEEPNESS: f64 = 4.0;
 const MOST_OVER: f64 = 30.0;
 /// The most that the price at the wall rises in one sweep.
 const MOST_RISE: f64 = 3.0;
-/// Share of the way that a rent goes in one sweep.
-const PACE: f64 = 0.4;
 /// Straight pieces of a whole curve, at least.
 const PARTS: f64 = 8.0;
 /// A rent starts and stays at least at this share of the usual price, so that it can grow.
@@ -130,15 +128,15 @@ impl Curve {
     }
 
     /// Let the rent follow the load of a sweep: it becomes what the capacity was worth at that load.
-    pub fn follow(&mut self, load: f64) {
+    pub fn follow(&mut self, load: f64, pace: f64) {
+        // The loads of one sweep are noisy: go part of the way, in proportion.
         let total = self.total();
         let rent = if load > total {
-            self.price(load) - self.costs[self.costs.len() - 1]
+            let rise = (self.price(load) / self.last()).powf(pace).min(MOST_RISE);
+            self.last() * rise - self.costs[self.costs.len() - 1]
         } else {
-            self.rent * (STEEPNESS * (load - total) / total.max(1.0)).exp()
+            self.rent * (pace * STEEPNESS * (load - total) / total.max(1.0)).exp()
         };
-        // The loads of one sweep are noisy: go part of the way, in proportion.
-        let rent = self.rent * (rent.max(self.least_rent) / self.rent).powf(PACE).min(MOST_RISE);
         self.set_rent(rent);
     }
 
@@ -188,11 +186,11 @@ mod tests {
     fn the_rent_climbs_while_overloaded_and_falls_while_not() {
         let mut curve = curve();
         for _ in 0..4 {
-            curve.follow(1.5 * curve.total());
+            curve.follow(1.5 * curve.total(), 1.0);
         }
         let scarce = curve.rent();
         assert!(scarce > 20.0, "{scarce}");
-        curve.follow(0.5 * curve.total());
+        curve.follow(0.5 * curve.total(), 1.0);
         assert!(curve.rent() < 0.3 * scarce);
     }
 }

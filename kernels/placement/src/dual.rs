@@ -9,9 +9,6 @@ use crate::simplex::{Basis, Simplex};
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// Arcs in a batch: enough to be worth a thread's turn.
-const ARCS_PER_BATCH: usize = 100_000;
-
 /// Arcs of a demand that are reported as near, at most.
 const NEAR: usize = 3;
 
@@ -53,27 +50,10 @@ struct Part {
     near: Vec<usize>,
 }
 
-/// Cut the demands into batches of about equally many arcs.
-pub fn batches(problem: &Problem, arcs_per_batch: usize) -> Vec<Range<usize>> {
-    let mut batches = Vec::new();
-    let mut start = 0;
-    for demand in 0..problem.demands() {
-        let arcs = problem.arcs_of(demand).end - problem.arcs_of(start).start;
-        if arcs >= arcs_per_batch {
-            batches.push(start..demand + 1);
-            start = demand + 1;
-        }
-    }
-    if start < problem.demands() {
-        batches.push(start..problem.demands());
-    }
-    batches
-}
-
 impl<'p> Dual<'p> {
     /// Nothing known yet.
     pub fn new(problem: &'p Problem) -> Self {
-        let batches = batches(problem, ARCS_PER_BATCH).into_iter();
+        let batches = problem.batches().into_iter();
         let batches = batches.map(|demands| Batch {
             bases: vec![Basis::default(); demands.len()],
             demands,

@@ -21,6 +21,8 @@ const SERIAL: usize = 200;
 /// Lanes that visit demands side by side, and demands that each visits before the lanes meet.
 const LANES: usize = 2;
 const SPAN: usize = 8;
+/// Sweeps after which they look at all their arcs again.
+const HEADS_LOOK_EVERY: usize = 3;
 /// How fast the weights of a supply's resources follow their loads, in the first sweep.
 const WEIGHT_PACE: f64 = 0.5;
 /// Share of a limit that the fractional plan may use: rounding to whole replicas needs the rest.
@@ -124,11 +126,11 @@ impl<'p> Equilibrium<'p> {
         let (curves, weights) = (&self.curves, &self.weights);
         let mut scratch = Scratch::default();
         let wanted = LOOKS.get(self.sweeps).copied();
-        {
-            for supply in 0..problem.supplies() {
-                self.shared.reprice(problem, curves, weights, supply);
-            }
+        for supply in 0..problem.supplies() {
+            self.shared.reprice(problem, curves, weights, supply);
         }
+        let heads =
+            wanted.or((self.sweeps % HEADS_LOOK_EVERY == 0).then_some(LOOKS[LOOKS.len() - 1]));
         let serial = SERIAL.min(self.order.len());
         for &demand in &self.order[..serial] {
             if budget.is_interrupted() {
@@ -141,7 +143,7 @@ impl<'p> Equilibrium<'p> {
                 weights,
                 &mut self.shared,
                 &mut scratch,
-                wanted,
+                heads,
             );
         }
         let mut lanes: Vec<Lane> = (0..LANES).map(|_| Lane::new(&self.shared)).collect();
@@ -159,12 +161,11 @@ impl<'p> Equilibrium<'p> {
                 &mut lanes,
                 &mut self.shared,
                 &mut self.blocks,
-                |shared, supply| {
-                    if wanted.is_some() {
+                |shared, position| {
+                    if let Some(&supply) = self.supply_of.get(position) {
                         shared.reprice(problem, curves, weights, supply);
                     }
                 },
-                &self.supply_of,
             );
         }
         self.sweeps += 1;
@@ -195,8 +196,13 @@ impl<'p> Equilibrium<'p> {
             }
             let load = self.load(supply);
             let price = self.curves[supply].price(load);
-            self.smooth[supply] = if self.sweeps == 1 { price } else { self.smooth[supply].powf(0.7) * price.powf(0.3) };
-            self.curves[supply].follow(load);
+            let share = (1.0 / self.sweeps as f64).max(0.3);
+            self.smooth[supply] = if self.sweeps == 1 {
+                price
+            } else {
+                self.smooth[supply].powf(1.0 - share) * price.powf(share)
+            };
+            self.curves[supply].follow(load, (1.0 / (self.sweeps as f64).sqrt()).max(0.5));
         }
         for (limit, &bound) in self.problem.bounds.iter().enumerate() {
             let bound = LIMIT_MARGIN * bound;
@@ -252,6 +258,18 @@ impl<'p> Equilibrium<'p> {
         new
     }
 
+    /// Forget candidates that are not used and far too dear.
+    pub fn forget(&mut self) {
+        let problem = self.problem;
+        for supply in 0..problem.supplies() {
+            self.shared
+                .reprice(problem, &self.curves, &self.weights, supply);
+        }
+        let shared = &self.shared;
+        let blocks = self.blocks.par_iter_mut().enumerate();
+        blocks.for_each(|(demand, block)| block.forget(problem, demand, shared));
+    }
+
     /// (candidate, replicas) of every demand, arcs in rising order.
     pub fn flows(&self) -> impl Iterator<Item = Vec<(usize, f64)>> + '_ {
         self.blocks.iter().map(Block::flow)
@@ -260,18 +278,68 @@ impl<'p> Equilibrium<'p> {
     /// $/h of the fractional plan at true step costs, shortfall included; overload is paid at the price of the wall.
     pub fn cost(&self) -> f64 {
         if std::env::var("DBG").is_ok() {
-            let arcs: f64 = self.blocks.iter().map(|b| b.flow().iter().map(|e| e.1 * self.problem.cost_of(e.0)).sum::<f64>()).sum();
-            let all: f64 = self.blocks.iter().enumerate().map(|(d, b)| b.cost(self.problem, d)).sum();
-            let mut shorts: Vec<(f64, usize, usize)> = self.blocks.iter().enumerate().map(|(d, b)| (b.cost(self.problem, d) - b.flow().iter().map(|e| e.1 * self.problem.cost_of(e.0)).sum::<f64>(), d, b.len())).filter(|s| s.0 > 1e-6).collect();
+            let arcs: f64 = self
+                .blocks
+                .iter()
+                .map(|b| {
+                    b.flow()
+                        .iter()
+                        .map(|e| e.1 * self.problem.cost_of(e.0))
+                        .sum::<f64>()
+                })
+                .sum();
+            let all: f64 = self
+                .blocks
+                .iter()
+                .enumerate()
+                .map(|(d, b)| b.cost(self.problem, d))
+                .sum();
+            let mut shorts: Vec<(f64, usize, usize)> = self
+                .blocks
+                .iter()
+                .enumerate()
+                .map(|(d, b)| {
+                    (
+                        b.cost(self.problem, d)
+                            - b.flow()
+                                .iter()
+                                .map(|e| e.1 * self.problem.cost_of(e.0))
+                                .sum::<f64>(),
+                        d,
+                        b.len(),
+                    )
+                })
+                .filter(|s| s.0 > 1e-6)
+                .collect();
             shorts.sort_by(|a, b| b.0.total_cmp(&a.0));
             let mut over: Vec<(f64, usize, f64, f64, f64)> = Vec::new();
             for k in 0..self.problem.supplies() {
-                let u = self.shared.used[self.problem.capacity.range(k)].iter().copied().fold(0.0, f64::max);
+                let u = self.shared.used[self.problem.capacity.range(k)]
+                    .iter()
+                    .copied()
+                    .fold(0.0, f64::max);
                 let n = self.curves[k].total();
-                if u > 1.001 * n { over.push(((u - n) * self.curves[k].price(self.load(k)), k, u, n, self.curves[k].price(self.load(k)))); }
+                if u > 1.001 * n {
+                    over.push((
+                        (u - n) * self.curves[k].price(self.load(k)),
+                        k,
+                        u,
+                        n,
+                        self.curves[k].price(self.load(k)),
+                    ));
+                }
             }
             over.sort_by(|a, b| b.0.total_cmp(&a.0));
-            eprintln!("arcs {:.0} short {:.0} ({}) over {:.0} ({}) {:?} {:?}", arcs, all - arcs, shorts.len(), over.iter().map(|o| o.0).sum::<f64>(), over.len(), &shorts[..shorts.len().min(2)], &over[..over.len().min(2)]);
+            eprintln!(
+                "arcs {:.0} short {:.0} ({}) over {:.0} ({}) {:?} {:?}",
+                arcs,
+                all - arcs,
+                shorts.len(),
+                over.iter().map(|o| o.0).sum::<f64>(),
+                over.len(),
+                &shorts[..shorts.len().min(2)],
+                &over[..over.len().min(2)]
+            );
         }
         let mut cost: f64 = self
             .blocks
@@ -308,8 +376,7 @@ fn meet(
     lanes: &mut [Lane],
     shared: &mut Shared,
     blocks: &mut [Block],
-    changed: impl Fn(&mut Shared, usize),
-    supply_of: &[usize],
+    reprice: impl Fn(&mut Shared, usize),
 ) {
     let mut changes = Vec::new();
     for lane in lanes.iter_mut() {
@@ -320,9 +387,7 @@ fn meet(
     }
     shared.apply(&changes);
     for (position, _) in changes {
-        if let Some(&supply) = supply_of.get(position as usize) {
-            changed(shared, supply);
-        }
+        reprice(shared, position as usize);
     }
     for lane in lanes {
         lane.shared.copy_loads(shared);

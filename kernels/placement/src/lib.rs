@@ -44,7 +44,7 @@ pub use budget::Budget;
 pub use error::InvalidProblem;
 pub use problem::{Arc, ArcNumbers, Cover, Number, Numbers, Problem, Rows, Step, Term, Use};
 pub use solution::{ExactPart, Prices, Solution};
-pub use solve::{improve, solve, trial};
+pub use solve::{improve, solve};
 pub use status::Status;
 
 /// A supply or a limit holds within this share of what it gives; the bound already pays for it.

@@ -12,7 +12,7 @@ const SWEEPS: usize = 25;
 /// Sweeps between two exact evaluations of the dual.
 const EVALUATE_EVERY: usize = 3;
 /// Points of the ascent that ends the search for prices.
-const ASCENT: usize = 60;
+const ASCENT: usize = 0;
 
 /// What the market ended with.
 pub struct Cleared {
@@ -32,19 +32,25 @@ pub fn clear(problem: &Problem, order: Vec<usize>, budget: &mut Budget<'_>) -> C
     let mut dual = Dual::new(problem);
     let mut best: Option<Evaluation> = None;
     for sweep in 1..=SWEEPS {
+        let c0 = cpu();
         let work = equilibrium.sweep(budget);
+        eprintln!("  sweep {sweep} cpu {:.2} work {work}", cpu() - c0);
         let cost = equilibrium.cost();
         equilibrium.follow();
         if !budget.spend(work) {
             break;
         }
         if sweep % EVALUATE_EVERY == 0 || sweep == SWEEPS {
+            let c0 = cpu();
             let here = dual.evaluate(equilibrium.prices());
+            eprintln!("  eval cpu {:.2}", cpu() - c0);
             budget.spend(problem.arcs());
             let new = equilibrium.learn(&here);
+            equilibrium.forget();
             eprintln!(
-                "sweep {sweep} t {:.3} cost {:.2} D {:.2} new {new}",
+                "sweep {sweep} t {:.3} cpu {:.2} cost {:.2} D {:.2} new {new}",
                 t0.elapsed().as_secs_f64(),
+                cpu(),
                 cost,
                 here.value
             );
@@ -63,8 +69,9 @@ pub fn clear(problem: &Problem, order: Vec<usize>, budget: &mut Budget<'_>) -> C
         here
     });
     eprintln!(
-        "ascent t {:.3} D {:.2} {:?}",
+        "ascent t {:.3} cpu {:.2} D {:.2} {:?}",
         t0.elapsed().as_secs_f64(),
+        cpu(),
         best.value,
         learned.iter().map(|v| v.round()).collect::<Vec<_>>()
     );
@@ -79,4 +86,15 @@ pub fn clear(problem: &Problem, order: Vec<usize>, budget: &mut Budget<'_>) -> C
         candidates,
         flow: flows.concat().into_iter().map(|entry| entry.1).collect(),
     }
+}
+
+fn cpu() -> f64 {
+    let text = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let fields: Vec<&str> = text
+        .rsplit(')')
+        .next()
+        .unwrap()
+        .split_whitespace()
+        .collect();
+    (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / 100.0
 }

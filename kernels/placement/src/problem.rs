@@ -152,6 +152,9 @@ macro_rules! pick {
     };
 }
 
+/// Arcs in a batch: enough to be worth a thread's turn.
+const ARCS_PER_BATCH: usize = 100_000;
+
 /// A checked problem; [`crate::json::read`] and [`crate::flat::read`] make it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Problem {
@@ -205,6 +208,23 @@ impl Problem {
     #[must_use]
     pub fn arcs_of(&self, demand: usize) -> Range<usize> {
         self.arc_starts[demand]..self.arc_starts[demand + 1]
+    }
+
+    /// The demands in batches of about equally many arcs, whatever the number of threads.
+    #[must_use]
+    pub fn batches(&self) -> Vec<Range<usize>> {
+        let mut batches = Vec::new();
+        let mut start = 0;
+        for demand in 0..self.demands() {
+            if self.arc_starts[demand + 1] - self.arc_starts[start] >= ARCS_PER_BATCH {
+                batches.push(start..demand + 1);
+                start = demand + 1;
+            }
+        }
+        if start < self.demands() {
+            batches.push(start..self.demands());
+        }
+        batches
     }
 
     /// One arc.

@@ -1,13 +1,15 @@
 //! From a problem to a plan with its certificate.
 
 use crate::assignment::{Assignment, Charges};
-use crate::bound::RowPrices;
+use crate::bound::{RowPrices, bound};
 use crate::budget::Budget;
 use crate::candidates::Candidates;
 use crate::error::InvalidProblem;
-use crate::greedy::serve_all;
-use crate::prices::{Parts, Point, climb, evaluate, starting_prices};
+use crate::greedy::{by_value, serve_all};
+use crate::market::clear;
+use crate::prices::{Parts, Point, climb, evaluate};
 use crate::problem::{Problem, Rows};
+use crate::rounding;
 use crate::search;
 use crate::solution::{ExactPart, Prices, Solution};
 use crate::status::Status;
@@ -17,39 +19,42 @@ use crate::{COVER_TOLERANCE, OPTIMAL_GAP};
 const LINEAR_ROUNDS: usize = 300;
 const INTEGER_ROUNDS: usize = 100;
 
+/// Up to so many arcs, the whole problem is searched again and again, and prices see integer parts.
+const SMALL: usize = 20_000;
+
 /// Find a feasible plan and a bound within the budget.
 #[must_use]
 pub fn solve(problem: &Problem, budget: &mut Budget<'_>) -> Solution {
-    // 1. A first plan at true costs: every later step has something to beat.
+    let market = clear(problem, by_value(problem), budget);
+    let (prices, candidates) = (&market.evaluation.prices, &market.candidates);
+    let plan = rounding::plan(problem, candidates, &market.flow, prices, budget);
+    if problem.arcs() <= SMALL {
+        return search_thoroughly(problem, &plan, prices, budget);
+    }
+    let point = Point {
+        bound: bound(problem, prices, &[]),
+        prices: prices.clone(),
+        exact: Vec::new(),
+        flow: Vec::new(),
+    };
+    publish(problem, &plan, &point, budget)
+}
+
+/// Search over all arcs from several plans, then climb to prices at which the integer parts are best.
+fn search_thoroughly(
+    problem: &Problem,
+    plan: &Assignment<'_>,
+    prices: &RowPrices,
+    budget: &mut Budget<'_>,
+) -> Solution {
     let candidates = Candidates::all(problem);
-    let mut best = Assignment::empty(problem, &candidates);
-    serve_all(&mut best, budget);
-
-    // 2. Prices from its marginal units upwards.
-    let units: Vec<i64> = (0..problem.steps.count())
-        .map(|supply| best.units_needed(supply))
-        .collect();
-    let start = evaluate(
-        problem,
-        starting_prices(problem, &units),
-        Parts::Linear,
-        budget,
-    );
-    let point = climb(
-        problem,
-        start,
-        best.cost(),
-        LINEAR_ROUNDS,
-        Parts::Linear,
-        budget,
-    );
-
-    // 3. Plans from three starts; the cheapest after a first round of visits gets the long search.
+    let mut best = Assignment::of_replicas(problem, &candidates, &plan.replicas_of_arcs());
     search::visit(&mut best, budget);
     for mut other in [
-        rounded(problem, &candidates, &point),
-        guided(problem, &candidates, &point, budget),
+        Assignment::empty(problem, &candidates),
+        guided(problem, &candidates, prices, budget),
     ] {
+        serve_all(&mut other, budget);
         search::visit(&mut other, budget);
         if other.cost() < best.cost() {
             best = other;
@@ -57,9 +62,16 @@ pub fn solve(problem: &Problem, budget: &mut Budget<'_>) -> Solution {
     }
     search::improve(&mut best, budget);
     search::ruin_and_recreate(&mut best, budget);
-
-    // 4. The certificate: the ascent again, now with integer parts.
-    let point = climb_integers(problem, point, best.cost(), budget);
+    let start = evaluate(problem, prices.clone(), Parts::Linear, budget);
+    let linear = climb(
+        problem,
+        start,
+        best.cost(),
+        LINEAR_ROUNDS,
+        Parts::Linear,
+        budget,
+    );
+    let point = climb_integers(problem, linear, best.cost(), budget);
     publish(problem, &best, &point, budget)
 }
 
@@ -111,26 +123,15 @@ pub fn improve(
     Ok(improved)
 }
 
-/// The whole replicas of the average flow, filled up.
-fn rounded<'p>(problem: &'p Problem, candidates: &'p Candidates, point: &Point) -> Assignment<'p> {
-    #[allow(clippy::cast_possible_truncation)] // flows lie between 0 and max
-    let whole: Vec<i64> = point
-        .flow
-        .iter()
-        .map(|flow| (flow + 1e-6).floor() as i64)
-        .collect();
-    Assignment::of_replicas(problem, candidates, &whole)
-}
-
 /// Served one after another at the prices instead of at true costs.
 fn guided<'p>(
     problem: &'p Problem,
     candidates: &'p Candidates,
-    point: &Point,
+    prices: &RowPrices,
     budget: &mut Budget<'_>,
 ) -> Assignment<'p> {
     let mut priced = Assignment::empty(problem, candidates);
-    priced.charge(Some(Charges::flat(&point.prices)));
+    priced.charge(Some(Charges::flat(prices)));
     serve_all(&mut priced, budget);
     Assignment::of_replicas(problem, candidates, priced.replicas())
 }
@@ -207,11 +208,4 @@ fn in_file_order(problem: &Problem, part: &ExactPart) -> ExactPart {
         replicas,
         ..part.clone()
     }
-}
-
-/// Temporary.
-pub fn trial(problem: &Problem, budget: &mut Budget<'_>) {
-    let order = crate::greedy::by_value(problem);
-    let cleared = crate::market::clear(problem, order, budget);
-    eprintln!("candidates {}", cleared.candidates.arcs().len());
 }

@@ -48,21 +48,6 @@ impl Problem {
         Ok(Self { inner })
     }
 
-    /// Temporary.
-    fn trial(&self, py: Python<'_>, threads: usize) {
-        py.detach(|| {
-            let pool = rayon::ThreadPoolBuilder::new()
-                .num_threads(threads)
-                .build()
-                .unwrap();
-            pool.install(|| {
-                within(u64::MAX, None, |budget| {
-                    placement::trial(&self.inner, budget)
-                })
-            });
-        });
-    }
-
     /// Solve; the solution file's arrays.
     #[pyo3(signature = (work_limit, time_limit=None, threads=0))]
     fn solve_arrays<'py>(
