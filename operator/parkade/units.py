@@ -6,6 +6,7 @@ payloads are bytes as `int`; power is watts; energy is joules or kWh as named; r
 
 import re
 from decimal import Decimal
+from functools import lru_cache
 from typing import Final
 
 SECONDS_PER_HOUR: Final = 3600.0
@@ -29,6 +30,7 @@ _BYTES: Final = {
 }  # fmt: skip
 
 
+@lru_cache(maxsize=4096)  # manifests repeat the same few texts thousands of times
 def seconds(text: str) -> float:
     """Read a Go duration such as `150ms` or `1h30m` as seconds.
 
@@ -41,6 +43,7 @@ def seconds(text: str) -> float:
     return sum(float(number) * _SECONDS[unit] for number, unit in parts)
 
 
+@lru_cache(maxsize=4096)
 def in_bytes(text: str) -> int:
     """Read a Kubernetes quantity such as `900Mi` as bytes, rounded up.
 

@@ -6,7 +6,6 @@ latency), W workloads, M profiles (alike in speed and energy on every hardware).
 
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -24,8 +23,6 @@ from parkade.units import SECONDS_PER_HOUR, in_bytes
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
-
-_bytes = lru_cache(maxsize=4096)(in_bytes)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -195,7 +192,7 @@ class WorkloadColumns:
             profiles.setdefault(_written(spec.model.profiles), (len(profiles), spec.model.profiles))[0]
             for spec in specs
         )
-        memory = _ints(_bytes(spec.model.memory) for spec in specs)
+        memory = _ints(in_bytes(spec.model.memory) for spec in specs)
         services, figures = _figures([profile for _, profile in profiles.values()], hardware)
         return cls(
             workloads=tuple(workloads),
@@ -210,7 +207,7 @@ class WorkloadColumns:
             priority=_ints(spec.priority for spec in specs),
             memory=memory,
             request=_ints(_request(workload) for workload in workloads),
-            response=_ints(_bytes(spec.payload.response) for spec in specs),
+            response=_ints(in_bytes(spec.payload.response) for spec in specs),
             of_profile=of_profile,
             services=services,
             seconds=figures[0],
@@ -251,7 +248,7 @@ def _request(workload: InferenceWorkload) -> int:
     batch = workload.spec.batch
     if batch is not None and batch.source.startswith("vehicle://"):
         return 0
-    return _bytes(workload.spec.payload.request)
+    return in_bytes(workload.spec.payload.request)
 
 
 def _figures(

@@ -3,7 +3,7 @@
 Every cover is a row (kind, argument, quantity); `yields` says what a replica adds to it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
@@ -106,44 +106,44 @@ def covers(
     """
     alike = reached.of_kind
     serving = (usable > 0) & ((reached.mask[alike] > 0) | (reached.late[alike, None] > 0))
-    prices = _prices(workloads, places, serving)
-    by_cars = _by_region(serving & places.class_car, places) & (shocks > 0.0)
+    cheapest = _cheapest(_prices(workloads, places, serving))
+    shocked = _members(_by_region(serving & places.class_car, places) & (shocks > 0.0))
     on_both: Bools = np.any(serving & places.class_car, axis=1) & np.any(serving & ~places.class_car, axis=1)
     units = usable @ np.bincount(places.of_class, places.units, len(places.classes)).astype(np.int64)
     found = []
-    for row in range(len(workloads.workloads)):
-        demand, least = float(workloads.demand[row]), int(workloads.least[row])
-        verified = float(workloads.verified[row]) if on_both[row] else 0.0
-        wanted = list(_rates(reached.groups[alike[row]], reached.asked[row], 1.0 + verified))
-        if workloads.batch[row]:
+    verifying, asking = workloads.verified * on_both, reached.asked
+    columns = (workloads.demand, workloads.batch, workloads.least, workloads.spread, verifying, units, alike, asking)
+    for row, (demand, batch, least, spread, verified, most, kind, asked) in enumerate(
+        zip(*(column.tolist() for column in columns), strict=True)
+    ):
+        wanted = list(_rates(reached.groups[kind], asked, 1.0 + verified))
+        if batch:
             wanted = [Want("batch", Kind.RATE, 1, demand)]
         if least > 0:
             wanted.append(Want("min-replicas", Kind.READY, 0, float(least)))
-        apart = min(APART, least, int(units[row]))
-        if apart > 1:
-            wanted.append(Want("apart", Kind.APART, 0, float(apart)))
-        if workloads.spread[row] > 1 and demand > 0.0:
-            outside = (1.0 - 1.0 / int(workloads.spread[row])) * demand
-            wanted += _spread(prices[row], places, outside)
-        if demand > 0.0 and not workloads.batch[row]:
-            wanted += _departures(by_cars[row], places, demand)
+        if min(APART, least, most) > 1:
+            wanted.append(Want("apart", Kind.APART, 0, float(min(APART, least, most))))
+        if spread > 1 and demand > 0.0:
+            wanted += _spread(cheapest[row], places, (1.0 - 1.0 / spread) * demand)
+        if demand > 0.0 and not batch:
+            wanted += _departures(shocked[row], places, demand)
         if verified > 0.0 and demand > 0.0:
             wanted.append(Want("verify", Kind.VERIFY, 0, verified * demand))
         found.append(tuple(wanted))
     return CoverColumns.of(tuple(found))
 
 
-def _rates(groups: Groups, asked: Floats, factor: float) -> Iterator[Want]:
+def _rates(groups: Groups, asked: Sequence[float], factor: float) -> Iterator[Want]:
     """A cover for each non-empty set of groups, small sets first: what can reach them carries their sum.
 
     That is all that a router needs (Hall's condition).
     """
     if len(groups) == 1:
-        yield Want("rate/" + "+".join(groups[0]), Kind.RATE, 1, float(asked[1]) * factor)
+        yield Want("rate/" + "+".join(groups[0]), Kind.RATE, 1, asked[1] * factor)
         return
     for mask in sorted(range(1, 1 << len(groups)), key=lambda mask: (mask.bit_count(), _bits(mask))):
         name = "rate/" + "+".join(sorted(callers_of(groups, mask)))
-        yield Want(name, Kind.RATE, mask, float(asked[mask]) * factor)
+        yield Want(name, Kind.RATE, mask, asked[mask] * factor)
 
 
 def _bits(mask: int) -> tuple[int, ...]:
@@ -171,16 +171,28 @@ def _prices(workloads: WorkloadColumns, places: PlaceColumns, serving: Bools) ->
     return found
 
 
-def _spread(prices: Floats, places: PlaceColumns, quantity: float) -> Iterator[Want]:
+def _cheapest(prices: Floats) -> list[list[int]]:
+    """[W], the `REGIONS` regions with the lowest prices, in the order of their names."""
+    order = np.argsort(prices, axis=1, kind="stable")[:, :REGIONS]
+    chosen = np.zeros(prices.shape, dtype=np.bool_)
+    np.put_along_axis(chosen, order, np.isfinite(np.take_along_axis(prices, order, axis=1)), axis=1)
+    return _members(chosen)
+
+
+def _members(chosen: Bools) -> list[list[int]]:
+    """Indices of what is chosen, row by row."""
+    rows, columns = np.nonzero(chosen)
+    return [part.tolist() for part in np.split(columns, np.searchsorted(rows, np.arange(1, len(chosen))))]
+
+
+def _spread(regions: Sequence[int], places: PlaceColumns, quantity: float) -> Iterator[Want]:
     """The loss of any region that may hold more than its part: of the cheapest ones, which run full before others."""
-    cheapest = np.argsort(prices, kind="stable")[:REGIONS]
-    for region in sorted(cheapest[np.isfinite(prices[cheapest])].tolist()):
+    for region in regions:
         yield Want(f"spread/{places.regions[region]}", Kind.SPREAD, region, quantity)
 
 
-def _departures(regions: Bools, places: PlaceColumns, quantity: float) -> Iterator[Want]:
+def _departures(found: Sequence[int], places: PlaceColumns, quantity: float) -> Iterator[Want]:
     """One shock group is a region at this hour; more than `REGIONS` leave at once in one cover, which asks more."""
-    found = np.flatnonzero(regions).tolist()
     if len(found) > REGIONS:
         yield Want("departures", Kind.DEPARTURES, ALL, quantity)
         return
