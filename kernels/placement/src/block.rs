@@ -5,6 +5,11 @@ use crate::dual::reduced_costs;
 use crate::problem::{ArcNumbers, Number, Numbers, Problem, number};
 use crate::simplex::Simplex;
 
+/// Share of a limit that the fractional plan may use: rounding to whole replicas needs the rest.
+const LIMIT_MARGIN: f64 = 0.97;
+/// How strongly a limit's price answers to its load, and the most that it does at once (powers of e).
+const LIMIT_STEEPNESS: f64 = 4.0;
+const MOST_LIMIT_OVER: f64 = 2.0;
 /// How often the candidates of a cover could give its quantity if they had their supplies for themselves.
 const REACH: f64 = 3.0;
 /// Share of its worth by which a candidate's price may be off before its demand chooses anew.
@@ -30,8 +35,10 @@ pub struct Shared {
     pub limited: Vec<f64>,
     /// pi at the present loads, per position of `Problem::capacity`; only kept up while candidates are looked for.
     pub prices: Vec<f64>,
-    /// mu.
+    /// mu at the present loads.
     pub limit_prices: Vec<f64>,
+    /// Multipliers: mu where a limit is just reached.
+    pub multipliers: Vec<f64>,
     /// Changes since the lanes met: (position, or number of positions + limit; change).
     pub changes: Vec<(u32, f64)>,
     /// Whether to keep the changes.
@@ -46,6 +53,7 @@ impl Shared {
             limited: vec![0.0; problem.bounds.len()],
             prices: vec![0.0; problem.capacity.values().len()],
             limit_prices: vec![0.0; problem.bounds.len()],
+            multipliers: vec![0.0; problem.bounds.len()],
             changes: Vec::new(),
             record: false,
         }
@@ -80,6 +88,14 @@ impl Shared {
             } else {
                 UNREACHABLE
             };
+        }
+    }
+
+    /// Price the limits at their present loads.
+    pub fn reprice_limits(&mut self, problem: &Problem) {
+        for (limit, price) in self.limit_prices.iter_mut().enumerate() {
+            let over = limit_pressure(problem.bounds[limit], self.limited[limit]);
+            *price = self.multipliers[limit] * over.clamp(-MOST_LIMIT_OVER, MOST_LIMIT_OVER).exp();
         }
     }
 
@@ -315,12 +331,17 @@ impl Block {
         cost
     }
 
-    /// Add up, per limit, what the candidates cost per coefficient, and how many there are.
-    pub fn limit_scales(&self, sums: &mut [(f64, f64)]) {
+    /// Add up, per limit, what the replicas cost, and how much of the limit they take.
+    pub fn limit_scales(&self, problem: &Problem, shared: &Shared, sums: &mut [(f64, f64)]) {
         for at in 0..self.candidates.len() {
             for &(limit, coefficient) in self.terms_of(at) {
-                sums[limit].0 += self.candidates[at].cost.abs() / coefficient;
-                sums[limit].1 += 1.0;
+                let candidate = &self.candidates[at];
+                let units = self.uses_of(at).iter();
+                let units: f64 = units
+                    .map(|&(position, units)| shared.prices[position] * problem.capacity.values()[position] * units)
+                    .sum();
+                sums[limit].0 += candidate.flow * (candidate.cost + units).abs();
+                sums[limit].1 += candidate.flow * coefficient;
             }
         }
     }
@@ -372,6 +393,7 @@ impl Block {
         }
         self.load(shared, -1.0);
         self.reprice(problem, curves, weights, shared);
+        shared.reprice_limits(problem);
         if let Some(wanted) = wanted {
             self.look_around(problem, curves, demand, wanted, shared, scratch);
         }
@@ -635,6 +657,12 @@ impl Block {
         self.theta.clear();
         self.theta.extend(simplex.prices());
     }
+}
+
+/// The power of e by which a limit's price is above its multiplier.
+pub fn limit_pressure(bound: f64, load: f64) -> f64 {
+    let bound = LIMIT_MARGIN * bound;
+    if bound > 0.0 { LIMIT_STEEPNESS * (load - bound) / bound } else { 0.0 }
 }
 
 /// Per cover, the arcs with the least cost for what they yield: so many as are wanted, and more until their supplies

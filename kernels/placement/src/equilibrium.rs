@@ -8,7 +8,7 @@
 //! Demands of little value are visited in lanes that do not see each other; the lanes' number is fixed, so that the
 //! result does not depend on the number of threads.
 
-use crate::block::{Block, Scratch, Shared, Wanted};
+use crate::block::{Block, Scratch, Shared, Wanted, limit_pressure};
 use crate::bound::RowPrices;
 use crate::budget::Budget;
 use crate::curve::Curve;
@@ -25,14 +25,17 @@ const SPAN: usize = 8;
 const HEADS_LOOK_EVERY: usize = 3;
 /// How fast the weights of a supply's resources follow their loads, in the first sweep.
 const WEIGHT_PACE: f64 = 0.5;
-/// Share of a limit that the fractional plan may use: rounding to whole replicas needs the rest.
-const LIMIT_MARGIN: f64 = 0.97;
-/// A limit's price starts and stays at least at this share of what its arcs usually cost per coefficient.
-const LEAST_LIMIT_PRICE: f64 = 1e-3;
-/// How strongly a limit's price answers to its load, and the most that it changes in one sweep (powers of e).
-const LIMIT_STEEPNESS: f64 = 4.0;
+const LEAST_WEIGHT: f64 = 1e-6;
+/// How much of the way rents and limits' multipliers go in late sweeps; all of it in the first.
+const LEAST_PACE: f64 = 0.5;
+/// Share of the newest prices in the published ones in late sweeps: prices of one sweep are noisy.
+const NEWEST: f64 = 0.3;
+/// A limit's multiplier starts at this share of what its replicas cost for what they take of it, and never falls
+/// below the least one.
+const FIRST_LIMIT_PRICE: f64 = 0.02;
+const LEAST_LIMIT_PRICE: f64 = 1e-4;
+/// The most that it changes in one sweep: e to this power.
 const MOST_LIMIT_CHANGE: f64 = 1.0;
-
 /// In the first sweeps demands look at all their arcs, not only at their candidates.
 const LOOKS: [Wanted; 3] = [
     Wanted {
@@ -64,6 +67,7 @@ pub struct Equilibrium<'p> {
     supply_of: Vec<usize>,
     sweeps: usize,
     smooth: Vec<f64>,
+    smooth_limits: Vec<f64>,
 }
 
 impl<'p> Equilibrium<'p> {
@@ -100,10 +104,10 @@ impl<'p> Equilibrium<'p> {
                 .collect(),
             sweeps: 0,
             smooth: vec![0.0; problem.supplies()],
+            smooth_limits: vec![0.0; problem.bounds.len()],
         };
         let demands = (0..problem.demands()).into_par_iter();
         equilibrium.blocks = demands.map(|demand| Block::kept(problem, demand)).collect();
-        equilibrium.price_limits();
         equilibrium
     }
 
@@ -111,12 +115,12 @@ impl<'p> Equilibrium<'p> {
     fn price_limits(&mut self) {
         let mut sums = vec![(0.0, 0.0); self.problem.bounds.len()];
         for block in &self.blocks {
-            block.limit_scales(&mut sums);
+            block.limit_scales(self.problem, &self.shared, &mut sums);
         }
         for (limit, (sum, count)) in sums.into_iter().enumerate() {
-            let usual: f64 = if count > 0.0 { sum / count } else { 0.0 };
+            let usual: f64 = if count > 0.0 { sum / count } else { 1.0 };
             self.least_limit_prices[limit] = (LEAST_LIMIT_PRICE * usual).max(1e-12);
-            self.shared.limit_prices[limit] = self.least_limit_prices[limit];
+            self.shared.multipliers[limit] = FIRST_LIMIT_PRICE * usual;
         }
     }
 
@@ -173,45 +177,50 @@ impl<'p> Equilibrium<'p> {
     }
 
     /// Let rents, weights and limit prices follow the loads.
+    #[allow(clippy::cast_precision_loss)] // a few dozen sweeps
     pub fn follow(&mut self) {
-        #[allow(clippy::cast_precision_loss)] // a few dozen sweeps
-        let pace = WEIGHT_PACE / (self.sweeps.max(1) as f64).sqrt();
+        let sweeps = self.sweeps as f64;
+        let pace = (1.0 / sweeps.sqrt()).max(LEAST_PACE);
+        let share = (1.0 / sweeps).max(NEWEST);
         for supply in 0..self.problem.supplies() {
-            let positions = self.problem.capacity.range(supply);
-            let used = &self.shared.used[positions.clone()];
-            if positions.len() > 1 {
-                let most = used.iter().copied().fold(0.0, f64::max);
-                if most > 0.0 {
-                    let weights = &mut self.weights[positions.clone()];
-                    for (weight, used) in weights.iter_mut().zip(used) {
-                        if *weight > 0.0 {
-                            *weight = (*weight * (pace * (used - most) / most).exp()).max(1e-6);
-                        }
-                    }
-                    let sum: f64 = weights.iter().sum();
-                    for weight in weights {
-                        *weight /= sum;
-                    }
-                }
-            }
+            self.weigh(supply, WEIGHT_PACE / sweeps.sqrt());
             let load = self.load(supply);
             let price = self.curves[supply].price(load);
-            let share = (1.0 / self.sweeps as f64).max(0.3);
-            self.smooth[supply] = if self.sweeps == 1 {
-                price
-            } else {
-                self.smooth[supply].powf(1.0 - share) * price.powf(share)
-            };
-            self.curves[supply].follow(load, (1.0 / (self.sweeps as f64).sqrt()).max(0.5));
+            self.smooth[supply] = blend(self.smooth[supply], price, share);
+            self.curves[supply].follow(load, pace);
+        }
+        if self.sweeps == 1 {
+            self.price_limits();
         }
         for (limit, &bound) in self.problem.bounds.iter().enumerate() {
-            let bound = LIMIT_MARGIN * bound;
-            if bound > 0.0 {
-                let pressure = LIMIT_STEEPNESS * (self.shared.limited[limit] - bound) / bound;
-                let change = pressure.clamp(-MOST_LIMIT_CHANGE, MOST_LIMIT_CHANGE).exp();
-                let price = &mut self.shared.limit_prices[limit];
-                *price = (*price * change).max(self.least_limit_prices[limit]);
+            let over = limit_pressure(bound, self.shared.limited[limit]);
+            let change = (pace * over).clamp(-MOST_LIMIT_CHANGE, MOST_LIMIT_CHANGE).exp();
+            let multiplier = &mut self.shared.multipliers[limit];
+            *multiplier = (*multiplier * change).max(self.least_limit_prices[limit]);
+        }
+        self.shared.reprice_limits(self.problem);
+        for (smooth, &price) in self.smooth_limits.iter_mut().zip(&self.shared.limit_prices) {
+            *smooth = if self.sweeps <= 2 { price } else { blend(*smooth, price, share) };
+        }
+    }
+
+    /// Shift a supply's weights towards the resource that is used most.
+    fn weigh(&mut self, supply: usize, pace: f64) {
+        let positions = self.problem.capacity.range(supply);
+        let used = &self.shared.used[positions.clone()];
+        let most = used.iter().copied().fold(0.0, f64::max);
+        if used.len() < 2 || most <= 0.0 {
+            return;
+        }
+        let weights = &mut self.weights[positions];
+        for (weight, used) in weights.iter_mut().zip(used) {
+            if *weight > 0.0 {
+                *weight = (*weight * (pace * (used - most) / most).exp()).max(LEAST_WEIGHT);
             }
+        }
+        let sum: f64 = weights.iter().sum();
+        for weight in weights {
+            *weight /= sum;
         }
     }
 
@@ -235,12 +244,7 @@ impl<'p> Equilibrium<'p> {
                 }
             }
         }
-        prices.limits.clone_from(&self.shared.limit_prices);
-        for (price, least) in prices.limits.iter_mut().zip(&self.least_limit_prices) {
-            if *price <= *least {
-                *price = 0.0;
-            }
-        }
+        prices.limits.clone_from(&self.smooth_limits);
         prices
     }
 
@@ -369,6 +373,11 @@ impl<'p> Equilibrium<'p> {
         }
         cost
     }
+}
+
+/// The geometric mean of an old price and a new one that has the given share.
+fn blend(old: f64, new: f64, share: f64) -> f64 {
+    if share >= 1.0 { new } else { old.powf(1.0 - share) * new.powf(share) }
 }
 
 /// Bring the lanes' changes together, in their order.
