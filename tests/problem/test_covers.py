@@ -47,16 +47,17 @@ def test_the_share_that_leaves_at_once(rate, correlation, expected):
 
 def test_what_cells_report_as_leaving_makes_the_shock():
     pool = worlds.cars()
-    calm, rush = (
+    unknown, calm, rush = (
         frame(
             worlds.snapshot(
                 [worlds.region(), pool, worlds.cell(pool, vehicles=200, column={"leaving": leaving}), worlds.workload()]
             ),
             Economics(),
         ).tables.shocks[0]
-        for leaving in ([0, 1, 4], [10, 30, 60])
+        for leaving in ([0, 0, 0], [0, 1, 4], [10, 30, 60])
     )
-    assert 0.0 < calm < 0.1
+    assert unknown == pytest.approx(shock(0.066, 360.0, Economics()))
+    assert 0.0 < calm < unknown
     assert 0.3 < rush < 1.0
 
 

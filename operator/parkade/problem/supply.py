@@ -251,9 +251,12 @@ def _observed(p50_millis: int, p99_millis: int) -> RoundTrip | None:
 
 
 def _hourly(leaving: tuple[int, ...]) -> float | None:
-    """Departures per hour and car from the percent that leaves within 5, 15 and 60 minutes: the steepest of them."""
+    """Departures per hour and car from the percent that leaves within 5, 15 and 60 minutes: the steepest of them.
+
+    Only zeros are no observation: they are what cells write as long as no car has sent a curve.
+    """
     shares = [percent / 100.0 * 60.0 / minutes for percent, minutes in zip(leaving, (5, 15, 60), strict=False)]
-    return max(shares) if shares else None
+    return max(shares) if any(shares) else None
 
 
 def _departures(columns: list[Column]) -> float:
