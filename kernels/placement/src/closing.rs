@@ -3,6 +3,7 @@
 use crate::assignment::{Assignment, Charges};
 use crate::budget::Budget;
 use crate::relocation::{Relocation, keep_if_cheaper};
+use crate::rows::Row;
 
 /// Part of a unit that must be idle for the try: a unit in better use is cheaper to fill than to empty.
 const LEAST_IDLE: f64 = 0.6;
@@ -48,7 +49,7 @@ fn leave(
     let mut leavers: Vec<Leaver> = running
         .filter(|entry| entry.1 > 0)
         .map(|(column, count)| Leaver {
-            loss: loss(plan, column, charges, budget) / plan.pressure(column),
+            loss: Row::Supply(supply).loss(plan, column, charges, budget) / plan.pressure(column),
             column,
             count,
         })
@@ -69,24 +70,4 @@ fn leave(
             relocation.fill(plan, demand, charges, budget);
         }
     }
-}
-
-/// $/h more of the cheapest other column that yields as much as one replica of this one; infinite when there is none.
-fn loss(plan: &Assignment<'_>, column: usize, charges: &Charges, budget: &mut Budget<'_>) -> f64 {
-    let candidates = plan.candidates();
-    let demand = candidates.demand_of(column);
-    let yields = candidates.yields(column);
-    let theta = &charges.prices.covers[plan.problem().covers.range(demand)];
-    let columns = candidates.of_demand(demand);
-    budget.spend(columns.len());
-    let others = columns.filter(|&other| {
-        candidates.supply_of(other) != candidates.supply_of(column) && plan.room(other) > 0
-    });
-    let costs = others.map(|other| {
-        let ratios = yields.iter().zip(candidates.yields(other)).zip(theta);
-        let wanted = ratios.filter(|entry| *entry.1 > 0.0 && *entry.0.0 > 0.0);
-        let replicas = wanted.map(|((lost, yielded), _)| lost / yielded);
-        plan.marginal(other, charges) * replicas.fold(0.0, f64::max)
-    });
-    costs.fold(f64::INFINITY, f64::min) - candidates.column(column).cost
 }

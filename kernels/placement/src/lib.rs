@@ -30,6 +30,7 @@ mod rationing;
 mod relocation;
 #[allow(dead_code)] // for problems beyond those that `solve` takes today
 mod rounding;
+mod rows;
 mod search;
 mod simplex;
 mod solution;

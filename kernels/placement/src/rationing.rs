@@ -1,52 +1,48 @@
-//! Where something is short because a supply or a limit is full: raise its price, so that those who can leave it most
-//! cheaply do, and serve the short demands with what they free.
+//! Where something is short because supplies or limits are full: auctions of their room, in rounds.
+//!
+//! In a round every full row is auctioned on its own: its price rises to where the losses of those who would leave
+//! meet the bids of the short demands; they change places, and who finds no other place bids in the next round
+//! (D. P. Bertsekas, *The auction algorithm*, 1988). Then single trades at true costs, each kept only if it pays.
 
 use crate::assignment::{Assignment, Charges};
 use crate::budget::Budget;
-use crate::relocation::Relocation;
+use crate::relocation::{Relocation, keep_if_cheaper};
+use crate::rows::{Bid, Offer, Row, bids};
 
-/// Growth of a full row's price in a round.
-const RAISE: f64 = 1.1;
-/// Rounds; the prices of rows that stay full and wanted grow from round to round.
-const MOST_ROUNDS: usize = 6;
+/// Rounds of auctions.
+const MOST_ROUNDS: usize = 20;
 /// Rounds without a cheaper plan after which no further one is tried.
-const PATIENCE: usize = 2;
+const PATIENCE: usize = 4;
 /// Shortfall below this share of the plan's cost is left alone: moving many for it costs more.
 const NEGLIGIBLE: f64 = 1e-6;
+/// Laps of single trades.
+const MOST_LAPS: usize = 6;
+/// By how much a price rises above the dearest offer that is taken, as a share of it.
+const ABOVE: f64 = 0.01;
 
-/// Supplies and limits that keep a demand from a column, each once.
-#[derive(Default)]
-struct Full {
-    supplies: Vec<usize>,
-    limits: Vec<usize>,
-}
-
-/// Search at rising prices; returns to the cheapest plan found, at true costs.
+/// Auction until nothing is short that could be served for its worth; returns to the cheapest plan found.
+///
+/// The plan pays true costs afterwards; the charges keep the prices of the last round.
 pub fn ration(
     plan: &mut Assignment<'_>,
-    charges: &Charges,
+    charges: &mut Charges,
     relocation: &mut Relocation,
     budget: &mut Budget<'_>,
 ) {
-    let mut raised = charges.clone();
     let mut best = (plan.true_cost(), plan.replicas().to_vec());
     let mut waited = 0;
     for _ in 0..MOST_ROUNDS {
-        let short = short_demands(plan, NEGLIGIBLE * best.0.abs());
-        let full = Full::of(plan, &short);
-        if (full.supplies.is_empty() && full.limits.is_empty()) || waited == PATIENCE {
+        let short = short_demands(plan);
+        let bids = bids(plan, &short, charges);
+        if bids.is_empty() || waited == PATIENCE || !budget.is_open() {
             break;
         }
-        full.raise(plan, &mut raised);
-        let tenants = full.tenants(plan);
-        plan.charge(Some(raised.clone()));
-        visit(plan, &tenants, &raised, relocation, budget);
-        for &demand in &short {
-            relocation.fill(plan, demand, &raised, budget);
-        }
-        // At the prices that were right for most, what the raise drove out too far comes back.
+        let rows = bids.chunk_by(|left, right| left.row == right.row);
+        let leavers: Vec<(usize, i64)> = rows
+            .flat_map(|bids| auction(plan, bids, charges, budget))
+            .collect();
         plan.charge(Some(charges.clone()));
-        visit(plan, &tenants, charges, relocation, budget);
+        change_places(plan, &short, &leavers, charges, relocation, budget);
         let cost = plan.true_cost();
         waited += 1;
         if cost < best.0 {
@@ -57,20 +53,9 @@ pub fn ration(
     plan.restart(&best.1);
 }
 
-fn visit(
-    plan: &mut Assignment<'_>,
-    demands: &[usize],
-    charges: &Charges,
-    relocation: &mut Relocation,
-    budget: &mut Budget<'_>,
-) {
-    for &demand in demands {
-        relocation.improve(plan, demand, charges, budget);
-    }
-}
-
-/// Demands with a shortfall that costs more than `least`, dearest first.
-fn short_demands(plan: &Assignment<'_>, least: f64) -> Vec<usize> {
+/// Demands whose shortfall is worth something, dearest first.
+fn short_demands(plan: &Assignment<'_>) -> Vec<usize> {
+    let least = NEGLIGIBLE * plan.cost().abs();
     let demands = 0..plan.problem().demands();
     let mut short: Vec<(f64, usize)> = demands
         .map(|demand| (plan.short_cost(demand), demand))
@@ -80,66 +65,142 @@ fn short_demands(plan: &Assignment<'_>, least: f64) -> Vec<usize> {
     short.into_iter().map(|entry| entry.1).collect()
 }
 
-impl Full {
-    /// The rows that refuse the short demands a further replica; a full limit goes before its supply.
-    fn of(plan: &Assignment<'_>, short: &[usize]) -> Self {
-        let candidates = plan.candidates();
-        let mut full = Self::default();
-        for column in short
-            .iter()
-            .flat_map(|&demand| candidates.of_demand(demand))
+/// Raise the row's price to where offers meet bids; returns who leaves, as (column, replicas).
+fn auction(
+    plan: &Assignment<'_>,
+    bids: &[Bid],
+    charges: &mut Charges,
+    budget: &mut Budget<'_>,
+) -> Vec<(usize, i64)> {
+    let row = bids[0].row;
+    let mut leavers = Vec::new();
+    let mut wanted: f64 = bids.iter().map(|bid| bid.amount).sum();
+    let mut weakest = bids.iter().rev().peekable();
+    let mut price = None;
+    for offer in row.offers(plan, charges, budget) {
+        while let Some(bid) = weakest.next_if(|bid| bid.price <= offer.price) {
+            wanted -= bid.amount;
+        }
+        if wanted <= 0.0 {
+            break;
+        }
+        let count = replicas_for(&offer, wanted, plan.replicas()[offer.column]);
+        #[allow(clippy::cast_precision_loss)] // far below 2^53
         {
-            let has_more = plan.replicas()[column] < candidates.max_of(column);
-            if !has_more || plan.room(column) > 0 || plan.wanted(column).0 == 0 {
-                continue;
+            wanted -= count as f64 * offer.each;
+        }
+        price = Some(offer.price);
+        leavers.push((offer.column, count));
+    }
+    if let Some(price) = price {
+        match row {
+            Row::Supply(supply) => {
+                let present = plan.unit_price(supply, charges);
+                charges.rents[supply] += price + ABOVE * (price + present);
             }
-            let limits = full.limits.len();
-            let terms = candidates.terms(column).iter();
-            full.limits.extend(
-                terms
-                    .filter(|term| plan.is_full(term))
-                    .map(|term| term.limit),
-            );
-            if full.limits.len() == limits {
-                full.supplies.push(candidates.supply_of(column));
+            Row::Limit(limit) => {
+                let present = &mut charges.prices.limits[limit];
+                *present += price + ABOVE * (price + *present);
             }
         }
-        for rows in [&mut full.supplies, &mut full.limits] {
-            rows.sort_unstable();
-            rows.dedup();
-        }
-        full
     }
+    leavers
+}
 
-    fn raise(&self, plan: &Assignment<'_>, charges: &mut Charges) {
-        for &supply in &self.supplies {
-            charges.rents[supply] += (RAISE - 1.0) * plan.unit_price(supply, charges);
-        }
-        for &limit in &self.limits {
-            charges.prices.limits[limit] *= RAISE;
-        }
-    }
+/// Replicas of an offer that give the room wanted, at most those that run.
+#[allow(clippy::cast_possible_truncation)] // the quotient saturates
+fn replicas_for(offer: &Offer, wanted: f64, running: i64) -> i64 {
+    ((wanted / offer.each).ceil() as i64).clamp(1, running)
+}
 
-    /// Whose replicas are in these rows.
-    fn tenants(&self, plan: &Assignment<'_>) -> Vec<usize> {
-        let candidates = plan.candidates();
-        let supplies = self
-            .supplies
-            .iter()
-            .map(|&supply| candidates.of_supply(supply));
-        let limits = self.limits.iter().map(|&limit| candidates.of_limit(limit));
-        let columns = supplies
-            .chain(limits)
-            .flatten()
-            .map(|&column| column as usize);
-        let mut demands: Vec<usize> = columns
-            .filter(|&column| plan.replicas()[column] > 0)
-            .map(|column| candidates.demand_of(column))
-            .collect();
-        demands.sort_unstable();
-        demands.dedup();
-        demands
+/// The leavers go, the short demands come, and the leavers find other places.
+fn change_places(
+    plan: &mut Assignment<'_>,
+    short: &[usize],
+    leavers: &[(usize, i64)],
+    charges: &Charges,
+    relocation: &mut Relocation,
+    budget: &mut Budget<'_>,
+) {
+    for &(column, count) in leavers {
+        let count = count.min(plan.replicas()[column]); // a column may leave two rows
+        if count > 0 {
+            plan.change(column, -count);
+        }
     }
+    for &demand in short {
+        relocation.fill(plan, demand, charges, budget);
+    }
+    for &(column, _) in leavers {
+        let demand = plan.candidates().demand_of(column);
+        relocation.fill(plan, demand, charges, budget);
+        relocation.improve(plan, demand, charges, budget);
+    }
+}
+
+/// One bid after another against the offers of its row; each trade is kept if it lowers what the plan pays.
+pub fn trade(
+    plan: &mut Assignment<'_>,
+    charges: &Charges,
+    relocation: &mut Relocation,
+    budget: &mut Budget<'_>,
+) {
+    let mut short = short_demands(plan);
+    for _ in 0..MOST_LAPS {
+        let bids = bids(plan, &short, charges);
+        let mut traded = Vec::new();
+        for bids in bids.chunk_by(|left, right| left.row == right.row) {
+            let offers = bids[0].row.offers(plan, charges, budget);
+            for bid in bids {
+                // All that is wanted, else a part that may be in better proportion to what leaves for it.
+                let parts = [1.0, 0.3, 0.1].into_iter();
+                let mut served = parts.filter(|part| {
+                    let bid = Bid {
+                        amount: part * bid.amount,
+                        ..*bid
+                    };
+                    budget.is_open() && try_trade(plan, &bid, &offers, charges, relocation, budget)
+                });
+                if served.next().is_some() {
+                    traded.push(bid.demand);
+                }
+            }
+        }
+        plan.settle();
+        short = short_demands(plan);
+        if traded.is_empty() {
+            break;
+        }
+    }
+}
+
+fn try_trade(
+    plan: &mut Assignment<'_>,
+    bid: &Bid,
+    offers: &[Offer],
+    charges: &Charges,
+    relocation: &mut Relocation,
+    budget: &mut Budget<'_>,
+) -> bool {
+    let mut leavers = Vec::new();
+    let mut wanted = bid.amount;
+    for offer in offers {
+        let running = plan.replicas()[offer.column];
+        if wanted <= 0.0 || offer.price >= bid.price {
+            break;
+        }
+        if running > 0 && plan.candidates().demand_of(offer.column) != bid.demand {
+            let count = replicas_for(offer, wanted, running);
+            #[allow(clippy::cast_precision_loss)] // far below 2^53
+            {
+                wanted -= count as f64 * offer.each;
+            }
+            leavers.push((offer.column, count));
+        }
+    }
+    let mark = plan.mark();
+    change_places(plan, &[bid.demand], &leavers, charges, relocation, budget);
+    keep_if_cheaper(plan, mark)
 }
 
 #[cfg(test)]
@@ -164,11 +225,11 @@ mod tests {
         .expect("valid");
         let candidates = Candidates::all(&problem);
         let mut plan = Assignment::of_replicas(&problem, &candidates, &[2, 0, 0]);
-        let charges = Charges::new(&problem, &RowPrices::zero(&problem));
+        let mut charges = Charges::new(&problem, &RowPrices::zero(&problem));
         let mut never = || false;
         ration(
             &mut plan,
-            &charges,
+            &mut charges,
             &mut Relocation::default(),
             &mut Budget::new(10_000, &mut never),
         );

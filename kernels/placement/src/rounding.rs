@@ -7,7 +7,7 @@ use crate::candidates::Candidates;
 use crate::closing::close_units;
 use crate::greedy::by_value;
 use crate::problem::Problem;
-use crate::rationing::ration;
+use crate::rationing::{ration, trade};
 use crate::relocation::Relocation;
 
 /// Passes over the demands at smooth charges; after the first, only demands that changed in the last.
@@ -48,11 +48,11 @@ pub fn plan<'p>(
     }
 
     // 3. Room for those who are short and can pay for it.
-    ration(&mut plan, &charges, &mut relocation, budget);
+    ration(&mut plan, &mut charges, &mut relocation, budget);
 
-    // 4. At true costs: units that are hardly used close, the others fill up.
-    plan.charge(None);
+    // 4. At true costs: units that are hardly used close, rivals change places, units in use fill up.
     close_units(&mut plan, &charges, &mut relocation, budget);
+    trade(&mut plan, &charges, &mut relocation, budget);
     for share in SPARE_SHARES {
         charges.spare_share = share;
         plan.settle();

@@ -149,10 +149,11 @@ impl Assignment<'_> {
         }
         let mut share = 1.0;
         if self.charges.is_none() {
-            if self.spare(column) == 0 {
+            if self.spare(column) > 0 {
+                share = charges.spare_share;
+            } else if self.needed[supply] < self.allowed[supply] {
                 return cost + self.merit_order.next(supply, self.needed[supply]).0;
             }
-            share = charges.spare_share;
         }
         let more = self.load_after(column, 1, charges) - self.load(supply, charges);
         cost + share * more * self.unit_price(supply, charges)

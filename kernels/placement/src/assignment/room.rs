@@ -51,6 +51,31 @@ impl Assignment<'_> {
         (most, least)
     }
 
+    /// $/h of shortfall that one more replica of the column ends.
+    pub fn worth(&self, column: usize) -> f64 {
+        let positions = self.problem.covers.range(self.candidates.demand_of(column));
+        let covers = self.problem.covers.values();
+        let ended = positions.zip(self.candidates.yields(column));
+        ended
+            .map(|(position, &yielded)| {
+                covers[position].short_cost * yielded.min(self.short(position))
+            })
+            .sum()
+    }
+
+    /// $/h of shortfall that one replica of the column less would cause.
+    pub fn missed(&self, column: usize) -> f64 {
+        let positions = self.problem.covers.range(self.candidates.demand_of(column));
+        let covers = self.problem.covers.values();
+        let caused = positions.zip(self.candidates.yields(column));
+        caused
+            .map(|(position, &yielded)| {
+                let short = self.short_if(position, self.covered[position] - yielded);
+                covers[position].short_cost * (short - self.short(position))
+            })
+            .sum()
+    }
+
     /// Replicas of the column that can go without any new shortfall.
     pub fn superfluous(&self, column: usize) -> i64 {
         let positions = self.problem.covers.range(self.candidates.demand_of(column));
