@@ -49,7 +49,7 @@ def plan_once(snapshot: Snapshot, economics: Economics, solve: Solve, *, offline
     while packed.left and rounds < ROUNDS:
         for pair, missing in packed.left.items():
             caps[pair] = _wanted(framed, solution, only_apart=False)[pair] - missing
-        framed = frame(snapshot, economics, caps, offline=offline)
+        framed = framed.capped(caps)
         solution = solve(framed.problem)
         packed = _pack(framed, snapshot, solution, offline=offline)
         rounds += 1

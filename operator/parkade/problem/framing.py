@@ -139,6 +139,11 @@ class Framed:
             found += [self._too_slow(workload, self.places[at]) for at in np.flatnonzero(slow).tolist()]
         return tuple(sorted(found))
 
+    def capped(self, caps: Caps) -> "Framed":
+        """The same with most replicas of some (workload, place), as packing found room for them."""
+        own = (limit for limit in self.limits if not limit.id.startswith("packed/"))
+        return replace(self, limits=(*own, *packed_limits(self.arcs, caps)))
+
     def keeps(self, workload: str, digest: str) -> bool:
         """An older model of the workload runs on, because its successor cannot be had."""
         return workload in self.held and digest not in self.held[workload]
@@ -153,14 +158,12 @@ class Framed:
         return Refusal(workload.key, place.id, Reason.TOO_SLOW, message)
 
 
-def frame(snapshot: Snapshot, economics: Economics, caps: Caps | None = None, *, offline: bool = False) -> Framed:
+def frame(snapshot: Snapshot, economics: Economics, *, offline: bool = False) -> Framed:
     """Make the problem of a snapshot; equal snapshots give byte-equal problems.
 
     Args:
         snapshot: what is true now.
         economics: constants that no manifest gives.
-        caps: most replicas of (workload, place) that packing found room for, by the indices of an earlier framing of
-            the same snapshot.
         offline: whether pools offer what they expect instead of the cells and servers of the snapshot.
     """
     regions = {region.key: region for region in snapshot.regions}
@@ -179,7 +182,7 @@ def frame(snapshot: Snapshot, economics: Economics, caps: Caps | None = None, *,
     chosen = np.flatnonzero(some).tolist()
     planned = [candidates[index] for index in chosen]
     tables = _tables(planned, usable.take(chosen), columns, files, economics, regions)
-    return _framed(tables, files, (tuple(left_out), missing, usable.awaited), regions, caps or {})
+    return _framed(tables, files, (tuple(left_out), missing, usable.awaited), regions)
 
 
 def _places(
@@ -318,7 +321,6 @@ def _framed(
     files: Files,
     refused: tuple[tuple[Refusal, ...], tuple[tuple[str, Reason, str], ...], tuple[tuple[str, str], ...]],
     regions: Mapping[str, Region],
-    caps: Caps,
 ) -> Framed:
     left_out, missing, awaited = refused
     resources, economics, snapshot = tables.workloads.workloads, tables.economics, files.snapshot
@@ -336,7 +338,6 @@ def _framed(
         *([churn] if churn else []),
         *zone_limits(tables, arcs, regions, economics),
         *uplink_limits(tables, arcs, economics),
-        *packed_limits(arcs, caps),
     ]
     reached, wants = tables.reached, tables.covers.wants
     workloads = tuple(
