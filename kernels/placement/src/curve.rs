@@ -9,9 +9,9 @@
 use crate::problem::{Problem, number};
 
 /// Price at the end of the last step, relative to its cost.
-const END_SLOPE: f64 = 0.05;
+const END_SLOPE: f64 = 0.003;
 /// Growth of the price at the wall when a supply is twice as loaded as it can be: e to this power.
-const STEEPNESS: f64 = 4.0;
+const STEEPNESS: f64 = 2.5;
 /// The exponent at which the wall stops to grow.
 const MOST_OVER: f64 = 30.0;
 /// The most that the price at the wall rises in one sweep.

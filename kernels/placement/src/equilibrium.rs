@@ -24,7 +24,7 @@ const SPAN: usize = 8;
 /// Sweeps after which they look at all their arcs again.
 const HEADS_LOOK_EVERY: usize = 3;
 /// How fast the weights of a supply's resources follow their loads, in the first sweep.
-const WEIGHT_PACE: f64 = 0.5;
+const WEIGHT_PACE: f64 = 1.5;
 const LEAST_WEIGHT: f64 = 1e-6;
 /// How much of the way rents and limits' multipliers go in late sweeps; all of it in the first.
 const LEAST_PACE: f64 = 0.5;
