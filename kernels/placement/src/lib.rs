@@ -32,6 +32,7 @@ mod relocation;
 mod rounding;
 mod rows;
 mod search;
+mod single;
 mod simplex;
 mod solution;
 mod solve;

@@ -11,6 +11,7 @@ use crate::prices::{Parts, Point, climb, evaluate};
 use crate::problem::{Problem, Rows};
 use crate::rounding;
 use crate::search;
+use crate::single::Single;
 use crate::solution::{ExactPart, Prices, Solution};
 use crate::status::Status;
 use crate::{COVER_TOLERANCE, OPTIMAL_GAP};
@@ -25,6 +26,9 @@ const SMALL: usize = 20_000;
 /// Find a feasible plan and a bound within the budget.
 #[must_use]
 pub fn solve(problem: &Problem, budget: &mut Budget<'_>) -> Solution {
+    if let Some(single) = Single::of(problem) {
+        return assign(problem, &single, budget);
+    }
     let market = clear(problem, by_value(problem), budget);
     let (prices, candidates) = (&market.evaluation.prices, &market.candidates);
     let plan = rounding::plan(problem, candidates, &market.flow, prices, budget);
@@ -37,6 +41,15 @@ pub fn solve(problem: &Problem, budget: &mut Budget<'_>) -> Solution {
         exact: Vec::new(),
         flow: Vec::new(),
     };
+    publish(problem, &plan, &point, budget)
+}
+
+/// Give each demand one replica; prices, and with them the bound, come first.
+fn assign(problem: &Problem, single: &Single<'_>, budget: &mut Budget<'_>) -> Solution {
+    let point = evaluate(problem, single.prices(budget), Parts::Linear, budget);
+    let replicas = single.plan(&point.prices, point.bound, budget);
+    let candidates = Candidates::all(problem);
+    let plan = Assignment::of_replicas(problem, &candidates, &replicas);
     publish(problem, &plan, &point, budget)
 }
 
