@@ -162,9 +162,9 @@ impl<'p> Assignment<'p> {
         if used <= number(least) * capacity {
             return Some(least);
         }
-        let units = (used / capacity).ceil();
+        let units = used / capacity;
         // No capacity, or more units than any supply has.
-        (units <= MOST_UNITS).then(|| whole(units))
+        (units <= MOST_UNITS).then(|| whole_up(units))
     }
 
     fn unit_cost(&self, supply: usize, needed: i64) -> f64 {
@@ -309,10 +309,16 @@ impl<'p> Assignment<'p> {
     }
 }
 
-/// A float without fraction as a count; huge ones and negative ones are cut.
+/// A float as a count, rounded down; huge ones and negative ones are cut.
 #[allow(clippy::cast_possible_truncation)] // cut into range first
 fn whole(value: f64) -> i64 {
     value.clamp(0.0, MOST_UNITS) as i64
+}
+
+/// The same, rounded up.
+fn whole_up(value: f64) -> i64 {
+    let below = whole(value);
+    below + i64::from(number(below) < value.min(MOST_UNITS))
 }
 #[cfg(test)]
 mod tests {

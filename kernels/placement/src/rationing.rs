@@ -30,7 +30,8 @@ pub fn ration(
     budget: &mut Budget<'_>,
 ) {
     let mut best = (plan.true_cost(), plan.replicas().to_vec());
-    let mut waited = 0;
+    // The first round upsets more than it mends; only rounds are compared for whether to go on.
+    let (mut lowest, mut waited) = (f64::INFINITY, 0);
     for _ in 0..MOST_ROUNDS {
         let short = short_demands(plan);
         let bids = bids(plan, &short, charges);
@@ -45,9 +46,11 @@ pub fn ration(
         change_places(plan, &short, &leavers, charges, relocation, budget);
         let cost = plan.true_cost();
         waited += 1;
+        if cost < lowest {
+            (lowest, waited) = (cost, 0);
+        }
         if cost < best.0 {
             best = (cost, plan.replicas().to_vec());
-            waited = 0;
         }
     }
     plan.restart(&best.1);

@@ -18,6 +18,8 @@ pub struct Relocation {
     marginal: Vec<f64>,
     /// Columns of the demand that run, and their replicas.
     running: Vec<(usize, i64)>,
+    /// $/h of one more replica for what it yields at the cover prices, per column.
+    dearness: Vec<f64>,
     found: Vec<(usize, i64)>,
 }
 
@@ -57,6 +59,7 @@ impl Relocation {
         }
         self.note_running(assignment, demand);
         let mut changed = self.drop(assignment);
+        self.look(assignment, demand, charges);
         changed |= self.exchange(assignment, demand, charges);
         budget.spend(self.completion.work());
         changed | self.shift(assignment, demand, charges)
@@ -67,6 +70,20 @@ impl Relocation {
         self.marginal.clear();
         self.marginal
             .extend(columns.map(|column| assignment.marginal(column, charges)));
+    }
+
+    /// Prices afresh on the supplies of running columns; two columns of one supply lie side by side.
+    fn look_again(&mut self, assignment: &Assignment<'_>, charges: &Charges, first: usize) {
+        let candidates = assignment.candidates();
+        let last = first + self.marginal.len() - 1;
+        for &(column, _) in &self.running {
+            let supply = candidates.supply_of(column);
+            for near in column.saturating_sub(1).max(first)..=(column + 1).min(last) {
+                if candidates.supply_of(near) == supply {
+                    self.marginal[near - first] = assignment.marginal(near, charges);
+                }
+            }
+        }
     }
 
     fn note_running(&mut self, assignment: &Assignment<'_>, demand: usize) {
@@ -165,7 +182,7 @@ impl Relocation {
                 assignment.change(column, -1);
             }
         }
-        self.look(assignment, demand, charges);
+        self.look_again(assignment, charges, first);
         for &(column, running) in &self.running {
             if running > 0 {
                 most += self.marginal[column - first];
@@ -175,12 +192,29 @@ impl Relocation {
         keep_if_cheaper(assignment, mark)
     }
 
+    fn weigh(&mut self, assignment: &Assignment<'_>, demand: usize, charges: &Charges) {
+        let theta = &charges.prices.covers[assignment.problem().covers.range(demand)];
+        let columns = assignment.candidates().of_demand(demand);
+        self.dearness.clear();
+        self.dearness
+            .extend(columns.zip(&self.marginal).map(|(column, marginal)| {
+                let yields = assignment.candidates().yields(column).iter();
+                let worth: f64 = yields
+                    .zip(theta)
+                    .map(|(yielded, price)| yielded * price)
+                    .sum();
+                marginal / worth
+            }));
+    }
+
     /// All or half of a column's replicas to another column, the first that pays.
     fn shift(&mut self, assignment: &mut Assignment<'_>, demand: usize, charges: &Charges) -> bool {
-        self.note_running(assignment, demand);
-        self.look(assignment, demand, charges);
         let columns = assignment.candidates().of_demand(demand);
+        self.note_running(assignment, demand);
+        self.look_again(assignment, charges, columns.start);
+        self.weigh(assignment, demand, charges);
         for &(out, running) in &self.running {
+            let dearness = self.dearness[out - columns.start];
             for count in [running, running / 2]
                 .into_iter()
                 .filter(|&count| count > 1)
@@ -189,10 +223,13 @@ impl Relocation {
                 assignment.change(out, -count);
                 let mut best = (self.marginal[out - columns.start] * number(count), None);
                 for (into, marginal) in columns.clone().zip(&self.marginal) {
+                    // Only what serves at least one cover more cheaply can win.
+                    if self.dearness[into - columns.start] >= dearness || into == out {
+                        continue;
+                    }
                     let wanted = assignment.wanted(into).0;
                     let cost = marginal * number(wanted);
-                    if wanted > 0 && cost < best.0 && into != out && wanted <= assignment.room(into)
-                    {
+                    if wanted > 0 && cost < best.0 && wanted <= assignment.room(into) {
                         best = (cost, Some((into, wanted)));
                     }
                 }

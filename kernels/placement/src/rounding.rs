@@ -11,10 +11,10 @@ use crate::rationing::{ration, trade};
 use crate::relocation::Relocation;
 
 /// Passes over the demands at smooth charges; after the first, only demands that changed in the last.
-const SMOOTH_PASSES: usize = 4;
+const SMOOTH_PASSES: usize = 3;
 /// Passes at true costs: in each, what units in use have to spare is charged this share of its price, so that those
 /// to whom it is worth most come first.
-const SPARE_SHARES: [f64; 4] = [0.7, 0.4, 0.1, 0.0];
+const SPARE_SHARES: [f64; 3] = [0.6, 0.2, 0.0];
 
 /// A whole plan near the flows (replicas, not whole, per candidate).
 pub fn plan<'p>(

@@ -149,14 +149,16 @@ impl Assignment<'_> {
         }
         let mut share = 1.0;
         if self.charges.is_none() {
-            if self.spare(column) > 0 {
+            if self.fits_units(column, supply) {
                 share = charges.spare_share;
             } else if self.needed[supply] < self.allowed[supply] {
                 return cost + self.merit_order.next(supply, self.needed[supply]).0;
             }
         }
-        let more = self.load_after(column, 1, charges) - self.load(supply, charges);
-        cost + share * more * self.unit_price(supply, charges)
+        let load = self.load(supply, charges);
+        let more = self.load_after(column, 1, charges) - load;
+        let price = self.merit_order.part_price(supply, load) + charges.rents[supply];
+        cost + share * more * price
     }
 
     /// Replicas that fit before the price of units rises, at least 1.
@@ -165,7 +167,7 @@ impl Assignment<'_> {
         let needed = self.needed[supply];
         let units = needed + self.merit_order.next(supply, (needed - 1).max(0)).1;
         let units = units.min(self.allowed[supply]);
-        whole(self.room_in_units(column, units).floor()).max(1)
+        whole(self.room_in_units(column, units)).max(1)
     }
 
     /// Whether one more replica breaks the term's limit.

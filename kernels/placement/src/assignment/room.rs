@@ -1,6 +1,6 @@
 //! How many replicas fit, are wanted, or are too many.
 
-use super::{Assignment, COVERS, FITS, whole};
+use super::{Assignment, COVERS, FITS, whole, whole_up};
 use crate::problem::number;
 
 impl Assignment<'_> {
@@ -13,7 +13,7 @@ impl Assignment<'_> {
             room = room.min(left / term.coefficient);
         }
         room = room.min(self.room_in_units(column, self.allowed[candidates.supply_of(column)]));
-        whole(room.floor())
+        whole(room)
     }
 
     /// Most replicas that can be added to a column without another unit.
@@ -23,7 +23,17 @@ impl Assignment<'_> {
             .units(supply)
             .max(self.held[supply])
             .min(self.allowed[supply]);
-        whole(self.room_in_units(column, units).floor()).min(self.room(column))
+        whole(self.room_in_units(column, units)).min(self.room(column))
+    }
+
+    /// Whether the units in use have room for one more replica.
+    pub(super) fn fits_units(&self, column: usize, supply: usize) -> bool {
+        let units = number(self.units(supply).min(self.allowed[supply]));
+        let capacity = self.problem.capacity.values();
+        self.candidates.uses(column).iter().all(|used| {
+            let position = used.position as usize;
+            self.used[position] + used.amount <= units * capacity[position] * (1.0 + FITS)
+        })
     }
 
     pub(super) fn room_in_units(&self, column: usize, units: i64) -> f64 {
@@ -43,7 +53,7 @@ impl Assignment<'_> {
         for (position, &yielded) in positions.zip(self.candidates.yields(column)) {
             let short = -self.surplus(position);
             if yielded > 0.0 && self.short(position) > 0.0 {
-                let replicas = whole((short / yielded).ceil());
+                let replicas = whole_up(short / yielded);
                 most = most.max(replicas);
                 least = least.min(replicas);
             }
@@ -82,7 +92,7 @@ impl Assignment<'_> {
         let mut most = self.replicas[column];
         for (position, &yielded) in positions.zip(self.candidates.yields(column)) {
             if yielded > 0.0 {
-                most = most.min(whole((self.surplus(position) / yielded).floor()));
+                most = most.min(whole(self.surplus(position) / yielded));
             }
         }
         most
