@@ -19,7 +19,7 @@ const TOO_DEAR: f64 = 0.2;
 /// $/h that nobody pays.
 const UNREACHABLE: f64 = 1e15;
 /// A curve that rises by less than this share while a demand takes all it could is flat for it.
-const FLAT: f64 = 0.01;
+const FLAT: f64 = 0.1;
 /// Shares of what a demand could take at which a curve that is not flat is cut, and shares of the supply.
 const EVEN: [f64; 3] = [0.1, 0.3, 0.6];
 const WALL: [f64; 10] = [0.4, 0.65, 0.8, 0.9, 0.97, 1.0, 1.05, 1.12, 1.25, 1.5];
@@ -283,8 +283,8 @@ impl Block {
         self.candidates.len()
     }
 
-    /// Make candidates of arcs; returns how many were not yet.
-    pub fn learn(&mut self, problem: &Problem, arcs: &[usize]) -> usize {
+    /// Make candidates of arcs.
+    pub fn learn(&mut self, problem: &Problem, arcs: &[usize]) {
         let mut known = self.flow();
         let before = known.len();
         for &arc in arcs {
@@ -292,11 +292,9 @@ impl Block {
                 known.insert(place, (arc, 0.0));
             }
         }
-        let new = known.len() - before;
-        if new > 0 {
+        if known.len() > before {
             self.rebuild(problem, known);
         }
-        new
     }
 
     /// (candidate, replicas), arcs in rising order.

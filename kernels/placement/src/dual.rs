@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use std::ops::Range;
 
 /// Arcs of a demand that are reported as near, at most.
-const NEAR: usize = 3;
+const NEAR: usize = 2;
 
 /// The dual of one problem; remembers where each demand's simplex stopped.
 pub struct Dual<'p> {

@@ -248,18 +248,19 @@ impl<'p> Equilibrium<'p> {
         prices
     }
 
-    /// Make candidates of the arcs that an exact evaluation uses; returns how many are new.
-    pub fn learn(&mut self, evaluation: &Evaluation) -> usize {
-        let mut new = 0;
+    /// Make candidates of the arcs that an exact evaluation uses, or nearly does.
+    pub fn learn(&mut self, evaluation: &Evaluation) {
+        let problem = self.problem;
         let used = evaluation.flow.iter().map(|entry| entry.0);
         let mut arcs: Vec<usize> = used.chain(evaluation.near.iter().copied()).collect();
-        arcs.sort_unstable();
-        for arcs in arcs
-            .chunk_by(|&left, &right| self.problem.demand_of(left) == self.problem.demand_of(right))
-        {
-            new += self.blocks[self.problem.demand_of(arcs[0])].learn(self.problem, arcs);
-        }
-        new
+        arcs.par_sort_unstable();
+        let blocks = self.blocks.par_iter_mut().enumerate();
+        blocks.for_each(|(demand, block)| {
+            let own = problem.arcs_of(demand);
+            let from = arcs.partition_point(|&arc| arc < own.start);
+            let to = arcs.partition_point(|&arc| arc < own.end);
+            block.learn(problem, &arcs[from..to]);
+        });
     }
 
     /// Forget candidates that are not used and far too dear.
@@ -281,70 +282,6 @@ impl<'p> Equilibrium<'p> {
 
     /// $/h of the fractional plan at true step costs, shortfall included; overload is paid at the price of the wall.
     pub fn cost(&self) -> f64 {
-        if std::env::var("DBG").is_ok() {
-            let arcs: f64 = self
-                .blocks
-                .iter()
-                .map(|b| {
-                    b.flow()
-                        .iter()
-                        .map(|e| e.1 * self.problem.cost_of(e.0))
-                        .sum::<f64>()
-                })
-                .sum();
-            let all: f64 = self
-                .blocks
-                .iter()
-                .enumerate()
-                .map(|(d, b)| b.cost(self.problem, d))
-                .sum();
-            let mut shorts: Vec<(f64, usize, usize)> = self
-                .blocks
-                .iter()
-                .enumerate()
-                .map(|(d, b)| {
-                    (
-                        b.cost(self.problem, d)
-                            - b.flow()
-                                .iter()
-                                .map(|e| e.1 * self.problem.cost_of(e.0))
-                                .sum::<f64>(),
-                        d,
-                        b.len(),
-                    )
-                })
-                .filter(|s| s.0 > 1e-6)
-                .collect();
-            shorts.sort_by(|a, b| b.0.total_cmp(&a.0));
-            let mut over: Vec<(f64, usize, f64, f64, f64)> = Vec::new();
-            for k in 0..self.problem.supplies() {
-                let u = self.shared.used[self.problem.capacity.range(k)]
-                    .iter()
-                    .copied()
-                    .fold(0.0, f64::max);
-                let n = self.curves[k].total();
-                if u > 1.001 * n {
-                    over.push((
-                        (u - n) * self.curves[k].price(self.load(k)),
-                        k,
-                        u,
-                        n,
-                        self.curves[k].price(self.load(k)),
-                    ));
-                }
-            }
-            over.sort_by(|a, b| b.0.total_cmp(&a.0));
-            eprintln!(
-                "arcs {:.0} short {:.0} ({}) over {:.0} ({}) {:?} {:?}",
-                arcs,
-                all - arcs,
-                shorts.len(),
-                over.iter().map(|o| o.0).sum::<f64>(),
-                over.len(),
-                &shorts[..shorts.len().min(2)],
-                &over[..over.len().min(2)]
-            );
-        }
         let mut cost: f64 = self
             .blocks
             .iter()

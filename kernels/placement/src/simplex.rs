@@ -52,7 +52,7 @@ pub struct Simplex {
 /// Relative size below which a gain counts as zero.
 const PRICE_TOLERANCE: f64 = 1e-9;
 /// A column that costs less than this share more than it is worth is near to being used.
-const NEARLY: f64 = 0.05;
+const NEARLY: f64 = 0.01;
 /// Pivots smaller than this are not divided by.
 const PIVOT_TOLERANCE: f64 = 1e-11;
 
