@@ -49,7 +49,7 @@ fn leave(
     let mut leavers: Vec<Leaver> = running
         .filter(|entry| entry.1 > 0)
         .map(|(column, count)| Leaver {
-            loss: Row::Supply(supply).loss(plan, column, charges, budget) / plan.pressure(column),
+            loss: Row::Supply(supply).loss(plan, column, charges, budget).0 / plan.pressure(column),
             column,
             count,
         })

@@ -87,7 +87,7 @@ fn auction(
         if wanted <= 0.0 {
             break;
         }
-        let count = replicas_for(&offer, wanted, plan.replicas()[offer.column]);
+        let count = replicas_for(&offer, wanted, offer.most);
         #[allow(clippy::cast_precision_loss)] // far below 2^53
         {
             wanted -= count as f64 * offer.each;
@@ -110,10 +110,10 @@ fn auction(
     leavers
 }
 
-/// Replicas of an offer that give the room wanted, at most those that run.
+/// Replicas of an offer that give the room wanted, at most `most`.
 #[allow(clippy::cast_possible_truncation)] // the quotient saturates
-fn replicas_for(offer: &Offer, wanted: f64, running: i64) -> i64 {
-    ((wanted / offer.each).ceil() as i64).clamp(1, running)
+fn replicas_for(offer: &Offer, wanted: f64, most: i64) -> i64 {
+    ((wanted / offer.each).ceil() as i64).clamp(1, most)
 }
 
 /// The leavers go, the short demands come, and the leavers find other places.
@@ -193,7 +193,7 @@ fn try_trade(
             break;
         }
         if running > 0 && plan.candidates().demand_of(offer.column) != bid.demand {
-            let count = replicas_for(offer, wanted, running);
+            let count = replicas_for(offer, wanted, offer.most.min(running));
             #[allow(clippy::cast_precision_loss)] // far below 2^53
             {
                 wanted -= count as f64 * offer.each;

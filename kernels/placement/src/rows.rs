@@ -36,6 +36,8 @@ pub struct Offer {
     pub price: f64,
     /// Room that one replica takes.
     pub each: f64,
+    /// Replicas that find a place at this loss.
+    pub most: i64,
 }
 
 impl Row {
@@ -72,11 +74,12 @@ impl Row {
             .filter(|&column| plan.replicas()[column] > 0)
             .map(|column| {
                 let each = self.taken(plan, column);
-                let price = self.loss(plan, column, charges, budget).max(0.0) / each;
+                let (loss, most) = self.loss(plan, column, charges, budget);
                 Offer {
                     column,
-                    price,
+                    price: loss.max(0.0) / each,
                     each,
+                    most,
                 }
             })
             .collect();
@@ -88,30 +91,40 @@ impl Row {
         offers
     }
 
-    /// $/h that one replica of a column loses by leaving: the cheapest column outside the row that yields as much, or
-    /// shortfall, less what the replica costs where it is.
+    /// $/h that one replica of a column loses by leaving, and how many can: the cheapest column outside the row that
+    /// yields as much, or shortfall, less what the replica costs where it is.
     pub fn loss(
         self,
         plan: &Assignment<'_>,
         column: usize,
         charges: &Charges,
         budget: &mut Budget<'_>,
-    ) -> f64 {
+    ) -> (f64, i64) {
         let candidates = plan.candidates();
         let demand = candidates.demand_of(column);
         let yields = candidates.yields(column);
         let theta = &charges.prices.covers[plan.problem().covers.range(demand)];
         let columns = candidates.of_demand(demand);
         budget.spend(columns.len());
-        let others =
-            columns.filter(|&other| self.taken(plan, other) <= 0.0 && plan.room(other) > 0);
-        let costs = others.map(|other| {
+        let mut best = (plan.missed(column), plan.replicas()[column]);
+        for other in columns.filter(|&other| self.taken(plan, other) <= 0.0) {
+            let room = plan.room(other);
+            if room == 0 {
+                continue;
+            }
             let ratios = yields.iter().zip(candidates.yields(other)).zip(theta);
             let wanted = ratios.filter(|entry| *entry.1 > 0.0 && *entry.0.0 > 0.0);
-            let replicas = wanted.map(|((lost, yielded), _)| lost / yielded);
-            plan.marginal(other, charges) * replicas.fold(0.0, f64::max)
-        });
-        costs.fold(plan.missed(column), f64::min) - plan.marginal(column, charges)
+            let each = wanted
+                .map(|((lost, yielded), _)| lost / yielded)
+                .fold(0.0, f64::max);
+            let cost = plan.marginal(other, charges) * each;
+            if cost < best.0 {
+                #[allow(clippy::cast_possible_truncation)] // the quotient saturates
+                let most = ((number(room) / each) as i64).max(1);
+                best = (cost, most.min(plan.replicas()[column]));
+            }
+        }
+        (best.0 - plan.marginal(column, charges), best.1)
     }
 }
 
