@@ -196,6 +196,42 @@ impl Block {
         Self::of_arcs(problem, &kept.collect::<Vec<_>>())
     }
 
+    /// Take up where another solve rested: candidates with their flow, and the covers' prices.
+    pub fn resume(
+        &mut self,
+        problem: &Problem,
+        demand: usize,
+        flow: &[(usize, f64)],
+        theta: &[f64],
+    ) {
+        let kept = self.flow().into_iter().filter(|entry| {
+            flow.binary_search_by_key(&entry.0, |known| known.0)
+                .is_err()
+        });
+        let mut known: Vec<(usize, f64)> = kept.collect();
+        known.extend(
+            flow.iter()
+                .filter(|entry| problem.arcs_of(demand).contains(&entry.0)),
+        );
+        self.rebuild(problem, known);
+        for candidate in &mut self.candidates {
+            candidate.flow = candidate.flow.clamp(0.0, candidate.max);
+        }
+        if theta.iter().all(|price| price.is_finite()) {
+            self.theta = theta.to_vec();
+        }
+    }
+
+    /// Put what is placed onto the supplies and limits.
+    pub fn settle_in(&self, shared: &mut Shared) {
+        self.load(shared, 1.0);
+    }
+
+    /// theta per cover; nothing when the demand has not chosen yet.
+    pub fn theta(&self) -> &[f64] {
+        &self.theta
+    }
+
     /// Make candidates of the arcs that are cheapest for each cover at the present prices.
     fn look_around(
         &mut self,
@@ -336,7 +372,9 @@ impl Block {
                 let candidate = &self.candidates[at];
                 let units = self.uses_of(at).iter();
                 let units: f64 = units
-                    .map(|&(position, units)| shared.prices[position] * problem.capacity.values()[position] * units)
+                    .map(|&(position, units)| {
+                        shared.prices[position] * problem.capacity.values()[position] * units
+                    })
                     .sum();
                 sums[limit].0 += candidate.flow * (candidate.cost + units).abs();
                 sums[limit].1 += candidate.flow * coefficient;
@@ -428,11 +466,33 @@ impl Block {
 
     /// Whether what the demand uses is no dearer than it is worth, and nothing else is cheaper.
     fn is_content(&self, problem: &Problem, demand: usize, shared: &Shared) -> bool {
-        !self.theta.is_empty()
+        self.theta.len() == problem.covers.range(demand).len()
+            && self.covers_as_wanted(problem, demand)
             && self.candidates.iter().enumerate().all(|(at, candidate)| {
                 let excess = self.excess(problem, demand, at, shared);
                 (candidate.flow <= 0.0 || excess <= CONTENT)
                     && (candidate.flow >= 0.999 * candidate.max || excess >= -CONTENT)
+            })
+    }
+
+    /// Whether nothing is short that is worth covering, and nothing that costs something is covered in excess.
+    fn covers_as_wanted(&self, problem: &Problem, demand: usize) -> bool {
+        let covers = problem.covers.row(demand);
+        covers
+            .iter()
+            .zip(&self.theta)
+            .enumerate()
+            .all(|(row, (cover, &theta))| {
+                let yields = self.yields.iter().skip(row).step_by(covers.len());
+                let covered: f64 = self
+                    .candidates
+                    .iter()
+                    .zip(yields)
+                    .map(|(candidate, yielded)| candidate.flow * yielded)
+                    .sum();
+                let slack = CONTENT * cover.quantity;
+                (covered >= cover.quantity - slack || theta >= 0.999 * cover.short_cost)
+                    && (covered <= cover.quantity + slack || theta <= 0.001 * cover.short_cost)
             })
     }
 
@@ -660,7 +720,11 @@ impl Block {
 /// The power of e by which a limit's price is above its multiplier.
 pub fn limit_pressure(bound: f64, load: f64) -> f64 {
     let bound = LIMIT_MARGIN * bound;
-    if bound > 0.0 { LIMIT_STEEPNESS * (load - bound) / bound } else { 0.0 }
+    if bound > 0.0 {
+        LIMIT_STEEPNESS * (load - bound) / bound
+    } else {
+        0.0
+    }
 }
 
 /// Per cover, the arcs with the least cost for what they yield: so many as are wanted, and more until their supplies

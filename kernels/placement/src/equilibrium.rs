@@ -14,6 +14,7 @@ use crate::budget::Budget;
 use crate::curve::Curve;
 use crate::dual::Evaluation;
 use crate::problem::Problem;
+use crate::state::State;
 use rayon::prelude::*;
 
 /// The demands of most value choose one after another, each seeing all others.
@@ -36,6 +37,8 @@ const FIRST_LIMIT_PRICE: f64 = 0.02;
 const LEAST_LIMIT_PRICE: f64 = 1e-4;
 /// The most that it changes in one sweep: e to this power.
 const MOST_LIMIT_CHANGE: f64 = 1.0;
+/// Sweeps that count as done when the market goes on from an earlier solve: prices then follow with care.
+const RESUMED: usize = 10;
 /// In the first sweeps demands look at all their arcs, not only at their candidates.
 const LOOKS: [Wanted; 3] = [
     Wanted {
@@ -109,6 +112,71 @@ impl<'p> Equilibrium<'p> {
         let demands = (0..problem.demands()).into_par_iter();
         equilibrium.blocks = demands.map(|demand| Block::kept(problem, demand)).collect();
         equilibrium
+    }
+
+    /// Take up where another solve rested.
+    pub fn resume(&mut self, state: &State) {
+        let problem = self.problem;
+        for (curve, &rent) in self.curves.iter_mut().zip(&state.rents) {
+            curve.set_rent(rent);
+        }
+        self.weights.clone_from(&state.weights);
+        self.shared.multipliers.clone_from(&state.multipliers);
+        let arcs = problem.arcs_at(&state.arcs);
+        let mut flow: Vec<(usize, f64)> =
+            arcs.into_iter().zip(state.flow.iter().copied()).collect();
+        flow.sort_unstable_by_key(|entry| entry.0);
+        let blocks = self.blocks.par_iter_mut().enumerate();
+        blocks.for_each(|(demand, block)| {
+            let own = problem.arcs_of(demand);
+            let from = flow.partition_point(|entry| entry.0 < own.start);
+            let to = flow.partition_point(|entry| entry.0 < own.end);
+            block.resume(
+                problem,
+                demand,
+                &flow[from..to],
+                &state.theta[problem.covers.range(demand)],
+            );
+        });
+        for block in &self.blocks {
+            block.settle_in(&mut self.shared);
+        }
+        self.shared.reprice_limits(problem);
+        for supply in 0..problem.supplies() {
+            self.shared
+                .reprice(problem, &self.curves, &self.weights, supply);
+            self.smooth[supply] = self.curves[supply].price(self.load(supply));
+        }
+        self.smooth_limits.clone_from(&self.shared.limit_prices);
+        self.sweeps = RESUMED;
+    }
+
+    /// Where the market rests now; the plan is still to come.
+    pub fn state(&self) -> State {
+        let problem = self.problem;
+        let mut theta = Vec::with_capacity(problem.covers.values().len());
+        let (mut arcs, mut flow) = (Vec::new(), Vec::new());
+        for (demand, block) in self.blocks.iter().enumerate() {
+            let covers = problem.covers.range(demand).len();
+            if block.theta().len() == covers {
+                theta.extend(block.theta());
+            } else {
+                theta.extend(std::iter::repeat_n(f64::NAN, covers));
+            }
+            for (arc, replicas) in block.flow() {
+                arcs.push(problem.file_index_of(arc));
+                flow.push(replicas);
+            }
+        }
+        State {
+            rents: self.curves.iter().map(Curve::rent).collect(),
+            weights: self.weights.clone(),
+            multipliers: self.shared.multipliers.clone(),
+            theta,
+            arcs,
+            flow,
+            replicas: Vec::new(),
+        }
     }
 
     /// Limits start at a small share of what their arcs cost.
@@ -194,13 +262,19 @@ impl<'p> Equilibrium<'p> {
         }
         for (limit, &bound) in self.problem.bounds.iter().enumerate() {
             let over = limit_pressure(bound, self.shared.limited[limit]);
-            let change = (pace * over).clamp(-MOST_LIMIT_CHANGE, MOST_LIMIT_CHANGE).exp();
+            let change = (pace * over)
+                .clamp(-MOST_LIMIT_CHANGE, MOST_LIMIT_CHANGE)
+                .exp();
             let multiplier = &mut self.shared.multipliers[limit];
             *multiplier = (*multiplier * change).max(self.least_limit_prices[limit]);
         }
         self.shared.reprice_limits(self.problem);
         for (smooth, &price) in self.smooth_limits.iter_mut().zip(&self.shared.limit_prices) {
-            *smooth = if self.sweeps <= 2 { price } else { blend(*smooth, price, share) };
+            *smooth = if self.sweeps <= 2 {
+                price
+            } else {
+                blend(*smooth, price, share)
+            };
         }
     }
 
@@ -314,7 +388,11 @@ impl<'p> Equilibrium<'p> {
 
 /// The geometric mean of an old price and a new one that has the given share.
 fn blend(old: f64, new: f64, share: f64) -> f64 {
-    if share >= 1.0 { new } else { old.powf(1.0 - share) * new.powf(share) }
+    if share >= 1.0 {
+        new
+    } else {
+        old.powf(1.0 - share) * new.powf(share)
+    }
 }
 
 /// Bring the lanes' changes together, in their order.

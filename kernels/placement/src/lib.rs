@@ -32,10 +32,11 @@ mod relocation;
 mod rounding;
 mod rows;
 mod search;
-mod single;
 mod simplex;
+mod single;
 mod solution;
 mod solve;
+mod state;
 mod status;
 
 pub mod bound;
@@ -46,7 +47,8 @@ pub use budget::Budget;
 pub use error::InvalidProblem;
 pub use problem::{Arc, ArcNumbers, Cover, Number, Numbers, Problem, Rows, Step, Term, Use};
 pub use solution::{ExactPart, Prices, Solution};
-pub use solve::{improve, solve};
+pub use solve::{improve, solve, solve_from};
+pub use state::State;
 pub use status::Status;
 
 /// A supply or a limit holds within this share of what it gives; the bound already pays for it.

@@ -6,10 +6,11 @@ use crate::candidates::Candidates;
 use crate::dual::{Dual, Evaluation};
 use crate::equilibrium::Equilibrium;
 use crate::problem::Problem;
+use crate::state::State;
 
-/// Sweeps at most, and sweeps between two exact evaluations of the dual.
-const SWEEPS: usize = 30;
-const EVALUATE_EVERY: usize = 5;
+/// Sweeps at most, and sweeps between two exact evaluations of the dual: from nothing, and from an earlier solve.
+const COLD: (usize, usize) = (30, 5);
+const WARM: (usize, usize) = (4, 4);
 /// The sweeps end when the fractional plan costs at most this share more than the bound.
 const CLOSE: f64 = 0.006;
 
@@ -21,26 +22,43 @@ pub struct Cleared {
     pub candidates: Candidates,
     /// Replicas, not whole, per candidate.
     pub flow: Vec<f64>,
+    /// Where the market rests, for the next solve.
+    pub state: State,
 }
 
 /// Find prices and a fractional plan.
-pub fn clear(problem: &Problem, order: Vec<usize>, budget: &mut Budget<'_>) -> Cleared {
+pub fn clear(
+    problem: &Problem,
+    order: Vec<usize>,
+    last: Option<&State>,
+    budget: &mut Budget<'_>,
+) -> Cleared {
     let mut equilibrium = Equilibrium::new(problem, order);
+    let (sweeps, evaluate_every) = if let Some(last) = last {
+        equilibrium.resume(last);
+        WARM
+    } else {
+        COLD
+    };
     let mut dual = Dual::new(problem);
     let mut best: Option<Evaluation> = None;
-    for sweep in 1..=SWEEPS {
+    for sweep in 1..=sweeps {
         let work = equilibrium.sweep(budget);
         equilibrium.follow();
         if !budget.spend(work) {
             break;
         }
-        if sweep % EVALUATE_EVERY == 0 {
+        if sweep % evaluate_every == 0 {
             let here = dual.evaluate(equilibrium.prices());
             budget.spend(problem.arcs());
             equilibrium.learn(&here);
             equilibrium.forget();
             if std::env::var("DBG").is_ok() {
-                eprintln!("sweep {sweep} cost {:.1} D {:.1}", equilibrium.cost(), here.value);
+                eprintln!(
+                    "sweep {sweep} cost {:.1} D {:.1}",
+                    equilibrium.cost(),
+                    here.value
+                );
             }
             if best.as_ref().is_none_or(|best| here.value > best.value) {
                 best = Some(here);
@@ -53,8 +71,12 @@ pub fn clear(problem: &Problem, order: Vec<usize>, budget: &mut Budget<'_>) -> C
     }
     let evaluation = best.unwrap_or_else(|| dual.evaluate(RowPrices::zero(problem)));
     let flows: Vec<Vec<(usize, f64)>> = equilibrium.flows().collect();
-    let candidates = Candidates::new(problem, flows.iter().map(|flow| flow.iter().map(|entry| entry.0)));
+    let candidates = Candidates::new(
+        problem,
+        flows.iter().map(|flow| flow.iter().map(|entry| entry.0)),
+    );
     Cleared {
+        state: equilibrium.state(),
         evaluation,
         candidates,
         flow: flows.concat().into_iter().map(|entry| entry.1).collect(),

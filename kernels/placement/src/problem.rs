@@ -323,6 +323,19 @@ impl Problem {
             .map_or(arc, |index| index[arc] as usize)
     }
 
+    /// The arcs at indices of the file.
+    #[must_use]
+    pub fn arcs_at(&self, file_indices: &[usize]) -> Vec<usize> {
+        let Some(index) = &self.file_index else {
+            return file_indices.to_vec();
+        };
+        let mut arcs = vec![0; index.len()];
+        for (arc, &file) in index.iter().enumerate() {
+            arcs[file as usize] = arc;
+        }
+        file_indices.iter().map(|&file| arcs[file]).collect()
+    }
+
     /// One value per arc, from the kernel's order into the file's.
     #[must_use]
     pub fn in_file_order<T: Copy + Default>(&self, values: &[T]) -> Vec<T> {

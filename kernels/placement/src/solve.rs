@@ -6,13 +6,14 @@ use crate::budget::Budget;
 use crate::candidates::Candidates;
 use crate::error::InvalidProblem;
 use crate::greedy::{by_value, serve_all};
-use crate::market::clear;
+use crate::market::{Cleared, clear};
 use crate::prices::{Parts, Point, climb, evaluate};
 use crate::problem::{Problem, Rows};
 use crate::rounding;
 use crate::search;
 use crate::single::Single;
 use crate::solution::{ExactPart, Prices, Solution};
+use crate::state::State;
 use crate::status::Status;
 use crate::{COVER_TOLERANCE, OPTIMAL_GAP};
 
@@ -26,10 +27,37 @@ const SMALL: usize = 20_000;
 /// Find a feasible plan and a bound within the budget.
 #[must_use]
 pub fn solve(problem: &Problem, budget: &mut Budget<'_>) -> Solution {
+    solve_from(problem, None, budget).0
+}
+
+/// Find a feasible plan and a bound within the budget, from where an earlier solve ended; returns where this one did.
+///
+/// The state must fit the problem ([`State::check`]).
+#[must_use]
+pub fn solve_from(
+    problem: &Problem,
+    last: Option<&State>,
+    budget: &mut Budget<'_>,
+) -> (Solution, State) {
     if let Some(single) = Single::of(problem) {
-        return assign(problem, &single, budget);
+        let solution = assign(problem, &single, budget);
+        return (solution, State::empty(problem));
     }
-    let market = clear(problem, by_value(problem), budget);
+    let market = clear(problem, by_value(problem), last, budget);
+    let solution = plan(problem, &market, budget);
+    let replicas = solution.replicas.iter().copied().enumerate();
+    let replicas = replicas.filter(|entry| entry.1 > 0).collect();
+    (
+        solution,
+        State {
+            replicas,
+            ..market.state
+        },
+    )
+}
+
+/// From prices and a fractional plan to a whole one.
+fn plan(problem: &Problem, market: &Cleared, budget: &mut Budget<'_>) -> Solution {
     let (prices, candidates) = (&market.evaluation.prices, &market.candidates);
     let plan = rounding::plan(problem, candidates, &market.flow, prices, budget);
     if problem.arcs() <= SMALL {

@@ -2,7 +2,7 @@
 
 use numpy::{PyArray1, PyReadonlyArray1};
 use parkade_placement::flat::{Source, Values};
-use parkade_placement::{InvalidProblem, Solution};
+use parkade_placement::{InvalidProblem, Solution, State};
 use pyo3::exceptions::PyKeyError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
@@ -128,4 +128,60 @@ pub fn solution<'py>(py: Python<'py>, solution: &Solution) -> PyResult<Bound<'py
     let counts = replicas().map(|entry| entry.1);
     arrays.set_item("exact.replicas.count", PyArray1::from_iter(py, counts))?;
     Ok(arrays)
+}
+
+/// The arrays that [`read_state`] reads.
+pub fn state<'py>(py: Python<'py>, state: &State) -> PyResult<Bound<'py, PyDict>> {
+    let arrays = PyDict::new(py);
+    arrays.set_item("version", 1)?;
+    for (name, values) in [
+        ("rents", &state.rents),
+        ("weights", &state.weights),
+        ("multipliers", &state.multipliers),
+        ("theta", &state.theta),
+        ("flow", &state.flow),
+    ] {
+        arrays.set_item(name, PyArray1::from_slice(py, values))?;
+    }
+    let arcs = state.arcs.iter().map(|&arc| arc as u64);
+    arrays.set_item("arcs", PyArray1::from_iter(py, arcs))?;
+    let arcs = state.replicas.iter().map(|entry| entry.0 as u64);
+    arrays.set_item("replicas.arc", PyArray1::from_iter(py, arcs))?;
+    let counts = state.replicas.iter().map(|entry| entry.1);
+    arrays.set_item("replicas.count", PyArray1::from_iter(py, counts))?;
+    Ok(arrays)
+}
+
+/// A state as [`state`] gave it.
+pub fn read_state(source: &mut Arrays<'_>) -> Result<State, InvalidProblem> {
+    let mut numbers = |name: &str| match source.numbers(name)? {
+        Values::Double(values) => Ok(values),
+        Values::Single(_) => Err(wrong(name, "float64")),
+    };
+    let (rents, weights) = (numbers("rents")?, numbers("weights")?);
+    let (multipliers, theta) = (numbers("multipliers")?, numbers("theta")?);
+    let flow = numbers("flow")?;
+    let mut indices = |name: &str| {
+        let values = source.integers(name)?.into_iter();
+        let indices =
+            values.map(|value| usize::try_from(value).map_err(|_| wrong(name, "indices of arcs")));
+        indices.collect::<Result<Vec<usize>, InvalidProblem>>()
+    };
+    let (arcs, running) = (indices("arcs")?, indices("replicas.arc")?);
+    let counts = source.integers("replicas.count")?;
+    if counts.len() != running.len() {
+        return Err(wrong(
+            "replicas.count",
+            "as many numbers as replicas.arc has",
+        ));
+    }
+    Ok(State {
+        rents,
+        weights,
+        multipliers,
+        theta,
+        arcs,
+        flow,
+        replicas: running.into_iter().zip(counts).collect(),
+    })
 }

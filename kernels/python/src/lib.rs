@@ -48,25 +48,31 @@ impl Problem {
         Ok(Self { inner })
     }
 
-    /// Solve; the solution file's arrays.
-    #[pyo3(signature = (work_limit, time_limit=None, threads=0))]
+    /// Solve, from the state of an earlier solve if there is one; the solution file's arrays and the new state's.
+    #[pyo3(signature = (work_limit, time_limit=None, threads=0, state=None))]
     fn solve_arrays<'py>(
         &self,
         py: Python<'py>,
         work_limit: u64,
         time_limit: Option<f64>,
         threads: usize,
-    ) -> PyResult<Bound<'py, PyDict>> {
-        let solution = py.detach(|| {
+        state: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<(Bound<'py, PyDict>, Bound<'py, PyDict>)> {
+        let last = state.map(|state| arrays::read_state(&mut arrays::Arrays(state)));
+        let last = last.transpose().map_err(refusal)?;
+        if let Some(last) = &last {
+            last.check(&self.inner).map_err(refusal)?;
+        }
+        let (solution, state) = py.detach(|| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
             let pool = pool.map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
             PyResult::Ok(pool.install(|| {
                 within(work_limit, time_limit, |budget| {
-                    placement::solve(&self.inner, budget)
+                    placement::solve_from(&self.inner, last.as_ref(), budget)
                 })
             }))
         })?;
-        arrays::solution(py, &solution)
+        Ok((arrays::solution(py, &solution)?, arrays::state(py, &state)?))
     }
 
     /// Solve; the solution file's text.
