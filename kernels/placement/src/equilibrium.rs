@@ -324,10 +324,15 @@ impl<'p> Equilibrium<'p> {
 
     /// Make candidates of the arcs that an exact evaluation uses, or nearly does.
     pub fn learn(&mut self, evaluation: &Evaluation) {
-        let problem = self.problem;
         let used = evaluation.flow.iter().map(|entry| entry.0);
         let mut arcs: Vec<usize> = used.chain(evaluation.near.iter().copied()).collect();
         arcs.par_sort_unstable();
+        self.learn_arcs(&arcs);
+    }
+
+    /// Make candidates of arcs, given in rising order.
+    pub fn learn_arcs(&mut self, arcs: &[usize]) {
+        let problem = self.problem;
         let blocks = self.blocks.par_iter_mut().enumerate();
         blocks.for_each(|(demand, block)| {
             let own = problem.arcs_of(demand);

@@ -26,6 +26,14 @@ pub struct Cleared {
     pub state: State,
 }
 
+/// The arcs on which the last plan ran, in rising order.
+fn running(problem: &Problem, last: &State) -> Vec<usize> {
+    let indices: Vec<usize> = last.replicas.iter().map(|entry| entry.0).collect();
+    let mut arcs = problem.arcs_at(&indices);
+    arcs.sort_unstable();
+    arcs
+}
+
 /// Find prices and a fractional plan.
 pub fn clear(
     problem: &Problem,
@@ -70,6 +78,9 @@ pub fn clear(
         }
     }
     let evaluation = best.unwrap_or_else(|| dual.evaluate(RowPrices::zero(problem)));
+    if let Some(last) = last {
+        equilibrium.learn_arcs(&running(problem, last));
+    }
     let flows: Vec<Vec<(usize, f64)>> = equilibrium.flows().collect();
     let candidates = Candidates::new(
         problem,

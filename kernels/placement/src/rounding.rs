@@ -64,6 +64,46 @@ pub fn plan<'p>(
     plan
 }
 
+/// A whole plan near what runs already: only demands that are short or have too much are served anew.
+pub fn mend<'p>(
+    problem: &'p Problem,
+    candidates: &'p Candidates,
+    running: &[i64],
+    prices: &RowPrices,
+    budget: &mut Budget<'_>,
+) -> Assignment<'p> {
+    let mut relocation = Relocation::default();
+    let mut charges = Charges::new(problem, prices);
+    let mut plan = Assignment::of_replicas(problem, candidates, running);
+    let mut changed = by_value(problem);
+    changed.retain(|&demand| {
+        plan.short_cost(demand) > 0.0
+            || candidates
+                .of_demand(demand)
+                .any(|column| plan.superfluous(column) > 0)
+    });
+    plan.charge(Some(charges.clone()));
+    for &demand in &changed {
+        relocation.fill(&mut plan, demand, &charges, budget);
+    }
+    let mut moving = changed.clone();
+    for _ in 0..SMOOTH_PASSES {
+        plan.settle();
+        moving.retain(|&demand| relocation.improve(&mut plan, demand, &charges, budget));
+    }
+    ration(&mut plan, &mut charges, &mut relocation, budget);
+    plan.charge(None);
+    close_units(&mut plan, &charges, &mut relocation, budget);
+    for share in SPARE_SHARES {
+        charges.spare_share = share;
+        for &demand in &changed {
+            relocation.improve(&mut plan, demand, &charges, budget);
+        }
+    }
+    plan.settle();
+    plan
+}
+
 /// The whole replicas of every flow, as far as they fit.
 fn floors<'p>(problem: &'p Problem, candidates: &'p Candidates, flow: &[f64]) -> Assignment<'p> {
     #[allow(clippy::cast_possible_truncation)] // flows lie between 0 and max

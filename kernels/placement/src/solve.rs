@@ -44,7 +44,7 @@ pub fn solve_from(
         return (solution, State::empty(problem));
     }
     let market = clear(problem, by_value(problem), last, budget);
-    let solution = plan(problem, &market, budget);
+    let solution = plan(problem, &market, last, budget);
     let replicas = solution.replicas.iter().copied().enumerate();
     let replicas = replicas.filter(|entry| entry.1 > 0).collect();
     (
@@ -57,9 +57,19 @@ pub fn solve_from(
 }
 
 /// From prices and a fractional plan to a whole one.
-fn plan(problem: &Problem, market: &Cleared, budget: &mut Budget<'_>) -> Solution {
+fn plan(
+    problem: &Problem,
+    market: &Cleared,
+    last: Option<&State>,
+    budget: &mut Budget<'_>,
+) -> Solution {
     let (prices, candidates) = (&market.evaluation.prices, &market.candidates);
-    let plan = rounding::plan(problem, candidates, &market.flow, prices, budget);
+    let plan = if let Some(last) = last.filter(|last| !last.replicas.is_empty()) {
+        let running = last.on_columns(problem, candidates);
+        rounding::mend(problem, candidates, &running, prices, budget)
+    } else {
+        rounding::plan(problem, candidates, &market.flow, prices, budget)
+    };
     if problem.arcs() <= SMALL {
         return search_thoroughly(problem, &plan, prices, budget);
     }
@@ -171,10 +181,10 @@ fn guided<'p>(
     prices: &RowPrices,
     budget: &mut Budget<'_>,
 ) -> Assignment<'p> {
-    let mut priced = Assignment::empty(problem, candidates);
-    priced.charge(Some(Charges::flat(prices)));
-    serve_all(&mut priced, budget);
-    Assignment::of_replicas(problem, candidates, priced.replicas())
+    let mut guided = Assignment::empty(problem, candidates);
+    guided.charge(Some(Charges::flat(prices)));
+    serve_all(&mut guided, budget);
+    Assignment::of_replicas(problem, candidates, guided.replicas())
 }
 
 fn climb_integers(problem: &Problem, linear: Point, target: f64, budget: &mut Budget<'_>) -> Point {

@@ -1,5 +1,6 @@
 //! What one solve leaves for the next: where the market rested and what the plan ran.
 
+use crate::candidates::Candidates;
 use crate::error::InvalidProblem;
 use crate::problem::Problem;
 
@@ -36,6 +37,19 @@ impl State {
             flow: Vec::new(),
             replicas: Vec::new(),
         }
+    }
+
+    /// The plan's replicas per column of the candidates; arcs that are no candidates are left out.
+    pub(crate) fn on_columns(&self, problem: &Problem, candidates: &Candidates) -> Vec<i64> {
+        let indices: Vec<usize> = self.replicas.iter().map(|entry| entry.0).collect();
+        let mut running = vec![0; candidates.count()];
+        for (arc, entry) in problem.arcs_at(&indices).into_iter().zip(&self.replicas) {
+            let columns = candidates.of_demand(problem.demand_of(arc));
+            if let Ok(place) = candidates.arcs()[columns.clone()].binary_search(&arc) {
+                running[columns.start + place] = entry.1;
+            }
+        }
+        running
     }
 
     /// Check that the state is one of this problem.
