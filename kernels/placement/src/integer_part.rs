@@ -1,7 +1,8 @@
 //! One demand's part of the dual as its exact integer minimum: dearer than the linear one, so a better bound.
 //!
 //! Depth first over the arcs, cheapest relative to the cover prices first. A branch is cut when the linear bound at
-//! those prices says that nothing below it can win; any prices in range make that bound valid.
+//! those prices says that nothing below it can win; any prices in range make that bound valid. An arc that costs more
+//! than another one and yields no more is never needed where the other one can be had often enough.
 
 use crate::bound::{RowPrices, loosened_quantity, reduced_cost};
 use crate::problem::{Problem, number};
@@ -9,6 +10,8 @@ use crate::solution::ExactPart;
 
 /// Branches after which a part is given up and its linear bound stays.
 const MOST_NODES: usize = 5_000;
+/// Replicas of the most yielding arc beyond which a part is not tried: its linear value is nearly as good.
+const MOST_REPLICAS: f64 = 40.0;
 /// Pays for the rounding errors along a branch, as a share of the magnitudes that enter it.
 const ROUNDING: f64 = 1e-12;
 
@@ -58,6 +61,9 @@ pub fn integer_part(
         .zip(&short_costs)
         .map(|(quantity, cost)| quantity * cost)
         .sum();
+    if needed(problem, demand) > MOST_REPLICAS {
+        return (None, 0);
+    }
     let mut paid = Vec::new();
     let mut items = Vec::new();
     let mut base = 0.0;
@@ -76,6 +82,7 @@ pub fn integer_part(
         }
     }
     magnitude += f64::abs(base);
+    let mut items = undominated(items, &left);
     items.sort_by(|left, right| {
         right
             .gain
@@ -106,6 +113,53 @@ pub fn integer_part(
         }),
         search.nodes,
     )
+}
+
+/// Replicas that the demand needs at least, if every cover had the arc that yields most for it.
+fn needed(problem: &Problem, demand: usize) -> f64 {
+    let arcs = problem.arcs_of(demand);
+    let covers = problem.covers.row(demand).iter().enumerate();
+    let needed = covers.map(|(row, cover)| {
+        let most = arcs
+            .clone()
+            .map(|arc| problem.yield_of(arc, row))
+            .fold(0.0, f64::max);
+        if most > 0.0 {
+            cover.quantity / most
+        } else {
+            0.0
+        }
+    });
+    needed.fold(0.0, f64::max)
+}
+
+/// The items that no other one can replace: none is as cheap, yields as much and can be had as often as it could help.
+fn undominated(mut items: Vec<Item>, left: &[f64]) -> Vec<Item> {
+    items.sort_by(|one, other| {
+        one.cost
+            .total_cmp(&other.cost)
+            .then(one.arc.cmp(&other.arc))
+    });
+    let mut kept: Vec<Item> = Vec::new();
+    let mut plenty: Vec<usize> = Vec::new();
+    for item in items {
+        let beaten = plenty.iter().any(|&at| {
+            let mut pairs = kept[at].yields.iter().zip(&item.yields);
+            pairs.all(|(known, yielded)| known >= yielded)
+        });
+        if beaten {
+            continue;
+        }
+        let covers = left.iter().zip(&item.yields).filter(|pair| *pair.1 > 0.0);
+        let useful = covers
+            .map(|(left, yielded)| left / yielded)
+            .fold(0.0, f64::max);
+        if number(item.max) >= useful {
+            plenty.push(kept.len());
+        }
+        kept.push(item);
+    }
+    kept
 }
 
 fn item_of(problem: &Problem, prices: &RowPrices, theta: &[f64], arc: usize) -> Item {

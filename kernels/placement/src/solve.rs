@@ -1,11 +1,12 @@
 //! From a problem to a plan with its certificate.
 
 use crate::assignment::{Assignment, Charges};
-use crate::bound::{RowPrices, bound};
+use crate::bound::{RowPrices, bound, linear_part};
 use crate::budget::Budget;
 use crate::candidates::Candidates;
 use crate::error::InvalidProblem;
 use crate::greedy::{by_value, serve_all};
+use crate::integer_part::integer_part;
 use crate::market::{Cleared, clear};
 use crate::prices::{Parts, Point, climb, evaluate};
 use crate::problem::{Problem, Rows};
@@ -16,6 +17,7 @@ use crate::solution::{ExactPart, Prices, Solution};
 use crate::state::State;
 use crate::status::Status;
 use crate::{COVER_TOLERANCE, OPTIMAL_GAP};
+use rayon::prelude::*;
 
 /// Steps of the linear and of the integer ascent.
 const LINEAR_ROUNDS: usize = 300;
@@ -73,13 +75,25 @@ fn plan(
     if problem.arcs() <= SMALL {
         return search_thoroughly(problem, &plan, prices, budget);
     }
+    let exact = exact_parts(problem, prices, budget);
     let point = Point {
-        bound: bound(problem, prices, &[]),
+        bound: bound(problem, prices, &exact),
         prices: prices.clone(),
-        exact: Vec::new(),
+        exact,
         flow: Vec::new(),
     };
     publish(problem, &plan, &point, budget)
+}
+
+/// The parts of the bound that are dearer as integer minima than as linear ones.
+fn exact_parts(problem: &Problem, prices: &RowPrices, budget: &Budget<'_>) -> Vec<ExactPart> {
+    let batches = problem.batches().into_par_iter();
+    let parts = batches.flat_map_iter(|demands| {
+        let open = demands.filter(|_| !budget.is_interrupted());
+        let parts = open.filter_map(|demand| integer_part(problem, prices, demand).0);
+        parts.filter(|part| part.value > linear_part(problem, prices, part.demand))
+    });
+    parts.collect()
 }
 
 /// Give each demand one replica; prices, and with them the bound, come first.
