@@ -189,8 +189,8 @@ impl<'c> Lane<'c> {
         self.unserved
             .extend((0..choices.demands()).filter(is_unserved));
 
-        let most = (PART * choices.len()).clamp(SHORTEST_PART, LONGEST_PART);
-        let mut work = choices.demands();
+        let most = (PART * choices.len()).clamp(SHORTEST_PART, LONGEST_PART.max(choices.demands()));
+        let mut work = choices.demands() / MEMBERS_PER_WORK;
         while work < most {
             let demand = self.draw();
             let limit = self.temperature * self.draws.exponential() + NOISE * choices.usual_cost;
