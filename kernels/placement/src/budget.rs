@@ -24,6 +24,12 @@ impl<'a> Budget<'a> {
         }
     }
 
+    /// The same budget for work beside: the interrupt stops both.
+    #[must_use]
+    pub fn beside(&self) -> Budget<'a> {
+        Budget::new(self.left, self.interrupt)
+    }
+
     /// Count work done; false when the solve has to stop.
     pub fn spend(&mut self, work: usize) -> bool {
         let work = work as u64;

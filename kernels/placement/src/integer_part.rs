@@ -20,6 +20,8 @@ struct Item {
     cost: f64,
     yields: Vec<f64>,
     max: i64,
+    /// Whether it can be had as often as it could help.
+    is_plenty: bool,
     /// $/h by which a replica beats the cover prices; negative when it does not.
     gain: f64,
 }
@@ -67,22 +69,24 @@ pub fn integer_part(
     let mut paid = Vec::new();
     let mut items = Vec::new();
     let mut base = 0.0;
-    for arc in problem.arcs_of(demand) {
-        let item = item_of(problem, prices, theta, arc);
-        if item.cost < 0.0 && item.max > 0 {
+    for (cost, arc) in reduced(problem, prices, demand) {
+        let max = problem.max_of(arc);
+        if cost < 0.0 {
             // Running it earns money and covers never mind more: all of it is best.
-            base += item.cost * number(item.max);
-            for (left, yielded) in left.iter_mut().zip(&item.yields) {
-                *left -= yielded * number(item.max);
+            base += cost * number(max);
+            for (left, yielded) in left.iter_mut().zip(problem.yields(arc)) {
+                *left -= yielded * number(max);
             }
-            paid.push((arc, item.max));
-        } else if item.max > 0 && item.yields.iter().any(|&yielded| yielded > 0.0) {
-            magnitude += number(item.max) * item.gain.max(0.0);
+            paid.push((arc, max));
+        } else if !is_dominated(problem, &items, arc)
+            && problem.yields(arc).any(|yielded| yielded > 0.0)
+        {
+            let item = item_of(problem, theta, (cost, arc), &left);
+            magnitude += number(max) * item.gain.max(0.0);
             items.push(item);
         }
     }
     magnitude += f64::abs(base);
-    let mut items = undominated(items, &left);
     items.sort_by(|left, right| {
         right
             .gain
@@ -133,48 +137,43 @@ fn needed(problem: &Problem, demand: usize) -> f64 {
     needed.fold(0.0, f64::max)
 }
 
-/// The items that no other one can replace: none is as cheap, yields as much and can be had as often as it could help.
-fn undominated(mut items: Vec<Item>, left: &[f64]) -> Vec<Item> {
-    items.sort_by(|one, other| {
-        one.cost
-            .total_cmp(&other.cost)
-            .then(one.arc.cmp(&other.arc))
-    });
-    let mut kept: Vec<Item> = Vec::new();
-    let mut plenty: Vec<usize> = Vec::new();
-    for item in items {
-        let beaten = plenty.iter().any(|&at| {
-            let mut pairs = kept[at].yields.iter().zip(&item.yields);
-            pairs.all(|(known, yielded)| known >= yielded)
-        });
-        if beaten {
-            continue;
-        }
-        let covers = left.iter().zip(&item.yields).filter(|pair| *pair.1 > 0.0);
-        let useful = covers
-            .map(|(left, yielded)| left / yielded)
-            .fold(0.0, f64::max);
-        if number(item.max) >= useful {
-            plenty.push(kept.len());
-        }
-        kept.push(item);
-    }
-    kept
+/// (reduced cost, arc) of the demand, rounded downwards, cheapest first.
+fn reduced(problem: &Problem, prices: &RowPrices, demand: usize) -> Vec<(f64, usize)> {
+    let arcs = problem
+        .arcs_of(demand)
+        .filter(|&arc| problem.max_of(arc) > 0);
+    let costs = arcs.map(|arc| (reduced_cost(problem, prices, arc).estimate().low(), arc));
+    let mut costs: Vec<(f64, usize)> = costs.collect();
+    costs.sort_unstable_by(|one, other| one.0.total_cmp(&other.0).then(one.1.cmp(&other.1)));
+    costs
 }
 
-fn item_of(problem: &Problem, prices: &RowPrices, theta: &[f64], arc: usize) -> Item {
-    let cost = reduced_cost(problem, prices, arc).estimate().low();
+/// Whether a cheaper item yields as much of everything and can be had as often as it could help.
+fn is_dominated(problem: &Problem, cheaper: &[Item], arc: usize) -> bool {
+    let plenty = cheaper.iter().filter(|item| item.is_plenty);
+    plenty.into_iter().any(|item| {
+        let mut pairs = item.yields.iter().zip(problem.yields(arc));
+        pairs.all(|(&known, yielded)| known >= yielded)
+    })
+}
+
+fn item_of(problem: &Problem, theta: &[f64], (cost, arc): (f64, usize), left: &[f64]) -> Item {
     let yields: Vec<f64> = problem.yields(arc).collect();
     let worth: f64 = theta
         .iter()
         .zip(&yields)
         .map(|(price, yielded)| price * yielded)
         .sum();
+    let covers = left.iter().zip(&yields).filter(|pair| *pair.1 > 0.0);
+    let useful = covers
+        .map(|(left, yielded)| left / yielded)
+        .fold(0.0, f64::max);
     Item {
         arc,
         cost,
-        yields,
         max: problem.max_of(arc),
+        is_plenty: number(problem.max_of(arc)) >= useful,
+        yields,
         gain: worth - cost,
     }
 }

@@ -13,6 +13,8 @@ const COLD: (usize, usize) = (30, 5);
 const WARM: (usize, usize) = (4, 4);
 /// The sweeps end when the fractional plan costs at most this share more than the bound.
 const CLOSE: f64 = 0.006;
+/// They also end when the bound rises by at most this share between two evaluations.
+const STUCK: f64 = 0.001;
 
 /// What the market ended with.
 pub struct Cleared {
@@ -68,11 +70,14 @@ pub fn clear(
                     here.value
                 );
             }
-            if best.as_ref().is_none_or(|best| here.value > best.value) {
+            let before = best.as_ref().map_or(f64::NEG_INFINITY, |best| best.value);
+            let bound = before.max(here.value);
+            if here.value > before {
                 best = Some(here);
             }
-            let bound = best.as_ref().map_or(f64::NEG_INFINITY, |best| best.value);
-            if equilibrium.cost() - bound <= CLOSE * bound.abs() {
+            if equilibrium.cost() - bound <= CLOSE * bound.abs()
+                || bound - before <= STUCK * bound.abs()
+            {
                 break;
             }
         }

@@ -278,6 +278,16 @@ impl Problem {
         pick!(&self.numbers, yields, at)
     }
 
+    /// The most that one replica of any arc adds to a cover of its demand.
+    #[must_use]
+    pub fn most_yield(&self, demand: usize, cover: usize) -> f64 {
+        let at = self.yields_of(demand, cover);
+        match &self.numbers {
+            Numbers::Single(numbers) => most(&numbers.yields[at]),
+            Numbers::Double(numbers) => most(&numbers.yields[at]),
+        }
+    }
+
     /// What one replica of an arc adds to each cover of its demand.
     pub fn yields(&self, arc: usize) -> impl Iterator<Item = f64> + '_ {
         let demand = self.demand_of(arc);
@@ -386,6 +396,10 @@ impl Problem {
         }
         cost
     }
+}
+
+fn most<T: Number>(values: &[T]) -> f64 {
+    values.iter().map(|&value| value.into()).fold(0.0, f64::max)
 }
 
 /// A count as a float; the checks keep counts far below 2^53.

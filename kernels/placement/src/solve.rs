@@ -66,23 +66,32 @@ fn plan(
     budget: &mut Budget<'_>,
 ) -> Solution {
     let (prices, candidates) = (&market.evaluation.prices, &market.candidates);
-    let plan = if let Some(last) = last.filter(|last| !last.replicas.is_empty()) {
-        let running = last.on_columns(problem, candidates);
-        rounding::mend(problem, candidates, &running, prices, budget)
-    } else {
-        rounding::plan(problem, candidates, &market.flow, prices, budget)
+    let round = |budget: &mut Budget<'_>| {
+        if let Some(last) = last.filter(|last| !last.replicas.is_empty()) {
+            let running = last.on_columns(problem, candidates);
+            rounding::mend(problem, candidates, &running, prices, budget)
+        } else {
+            rounding::plan(problem, candidates, &market.flow, prices, budget)
+        }
     };
     if problem.arcs() <= SMALL {
+        let plan = round(budget);
         return search_thoroughly(problem, &plan, prices, budget);
     }
+    let beside = budget.beside();
+    let (plan, point) = rayon::join(|| round(budget), || certify(problem, prices, &beside));
+    publish(problem, &plan, &point, budget)
+}
+
+/// The bound at given prices.
+fn certify(problem: &Problem, prices: &RowPrices, budget: &Budget<'_>) -> Point {
     let exact = exact_parts(problem, prices, budget);
-    let point = Point {
+    Point {
         bound: bound(problem, prices, &exact),
         prices: prices.clone(),
         exact,
         flow: Vec::new(),
-    };
-    publish(problem, &plan, &point, budget)
+    }
 }
 
 /// The parts of the bound that are dearer as integer minima than as linear ones.
