@@ -1,7 +1,8 @@
 """The planning cycle: one short numbered function. It holds no decision of its own; the pure rooms decide.
 
 What takes long (fetching files, loading models) is handed to `Shipping` and shows in a later snapshot. Everything is
-recomputed from what is true now; nothing that a restart loses is needed, except that drain times begin anew.
+recomputed from what is true now; nothing that a restart loses is needed, except that drain times begin anew. The state
+of the last solve only makes the next one quicker.
 """
 
 import logging
@@ -32,16 +33,18 @@ from parkade.changes import (
 )
 from parkade.cluster import Applying, ClusterClient, ClusterFacts, Unreadable, read, refresh
 from parkade.errors import ClusterRefused
-from parkade.plan import Plan
-from parkade.problem.format import Problem
+from parkade.plan import Plan, Solve
+from parkade.problem.arrays import ProblemArrays
 from parkade.settings import Economics, Settings
 from parkade.snapshot import Rejection, Snapshot, StagedArtifact, StoredModel, TritonServer
-from parkade.solver import Solution
+from parkade.solver import SolutionArrays
+from parkade.solver.warm import Memory
 from parkade.telemetry import Metrics, PlanFigures, WorkloadFigures, logfmt
 
 Shipment = StageArtifact | LoadModel | UnloadModel | RemoveFiles
 """Steps that take long and happen outside the cluster."""
-Solve = Callable[[Problem], Solution]
+Solver = Callable[[ProblemArrays, Memory | None], tuple[SolutionArrays, Memory]]
+"""From where the last solve ended, if there was one, to where this one ends."""
 Planner = Callable[[Snapshot, Economics, Solve], Plan]
 _REMEMBERED: Final = 10_000
 """Sentences that were said once already; forgotten together, which only repeats them."""
@@ -112,12 +115,13 @@ class Cycle:
         client: ClusterClient,
         applying: Applying,
         shipping: Shipping,
-        planner: tuple[Planner, Solve],
+        planner: tuple[Planner, Solver],
         metrics: Metrics,
     ) -> None:
         self._settings, self._client, self._applying = settings, client, applying
         self._shipping, self._metrics = shipping, metrics
-        self._planner, self._solve = planner
+        self._planner, self._solver = planner
+        self._memory: Memory | None = None
         self._unoffered: Unoffered = {}
         self._rejections: tuple[Rejection, ...] = ()
         self._told: set[tuple[str, str]] = set()
@@ -250,12 +254,12 @@ class Cycle:
             yield
 
     def _timed_solve(self, turn: _Turn) -> Solve:
-        """The solver, its seconds summed over the rounds of packing."""
+        """The solver, starting where it ended last; its seconds summed over the rounds of packing."""
 
-        def solve(problem: Problem) -> Solution:
+        def solve(problem: ProblemArrays) -> SolutionArrays:
             before, times = turn.times.get("solve", 0.0), dict[str, float]()
             with self._metrics.phase("solve", times):
-                solution = self._solve(problem)
+                solution, self._memory = self._solver(problem, self._memory)
             turn.times["solve"] = before + times["solve"]
             return solution
 

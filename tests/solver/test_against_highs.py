@@ -16,8 +16,9 @@ from parkade.problem.flattening import flatten
 from parkade.problem.format import Arc, Cover, Demand, Limit, Problem, Step, Supply
 from parkade.solver import Solution, _kernel, solve
 from parkade.solver.columns import columns
+from parkade.solver.prepared import Prepared
 from parkade.solver.rounding import rounded
-from parkade.solver.solve import prove
+from parkade.solver.solve import Proof, Terms, prove
 from strategies import contended, problems, random_problem
 
 OPTIMUM_TOLERANCE = 1e-6
@@ -33,6 +34,12 @@ def compare(problem: Problem, solution: Solution) -> float:
     assert solution.bound <= best + slack
     assert best <= solution.objective + slack
     return best
+
+
+def proven(problem: Problem) -> tuple[Solution, Proof | None]:
+    prepared = Prepared.of(problem)
+    found = prove(prepared, Terms())
+    return found.solution.unflatten(prepared.shape), found.proof
 
 
 def check(problem: Problem) -> None:
@@ -77,7 +84,7 @@ def wide(seed: int) -> Problem:
 @pytest.mark.parametrize("seed", [1, 3])
 def test_what_highs_proves_of_wide_problems_is_their_optimum(seed: int) -> None:
     problem = wide(seed)
-    solution, proof = prove(problem)
+    solution, proof = proven(problem)
     best = optimum(json.loads(problem.to_json()))
     assert proof is not None
     assert solution.objective == pytest.approx(best, rel=1e-9)
@@ -93,7 +100,7 @@ def test_columns_left_out_never_lift_the_proof_above_the_optimum(seed: int, monk
     monkeypatch.setattr(exact, "MOST_COLUMNS", 40)
     monkeypatch.setattr(exact, "PRICED_IN", 3)
     problem = contended(seed)
-    solution, proof = prove(problem)
+    solution, proof = proven(problem)
     best = compare(problem, solution)
     assert proof is None or proof.bound <= best + OPTIMUM_TOLERANCE * max(1.0, abs(best))
     assert solution.objective <= solve(problem, exact=False).objective

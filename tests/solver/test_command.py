@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from parkade.problem.flattening import flatten
+from solver.crowds import crowd
+
 CHECKER = Path(__file__).parents[1] / "oracles" / "checker.py"
 
 
@@ -43,10 +46,12 @@ def test_the_summary_names_cost_bound_and_gap(problem_file: Path) -> None:
 
 
 def test_limits_reach_the_solver(problem_file: Path) -> None:
-    ran = parkade("solve", problem_file, "--json", "--work-limit", "0", "--time-limit", "5")
-    report = json.loads(ran.stdout)
-    assert (report["status"], report["coversShort"]) == ("work_limit", 2)
-    assert report["shortfallCost"] > 100
+    limits = {"--work-limit": "work_limit", "--time-limit": "time_limit"}
+    large = problem_file.with_name("large.npz")
+    flatten(crowd(300)).to_npz(large)
+    for option, status in limits.items():
+        ran = parkade("solve", large, "--json", option, "0")
+        assert json.loads(ran.stdout)["status"] == status
 
 
 @pytest.mark.parametrize(

@@ -14,17 +14,18 @@ import kopf
 from prometheus_client import start_http_server
 
 from parkade.cluster import Applying, ClusterClient, Leadership, Recorder
-from parkade.cycle import Cycle
+from parkade.cycle import Cycle, Solver
 from parkade.handlers import watching
 from parkade.handlers.probes import Probes
 from parkade.handlers.running import Running
 from parkade.handlers.shipping import ModelShipping
 from parkade.handlers.waking import Wake
 from parkade.handlers.working import Works
-from parkade.plan import Solve, plan_once
+from parkade.plan import plan_once
 from parkade.serving import ModelStore
 from parkade.settings import Settings
-from parkade.solver import solve
+from parkade.solver.solve import Terms
+from parkade.solver.warm import solve_from
 from parkade.telemetry import Metrics, configure_logs
 
 log = logging.getLogger(__name__)
@@ -52,9 +53,9 @@ def operator(kubeconfig: Path | None, namespace: str | None, *, verbose: bool) -
     Operator(settings).run()
 
 
-def bounded_solve(settings: Settings) -> Solve:
+def bounded_solve(settings: Settings) -> Solver:
     """The solver with its backstop in seconds, so that no problem keeps the cycle from running."""
-    return partial(solve, time_limit=settings.solve_seconds)
+    return partial(solve_from, terms=Terms(time_limit=settings.solve_seconds))
 
 
 class Operator:

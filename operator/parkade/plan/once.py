@@ -20,19 +20,19 @@ from parkade.plan.plan import (
     WorkloadPlan,
 )
 from parkade.plan.tally import Tally, shares, tally
+from parkade.problem.arrays import ProblemArrays
 from parkade.problem.costs import CostSplit
 from parkade.problem.eligibility import artifact_for
-from parkade.problem.format import Problem
 from parkade.problem.framing import Framed, frame
 from parkade.settings import Economics
 from parkade.snapshot import Snapshot
 from parkade.snapshot.versions import version_of
-from parkade.solver import Solution
+from parkade.solver import SolutionArrays
 
 ROUNDS: Final = 3
 """Solves at most; what still fits nowhere then is a shortfall."""
 
-Solve = Callable[[Problem], Solution]
+Solve = Callable[[ProblemArrays], SolutionArrays]
 
 
 def plan_once(snapshot: Snapshot, economics: Economics, solve: Solve, *, offline: bool = False) -> Plan:
@@ -41,7 +41,7 @@ def plan_once(snapshot: Snapshot, economics: Economics, solve: Solve, *, offline
     Offline, without a cluster, pools offer what they expect, and places are named by their pool.
     """
     framed = frame(snapshot, economics, offline=offline)
-    first = solution = solve(framed.problem)
+    first = solution = solve(framed.arrays)
     caps: dict[tuple[int, int], int] = {}
     rounds = 1
     packed = _pack(framed, snapshot, solution, offline=offline)
@@ -50,7 +50,7 @@ def plan_once(snapshot: Snapshot, economics: Economics, solve: Solve, *, offline
         for pair, missing in packed.left.items():
             caps[pair] = _wanted(framed, solution, only_apart=False)[pair] - missing
         framed = framed.capped(caps)
-        solution = solve(framed.problem)
+        solution = solve(framed.arrays)
         packed = _pack(framed, snapshot, solution, offline=offline)
         rounds += 1
         result = tally(framed, solution, packed)
@@ -68,18 +68,18 @@ def plan_once(snapshot: Snapshot, economics: Economics, solve: Solve, *, offline
     return _plan(framed, snapshot, result, packed, certificate)
 
 
-def _pack(framed: Framed, snapshot: Snapshot, solution: Solution, *, offline: bool) -> Packed:
+def _pack(framed: Framed, snapshot: Snapshot, solution: SolutionArrays, *, offline: bool) -> Packed:
     wanted = _wanted(framed, solution, only_apart=False)
     apart = _wanted(framed, solution, only_apart=True)
-    return pack(framed, snapshot, Solved(wanted, apart, solution.units), offline=offline)
+    return pack(framed, snapshot, Solved(wanted, apart, solution.units.tolist()), offline=offline)
 
 
-def _wanted(framed: Framed, solution: Solution, *, only_apart: bool) -> dict[tuple[int, int], int]:
+def _wanted(framed: Framed, solution: SolutionArrays, *, only_apart: bool) -> dict[tuple[int, int], int]:
     found: dict[tuple[int, int], int] = defaultdict(int)
     rows = framed.arcs.rows
-    for index in np.flatnonzero(np.array(solution.replicas, dtype=np.int64)).tolist():
+    for index in np.flatnonzero(solution.replicas).tolist():
         if rows.apart[index] or not only_apart:
-            found[int(rows.workload[index]), int(rows.place[index])] += solution.replicas[index]
+            found[int(rows.workload[index]), int(rows.place[index])] += int(solution.replicas[index])
     return found
 
 

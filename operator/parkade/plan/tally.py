@@ -13,7 +13,7 @@ from parkade.problem.costs import CostSplit, Running
 from parkade.problem.framing import Framed
 from parkade.problem.supply import Place
 from parkade.problem.ways import Way
-from parkade.solver import Solution
+from parkade.solver import SolutionArrays
 
 SMALLEST_SHORTFALL = 1e-6
 """Of a cover's quantity; less is rounding."""
@@ -39,11 +39,11 @@ class Tally:
         return (self.objective - bound) / max(abs(self.objective - self.short_cost), 1e-9)
 
 
-def tally(framed: Framed, solution: Solution, packed: Packed) -> Tally:
+def tally(framed: Framed, solution: SolutionArrays, packed: Packed) -> Tally:
     """Take out what was not packed, newest replicas first, and add up again."""
-    counts = np.array(solution.replicas, dtype=np.int64)
+    counts = solution.replicas.astype(np.int64)
     _take_out(framed, counts, packed.left)
-    units = tuple(packed.units.get(index, taken) for index, taken in enumerate(solution.units))
+    units = tuple(packed.units.get(index, taken) for index, taken in enumerate(solution.units.tolist()))
     short = _short(framed, counts)
     penalty = float(short @ framed.arcs.short_cost)
     money = float(framed.arcs.cost @ counts)

@@ -5,7 +5,8 @@ arithmetic finds it feasible and cheaper. No bound of a third party is ever publ
 Kubernetes, names or reasons, and reads no clock: a time limit is the kernel's backstop.
 """
 
+from parkade.solver.arrays import SolutionArrays
 from parkade.solver.solution import ExactPart, Prices, Solution, Status
-from parkade.solver.solve import DEFAULT_WORK_LIMIT, solve
+from parkade.solver.solve import solve
 
-__all__ = ["DEFAULT_WORK_LIMIT", "ExactPart", "Prices", "Solution", "Status", "solve"]
+__all__ = ["ExactPart", "Prices", "Solution", "SolutionArrays", "Status", "solve"]

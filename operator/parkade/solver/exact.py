@@ -19,8 +19,6 @@ from parkade.problem.arrays import ProblemArrays
 from parkade.solver.columns import Columns, Floats, Indices, columns
 from parkade.solver.rounding import plan_of, rounded
 
-MOST_DEMANDS: Final = 100
-MOST_ARCS: Final = 200_000
 MOST_COLUMNS: Final = 2_000
 """In whole numbers; the root of a larger model may take HiGHS a second in which it asks for no limit."""
 FEW_COLUMNS: Final = 1_000
@@ -64,11 +62,6 @@ class Finish:
     bound: float
     """$/h that HiGHS finds no plan to undercut, within its tolerances."""
     timed_out: bool
-
-
-def is_small(problem: ProblemArrays) -> bool:
-    """Whether HiGHS can be expected to help within seconds."""
-    return len(problem.demands_covers_offsets) - 1 <= MOST_DEMANDS and 0 < len(problem.arcs_demand) <= MOST_ARCS
 
 
 def finish(problem: ProblemArrays, incumbent: Incumbent, *, work_limit: int, time_limit: float | None = None) -> Finish:

@@ -1,10 +1,13 @@
 """The solution file: a feasible plan and the prices that prove its bound; `docs/placement.md` is its reference."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Final, Literal
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import TypeAdapter
+if TYPE_CHECKING:  # pydantic takes a tenth of a second to import, which only readers of solution files need
+    from pydantic import TypeAdapter
 
 Status = Literal["optimal", "feasible", "work_limit", "time_limit"]
 """How the solve ended; the plan is feasible in every case. `optimal`: the certified gap is at most 1e-6."""
@@ -56,13 +59,22 @@ class Solution:
 
     def to_json(self) -> str:
         """The file's text, one field a line; equal solutions give equal bytes."""
-        lines = (f" {json.dumps(name)}: {json.dumps(value, allow_nan=False)}" for name, value in asdict(self).items())
-        return "{\n" + ",\n".join(lines) + "\n}\n"
+        return text_of(asdict(self))
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "Solution":
         """Read a solution file that the kernel or `to_json` wrote."""
-        return _SOLUTION.validate_json(text)
+        return _reader().validate_json(text)
 
 
-_SOLUTION: Final = TypeAdapter(Solution)
+def text_of(document: Mapping[str, Any]) -> str:
+    """A solution as the file has it."""
+    lines = (f" {json.dumps(name)}: {json.dumps(value, allow_nan=False)}" for name, value in document.items())
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+@cache
+def _reader() -> "TypeAdapter[Solution]":
+    from pydantic import TypeAdapter  # noqa: PLC0415 -- see above
+
+    return TypeAdapter(Solution)

@@ -1,22 +1,27 @@
 """One solve: the kernel, and for small problems the exact finish."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import chain
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
 import numpy as np
 
 from parkade.errors import InvalidProblem
-from parkade.problem.flattening import flatten
-from parkade.problem.format import Problem
-from parkade.solver import _kernel
-from parkade.solver.exact import Finish, Incumbent, finish, is_small
+from parkade.problem.arrays import ProblemArrays
+from parkade.solver.arrays import SolutionArrays
+from parkade.solver.prepared import Prepared
 from parkade.solver.solution import Solution
 
-DEFAULT_WORK_LIMIT: Final = 20_000_000
-"""Arc evaluations; a few seconds on one core when a problem is large enough to need them all."""
+if TYPE_CHECKING:  # what only small problems need is imported for them: large ones are solved in a second
+    from parkade.problem.format import Problem
+    from parkade.solver.exact import Finish
+
+LEAST_WORK: Final = 20_000_000
+"""Arc evaluations; a second or two of the search of a small problem, which sees little improvement then."""
+WORK_PER_ARC: Final = 1_000
+"""Arc evaluations; ten times what fleets need to end by themselves."""
+UNLIMITED: Final = 2**63 - 1
 
 KERNEL_SHARE: Final = 0.4
 """Of the time limit, at most, when HiGHS is to follow."""
@@ -25,6 +30,24 @@ FINISH_SHARE: Final = 0.8
 
 Clock = Callable[[], float]
 """Seconds since some instant."""
+State = Mapping[str, Any]
+"""Where a solve ended, for the next one; `files.STATE` names the arrays."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How a problem is to be solved."""
+
+    work_limit: int | None = None
+    """Arc evaluations, at which every machine stops at the same plan; None: as many as problems of the size need."""
+    time_limit: float | None = None
+    """Seconds; a backstop that marks the solution `time_limit`."""
+    threads: int = 0
+    """0: one for each core. The solution is the same for any."""
+    clock: Clock | None = None
+    """What one step leaves of the time is given to the next; without it each counts as taking all it may."""
+    exact: bool = True
+    """Whether small problems are finished by HiGHS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,58 +61,94 @@ class Proof:
     """As the solution's, with this bound."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Solved:
+    """What came of it."""
+
+    solution: SolutionArrays
+    state: State
+    proof: Proof | None
+    """What HiGHS proves where it had a part."""
+
+
+@overload
 def solve(
-    problem: Problem,
+    problem: ProblemArrays, *, work_limit: int | None = ..., time_limit: float | None = ..., exact: bool = ...
+) -> SolutionArrays: ...
+@overload
+def solve(
+    problem: "Problem", *, work_limit: int | None = ..., time_limit: float | None = ..., exact: bool = ...
+) -> Solution: ...
+def solve(
+    problem: "Problem | ProblemArrays",
     *,
-    work_limit: int = DEFAULT_WORK_LIMIT,
+    work_limit: int | None = None,
     time_limit: float | None = None,
-    clock: Clock | None = None,
     exact: bool = True,
-) -> Solution:
+) -> Solution | SolutionArrays:
     """Find a feasible plan and a certified bound.
 
     Equal problems with equal work limits give equal solutions; a solve that `time_limit` (seconds) cuts short says so
-    in its status. With a `clock` what one step leaves of the time is given to the next. `exact=False` leaves out the
-    finish of small problems by HiGHS.
+    in its status. `exact=False` leaves out the finish of small problems by HiGHS.
 
     Raises:
         InvalidProblem: an entry breaks the format; the message names it and the remedy.
     """
-    return prove(problem, work_limit=work_limit, time_limit=time_limit, clock=clock, exact=exact)[0]
+    prepared = Prepared.of(problem)
+    found = prove(prepared, Terms(work_limit, time_limit, exact=exact)).solution
+    return found if isinstance(problem, ProblemArrays) else found.unflatten(prepared.shape)
 
 
-def prove(
-    problem: Problem,
-    *,
-    work_limit: int = DEFAULT_WORK_LIMIT,
-    time_limit: float | None = None,
-    clock: Clock | None = None,
-    exact: bool = True,
-) -> tuple[Solution, Proof | None]:
-    """Solve, and tell what HiGHS proves where it had a part."""
-    seconds = _seconds(time_limit, clock)
+def prove(problem: Prepared, terms: Terms, last: State | None = None) -> Solved:
+    """Solve from where another solve ended, and tell what HiGHS proves and where this one ends.
+
+    Raises:
+        InvalidProblem: the state is of another problem.
+    """
+    with_exact = problem.small is not None and terms.exact and terms.work_limit != 0
+    seconds = _seconds(terms, with_exact=with_exact)
+    work = usual_work(problem.arcs) if terms.work_limit is None else terms.work_limit
     try:
-        kernel = _kernel.Problem(problem.to_json())
-        arrays = flatten(problem) if exact else None
-        with_exact = arrays is not None and is_small(arrays) and work_limit > 0
-        text = kernel.solve(work_limit, next(seconds) if with_exact else time_limit)
+        arrays, state = problem.kernel.solve_arrays(work, next(seconds), terms.threads, last)
     except ValueError as error:
         raise InvalidProblem(str(error)) from None
-    solution = Solution.from_json(text)
-    if not with_exact or arrays is None or solution.status == "optimal":
-        return solution, None
-    found = finish(arrays, _incumbent(solution), work_limit=work_limit, time_limit=next(seconds))
-    prices = json.dumps(_shaped(found, problem))
-    improved = Solution.from_json(kernel.improve(text, found.replicas.tolist(), prices, work_limit, next(seconds)))
+    solution = SolutionArrays.from_mapping(arrays)
+    if problem.small is None or not with_exact or solution.status == "optimal":
+        return Solved(solution, state, None)
+    improved, proof = _finished(problem, problem.small, solution, terms, seconds)
+    running = np.flatnonzero(improved.replicas)
+    replicas = {"replicas.arc": running, "replicas.count": improved.replicas[running]}
+    return Solved(improved, {**state, **replicas}, proof)
+
+
+def usual_work(arcs: int) -> int:
+    """Arc evaluations that problems of a size are given."""
+    return LEAST_WORK + WORK_PER_ARC * arcs
+
+
+def _finished(
+    problem: Prepared, arrays: ProblemArrays, solution: SolutionArrays, terms: Terms, seconds: Iterator[float | None]
+) -> tuple[SolutionArrays, Proof]:
+    """The better of the solution and of what HiGHS suggests, by the kernel's arithmetic."""
+    from parkade.solver.exact import Incumbent, finish  # noqa: PLC0415 -- as above
+
+    prices = np.concatenate([solution.prices_covers, solution.prices_supplies, solution.prices_limits])
+    incumbent = Incumbent(solution.replicas, solution.units, solution.short, prices, solution.objective)
+    work = LEAST_WORK if terms.work_limit is None else terms.work_limit
+    found = finish(arrays, incumbent, work_limit=work, time_limit=next(seconds))
+    given = json.dumps(replace(solution, **_prices(found, solution)).prices(problem.shape))
+    text = problem.kernel.improve(solution.to_json(problem.shape), found.replicas.tolist(), given, work, next(seconds))
+    improved = SolutionArrays.from_json(text)
     if found.timed_out and improved.status != "optimal":
         improved = replace(improved, status="time_limit")
     return improved, _proof(problem, improved, found)
 
 
-def _seconds(limit: float | None, clock: Clock | None) -> Iterator[float | None]:
-    """For the kernel, for HiGHS, and for what follows; without a clock each counts as taking all it may."""
+def _seconds(terms: Terms, *, with_exact: bool) -> Iterator[float | None]:
+    """For the kernel, for HiGHS, and for what follows."""
+    limit, clock = terms.time_limit, terms.clock
     began, left = clock() if clock else 0.0, limit
-    for share in (KERNEL_SHARE, FINISH_SHARE, 1.0):
+    for share in (KERNEL_SHARE, FINISH_SHARE, 1.0) if with_exact else (1.0,):
         if limit is None or left is None:
             yield None
             continue
@@ -97,33 +156,14 @@ def _seconds(limit: float | None, clock: Clock | None) -> Iterator[float | None]
         left = max(0.0, limit - (clock() - began)) if clock else left * (1.0 - share)
 
 
-def _incumbent(solution: Solution) -> Incumbent:
-    prices = solution.prices
-    return Incumbent(
-        np.array(solution.replicas),
-        np.array(solution.units),
-        np.array(list(chain(*solution.short))),
-        np.array([*chain(*prices.covers), *chain(*prices.supplies), *prices.limits]),
-        solution.objective,
-    )
+def _prices(found: "Finish", like: SolutionArrays) -> dict[str, Any]:
+    """What HiGHS suggests, as the solution has it."""
+    covers = len(like.prices_covers)
+    first, second, third = np.split(found.prices, [covers, covers + len(like.prices_supplies)])
+    return {"prices_covers": first, "prices_supplies": second, "prices_limits": third}
 
 
-def _shaped(found: Finish, problem: Problem) -> dict[str, object]:
-    """The prices as the solution file has them."""
-    numbers = iter(found.prices.tolist())
-
-    def rows(lengths: Sequence[int]) -> list[list[float]]:
-        return [[next(numbers) for _ in range(length)] for length in lengths]
-
-    return {
-        "covers": rows([len(demand.covers) for demand in problem.demands]),
-        "supplies": rows([len(supply.capacity) for supply in problem.supplies]),
-        "limits": list(numbers),
-    }
-
-
-def _proof(problem: Problem, solution: Solution, found: Finish) -> Proof:
+def _proof(problem: Prepared, solution: SolutionArrays, found: "Finish") -> Proof:
     bound = min(max(found.bound, solution.bound), solution.objective)
-    costs = (cover.short_cost for demand in problem.demands for cover in demand.covers)
-    shortfall = sum(cost * short for cost, short in zip(costs, chain(*solution.short), strict=True))
+    shortfall = float(problem.short_cost @ solution.short)
     return Proof("HiGHS", bound, (solution.objective - bound) / max(abs(solution.objective - shortfall), 1e-9))
