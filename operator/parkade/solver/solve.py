@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, overload
 import numpy as np
 
 from parkade.errors import InvalidProblem
-from parkade.problem.arrays import ProblemArrays
+from parkade.problem.arrays import Array, ProblemArrays
 from parkade.solver.arrays import SolutionArrays
 from parkade.solver.prepared import Prepared
 from parkade.solver.solution import Solution
@@ -113,12 +113,16 @@ def prove(problem: Prepared, terms: Terms, last: State | None = None) -> Solved:
     except ValueError as error:
         raise InvalidProblem(str(error)) from None
     solution = SolutionArrays.from_mapping(arrays)
-    if problem.small is None or not with_exact or solution.status == "optimal":
-        return Solved(solution, state, None)
-    improved, proof = _finished(problem, problem.small, solution, terms, seconds)
-    running = np.flatnonzero(improved.replicas)
-    replicas = {"replicas.arc": running, "replicas.count": improved.replicas[running]}
-    return Solved(improved, {**state, **replicas}, proof)
+    proof = None
+    if problem.small is not None and with_exact and solution.status != "optimal":
+        solution, proof = _finished(problem, problem.small, solution, terms, seconds)
+    return Solved(solution, {**state, **running(solution.replicas)}, proof)
+
+
+def running(replicas: Array) -> dict[str, Array]:
+    """The part of a state that says what runs."""
+    arcs = np.flatnonzero(replicas)
+    return {"replicas.arc": arcs, "replicas.count": replicas[arcs]}
 
 
 def usual_work(arcs: int) -> int:

@@ -1,11 +1,13 @@
 """Where one solve ended, for the next problem of the same world: by ids, because indices change with every workload.
 
 An arc is known by its demand and its supply: replicas that were new in one problem are kept in the next. What a pair
-had goes to its arcs from the cheapest, up to what each may have.
+had goes to its arcs from the cheapest, up to what each may have. Where units became cheaper or dearer the next solve
+starts from nothing: what runs is then still cheaper by what a move costs.
 """
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 
@@ -13,7 +15,11 @@ from parkade.errors import InvalidProblem
 from parkade.problem.arrays import Array, ProblemArrays
 from parkade.solver.arrays import SolutionArrays
 from parkade.solver.prepared import Prepared
-from parkade.solver.solve import State, Terms, prove
+from parkade.solver.solve import State, Terms, prove, running
+from parkade.solver.standing import question, standing
+
+DEARER: Final = 0.01
+"""Change of the cheapest unit of a supply, from which on the last state is no place to start from."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,21 +83,23 @@ class Memory:
     state: State
     flow: _Amounts
     replicas: _Amounts
+    cheapest: Array
+    """[K], $/h of a unit when a solve last started from nothing; NaN where there was none."""
+    question: bytes
 
     @classmethod
     def of(cls, problem: ProblemArrays, state: State) -> "Memory":
         """Keep what a solve of the problem left."""
         flow = _Amounts.of(problem, state["arcs"], state["flow"])
         replicas = _Amounts.of(problem, state["replicas.arc"], state["replicas.count"])
-        return cls(_Names.of(problem), state, flow, replicas)
+        return cls(_Names.of(problem), state, flow, replicas, _cheapest(problem), question(problem))
 
-    def state_for(self, problem: ProblemArrays) -> State:
-        """The state as a solve of another problem takes it; what is new there starts from nothing."""
+    def state_for(self, problem: ProblemArrays) -> State | None:
+        """The state as a solve of another problem takes it, if it may; what is new there starts from nothing."""
         old, new = self.names, _Names.of(problem)
-        demands, supplies = _places(new.demands, old.demands), _places(new.supplies, old.supplies)
-        arcs, flow = self.flow.on_arcs(problem, demands, supplies)
-        running, counts = self.replicas.on_arcs(problem, demands, supplies)
-        some = counts > 0.0
+        if not self._same_costs(problem, new):
+            return None
+        arcs, flow = self.flow.on_arcs(problem, *self._where(new))
         return {
             "rents": _moved(self.state["rents"], _places(old.supplies, new.supplies), 0.0),
             "weights": self._weights(problem, new),
@@ -99,9 +107,36 @@ class Memory:
             "theta": _moved(self.state["theta"], _places(old.covers, new.covers), np.nan),
             "arcs": arcs,
             "flow": flow,
-            "replicas.arc": running[some],
-            "replicas.count": np.rint(counts[some]).astype(np.int64),
+            **running(self.plan_in(problem)),
         }
+
+    def plan_in(self, problem: ProblemArrays) -> Array:
+        """[arcs] of another problem, the last plan."""
+        arcs, counts = self.replicas.on_arcs(problem, *self._where(_Names.of(problem)))
+        replicas = np.zeros(len(problem.arcs_demand), np.int64)
+        replicas[arcs] = np.rint(counts)
+        return replicas
+
+    def standing(self, problem: ProblemArrays, fresh: SolutionArrays) -> SolutionArrays | None:
+        """The last plan, where nothing that it was decided on has changed and it still fits."""
+        if not self.question or self.question != question(problem):
+            return None
+        replicas = self.plan_in(problem)
+        return standing(problem, replicas, fresh) if replicas.sum() == self.replicas.amount.sum() else None
+
+    def since(self, before: "Memory") -> "Memory":
+        """The same, with the costs from which another state has been carried on."""
+        known = _moved(before.cheapest, _places(before.names.supplies, self.names.supplies), np.nan)
+        return replace(self, cheapest=np.where(np.isnan(known), self.cheapest, known))
+
+    def _where(self, new: _Names) -> tuple[Array, Array]:
+        """Where the demands and the supplies are now, or -1."""
+        return _places(new.demands, self.names.demands), _places(new.supplies, self.names.supplies)
+
+    def _same_costs(self, problem: ProblemArrays, new: _Names) -> bool:
+        """A little at a time counts too: the costs are those of the last start from nothing."""
+        before = _moved(self.cheapest, _places(self.names.supplies, new.supplies), np.nan)
+        return not bool((np.abs(_cheapest(problem) - before) > DEARER * np.maximum(np.abs(before), 1e-9)).any())
 
     def _weights(self, problem: ProblemArrays, new: _Names) -> Array:
         """Of resources in their supply's load; equal ones where a supply has others than before."""
@@ -122,7 +157,20 @@ def solve_from(problem: ProblemArrays, memory: Memory | None, terms: Terms) -> t
     """
     last = None if memory is None else memory.state_for(problem)
     solved = prove(Prepared.of(problem), terms, last)
-    return solved.solution, Memory.of(problem, solved.state)
+    if memory is None or last is None:
+        return solved.solution, Memory.of(problem, solved.state)
+    stands = memory.standing(problem, solved.solution)
+    if stands is not None:
+        solved = replace(solved, solution=stands, state={**solved.state, **running(stands.replicas)})
+    return solved.solution, Memory.of(problem, solved.state).since(memory)
+
+
+def _cheapest(problem: ProblemArrays) -> Array:
+    """[K], $/h of the cheapest unit; NaN where there is none."""
+    offsets = problem.supplies_steps_offsets
+    found = np.full(len(offsets) - 1, np.inf)
+    np.minimum.at(found, np.repeat(np.arange(len(found)), np.ediff1d(offsets)), problem.supplies_steps_cost)
+    return np.where(np.isfinite(found), found, np.nan)
 
 
 def _within(owners: Sequence[str], offsets: Array, names: Sequence[str]) -> list[tuple[str, str]]:
