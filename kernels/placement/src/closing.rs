@@ -60,12 +60,9 @@ fn leave(
             .then(left.column.cmp(&right.column))
     });
     for leaver in &leavers {
-        let mut gone = 0;
-        while gone < leaver.count && plan.units_needed(supply) > units {
-            plan.change(leaver.column, -1);
-            gone += 1;
-        }
+        let gone = plan.fewest_without(leaver.column, units, leaver.count);
         if gone > 0 {
+            plan.change(leaver.column, -gone);
             let demand = plan.candidates().demand_of(leaver.column);
             relocation.fill(plan, demand, charges, budget);
         }

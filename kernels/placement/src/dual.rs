@@ -164,6 +164,44 @@ pub fn reduced_costs<T: Number>(
     }
 }
 
+/// Prices at which nobody uses a row that gives nothing at any price, which costs the bound nothing; 0 for the others.
+pub fn out_of_reach(problem: &Problem) -> RowPrices {
+    let mut prices = RowPrices::zero(problem);
+    let capacity = problem.capacity.values();
+    let is_dead = |supply: usize| {
+        problem.total_units(supply) == 0 || problem.capacity.row(supply).contains(&0.0)
+    };
+    let dead: Vec<bool> = (0..problem.supplies()).map(is_dead).collect();
+    if !dead.contains(&true) && !problem.bounds.contains(&0.0) {
+        return prices;
+    }
+    for arc in 0..problem.arcs() {
+        let supply = problem.supply_of(arc);
+        let covers = problem.covers.row(problem.demand_of(arc)).iter();
+        let worth: f64 = covers
+            .zip(problem.yields(arc))
+            .map(|(cover, yielded)| cover.short_cost * yielded)
+            .sum();
+        let most = worth - problem.cost_of(arc).min(0.0);
+        let first = problem.capacity.range(supply).start;
+        for used in problem.uses(arc).filter(|_| dead[supply]) {
+            let position = first + used.resource;
+            if capacity[position] <= 0.0 || problem.total_units(supply) == 0 {
+                prices.supplies[position] =
+                    prices.supplies[position].max(1.01 * most / used.amount);
+            }
+        }
+        for term in problem
+            .terms(arc)
+            .filter(|term| problem.bounds[term.limit] <= 0.0)
+        {
+            prices.limits[term.limit] =
+                prices.limits[term.limit].max(1.01 * most / term.coefficient);
+        }
+    }
+    prices
+}
+
 impl Batch {
     fn price<T: Number>(
         &mut self,

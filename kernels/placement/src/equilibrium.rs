@@ -8,29 +8,39 @@
 //! Demands of little value are visited in lanes that do not see each other; the lanes' number is fixed, so that the
 //! result does not depend on the number of threads.
 
-use crate::block::{Block, Scratch, Shared, Wanted, limit_pressure};
+mod block;
+mod choice;
+mod looking;
+mod shared;
+
 use crate::bound::RowPrices;
 use crate::budget::Budget;
 use crate::curve::Curve;
-use crate::dual::Evaluation;
+use crate::dual::{Evaluation, out_of_reach};
 use crate::problem::Problem;
 use crate::state::State;
+use block::Block;
+use choice::Scratch;
+use looking::Wanted;
 use rayon::prelude::*;
+use shared::{Market, Shared, limit_pressure};
 
 /// The demands of most value choose one after another, each seeing all others.
-const SERIAL: usize = 200;
+const SERIAL: usize = 128;
 /// Lanes that visit demands side by side, and demands that each visits before the lanes meet.
 const LANES: usize = 2;
 const SPAN: usize = 8;
 /// Sweeps after which they look at all their arcs again.
-const HEADS_LOOK_EVERY: usize = 3;
+const HEADS_LOOK_EVERY: usize = 5;
 /// How fast the weights of a supply's resources follow their loads, in the first sweep.
 const WEIGHT_PACE: f64 = 1.5;
 const LEAST_WEIGHT: f64 = 1e-6;
 /// How much of the way rents and limits' multipliers go in late sweeps; all of it in the first.
 const LEAST_PACE: f64 = 0.5;
-/// Share of the newest prices in the published ones in late sweeps: prices of one sweep are noisy.
-const NEWEST: f64 = 0.3;
+/// Share of the newest prices in the published ones: prices of one sweep are noisy, so that it falls, `MEMORY` by the
+/// number of sweeps, down to `NEWEST`.
+const MEMORY: f64 = 4.0;
+const NEWEST: f64 = 0.15;
 /// A limit's multiplier starts at this share of what its replicas cost for what they take of it, and never falls
 /// below the least one.
 const FIRST_LIMIT_PRICE: f64 = 0.02;
@@ -69,8 +79,11 @@ pub struct Equilibrium<'p> {
     /// Supply of each position of `Problem::capacity`.
     supply_of: Vec<usize>,
     sweeps: usize,
+    /// Published prices: of a unit per supply, and of each limit.
     smooth: Vec<f64>,
     smooth_limits: Vec<f64>,
+    /// Prices of rows that give nothing at any price, and 0 for the others.
+    unreachable: RowPrices,
 }
 
 impl<'p> Equilibrium<'p> {
@@ -108,6 +121,7 @@ impl<'p> Equilibrium<'p> {
             sweeps: 0,
             smooth: vec![0.0; problem.supplies()],
             smooth_limits: vec![0.0; problem.bounds.len()],
+            unreachable: out_of_reach(problem),
         };
         let demands = (0..problem.demands()).into_par_iter();
         equilibrium.blocks = demands.map(|demand| Block::kept(problem, demand)).collect();
@@ -142,9 +156,13 @@ impl<'p> Equilibrium<'p> {
             block.settle_in(&mut self.shared);
         }
         self.shared.reprice_limits(problem);
+        let market = Market {
+            problem,
+            curves: &self.curves,
+            weights: &self.weights,
+        };
         for supply in 0..problem.supplies() {
-            self.shared
-                .reprice(problem, &self.curves, &self.weights, supply);
+            self.shared.reprice(market, supply);
             self.smooth[supply] = self.curves[supply].price(self.load(supply));
         }
         self.smooth_limits.clone_from(&self.shared.limit_prices);
@@ -195,11 +213,15 @@ impl<'p> Equilibrium<'p> {
     /// Let every demand choose once; returns the work done in arc evaluations.
     pub fn sweep(&mut self, budget: &Budget<'_>) -> usize {
         let problem = self.problem;
-        let (curves, weights) = (&self.curves, &self.weights);
+        let market = Market {
+            problem,
+            curves: &self.curves,
+            weights: &self.weights,
+        };
         let mut scratch = Scratch::default();
         let wanted = LOOKS.get(self.sweeps).copied();
         for supply in 0..problem.supplies() {
-            self.shared.reprice(problem, curves, weights, supply);
+            self.shared.reprice(market, supply);
         }
         let heads =
             wanted.or((self.sweeps % HEADS_LOOK_EVERY == 0).then_some(LOOKS[LOOKS.len() - 1]));
@@ -208,15 +230,7 @@ impl<'p> Equilibrium<'p> {
             if budget.is_interrupted() {
                 return 0;
             }
-            self.blocks[demand].choose(
-                problem,
-                demand,
-                curves,
-                weights,
-                &mut self.shared,
-                &mut scratch,
-                heads,
-            );
+            self.blocks[demand].choose(market, demand, &mut self.shared, &mut scratch, heads);
         }
         let mut lanes: Vec<Lane> = (0..LANES).map(|_| Lane::new(&self.shared)).collect();
         for round in self.order[serial..].chunks(LANES * SPAN) {
@@ -228,14 +242,14 @@ impl<'p> Equilibrium<'p> {
             }
             lanes
                 .par_iter_mut()
-                .for_each(|lane| lane.visit(problem, curves, weights, wanted));
+                .for_each(|lane| lane.visit(market, wanted));
             meet(
                 &mut lanes,
                 &mut self.shared,
                 &mut self.blocks,
                 |shared, position| {
                     if let Some(&supply) = self.supply_of.get(position) {
-                        shared.reprice(problem, curves, weights, supply);
+                        shared.reprice(market, supply);
                     }
                 },
             );
@@ -249,7 +263,7 @@ impl<'p> Equilibrium<'p> {
     pub fn follow(&mut self) {
         let sweeps = self.sweeps as f64;
         let pace = (1.0 / sweeps.sqrt()).max(LEAST_PACE);
-        let share = (1.0 / sweeps).max(NEWEST);
+        let share = (MEMORY / (sweeps + 2.0)).clamp(NEWEST, 1.0);
         for supply in 0..self.problem.supplies() {
             self.weigh(supply, WEIGHT_PACE / sweeps.sqrt());
             let load = self.load(supply);
@@ -308,7 +322,7 @@ impl<'p> Equilibrium<'p> {
 
     /// The present prices of supplies and limits; theta is left at 0.
     pub fn prices(&self) -> RowPrices {
-        let mut prices = RowPrices::zero(self.problem);
+        let mut prices = self.unreachable.clone();
         for supply in 0..self.problem.supplies() {
             let price = self.smooth[supply];
             for position in self.problem.capacity.range(supply) {
@@ -318,7 +332,9 @@ impl<'p> Equilibrium<'p> {
                 }
             }
         }
-        prices.limits.clone_from(&self.smooth_limits);
+        for (price, &smooth) in prices.limits.iter_mut().zip(&self.smooth_limits) {
+            *price = price.max(smooth);
+        }
         prices
     }
 
@@ -345,9 +361,13 @@ impl<'p> Equilibrium<'p> {
     /// Forget candidates that are not used and far too dear.
     pub fn forget(&mut self) {
         let problem = self.problem;
+        let market = Market {
+            problem,
+            curves: &self.curves,
+            weights: &self.weights,
+        };
         for supply in 0..problem.supplies() {
-            self.shared
-                .reprice(problem, &self.curves, &self.weights, supply);
+            self.shared.reprice(market, supply);
         }
         let shared = &self.shared;
         let blocks = self.blocks.par_iter_mut().enumerate();
@@ -448,23 +468,9 @@ impl Lane {
         self.taken.extend(taken);
     }
 
-    fn visit(
-        &mut self,
-        problem: &Problem,
-        curves: &[Curve],
-        weights: &[f64],
-        wanted: Option<Wanted>,
-    ) {
+    fn visit(&mut self, market: Market<'_>, wanted: Option<Wanted>) {
         for (demand, block) in &mut self.taken {
-            block.choose(
-                problem,
-                *demand,
-                curves,
-                weights,
-                &mut self.shared,
-                &mut self.scratch,
-                wanted,
-            );
+            block.choose(market, *demand, &mut self.shared, &mut self.scratch, wanted);
         }
     }
 }

@@ -7,9 +7,7 @@
 //! The pipeline: [`json::read`] checks a file into a [`Problem`]; `greedy` makes a first plan; `prices` climbs to
 //! good prices; `search` improves the plan; [`bound`](mod@bound) certifies; [`json::write`] publishes.
 
-mod ascent;
 mod assignment;
-mod block;
 mod budget;
 mod candidates;
 mod check;
@@ -21,7 +19,6 @@ mod equilibrium;
 mod error;
 mod greedy;
 mod integer_part;
-mod linear_part;
 mod market;
 mod merit_order;
 mod prices;

@@ -9,12 +9,13 @@ use crate::problem::Problem;
 use crate::state::State;
 
 /// Sweeps at most, and sweeps between two exact evaluations of the dual: from nothing, and from an earlier solve.
-const COLD: (usize, usize) = (30, 5);
+const COLD: (usize, usize) = (30, 6);
 const WARM: (usize, usize) = (4, 4);
 /// The sweeps end when the fractional plan costs at most this share more than the bound.
 const CLOSE: f64 = 0.006;
-/// They also end when the bound rises by at most this share between two evaluations.
+/// They also end when the bound rises by at most this share between two evaluations and is this near to the cost.
 const STUCK: f64 = 0.001;
+const NEAR: f64 = 0.02;
 
 /// What the market ended with.
 pub struct Cleared {
@@ -63,21 +64,14 @@ pub fn clear(
             budget.spend(problem.arcs());
             equilibrium.learn(&here);
             equilibrium.forget();
-            if std::env::var("DBG").is_ok() {
-                eprintln!(
-                    "sweep {sweep} cost {:.1} D {:.1}",
-                    equilibrium.cost(),
-                    here.value
-                );
-            }
             let before = best.as_ref().map_or(f64::NEG_INFINITY, |best| best.value);
             let bound = before.max(here.value);
             if here.value > before {
                 best = Some(here);
             }
-            if equilibrium.cost() - bound <= CLOSE * bound.abs()
-                || bound - before <= STUCK * bound.abs()
-            {
+            let distance = (equilibrium.cost() - bound) / bound.abs();
+            let is_stuck = bound - before <= STUCK * bound.abs() && distance <= NEAR;
+            if distance <= CLOSE || is_stuck {
                 break;
             }
         }

@@ -7,8 +7,8 @@
 use crate::bound::{RowPrices, bound, linear_part, reduced_cost};
 use crate::budget::Budget;
 use crate::integer_part::integer_part;
-use crate::linear_part::LinearPart;
 use crate::problem::{Problem, number};
+use crate::simplex::Simplex;
 use crate::solution::ExactPart;
 
 /// Weight of the past in the direction; damps the zigzag of plain subgradients.
@@ -79,22 +79,29 @@ pub fn evaluate(
 
 fn price_covers(problem: &Problem, prices: &mut RowPrices, demand: usize, flow: &mut [f64]) {
     let arcs = problem.arcs_of(demand);
-    let part = LinearPart {
-        covers: problem.covers.row(demand),
-        yields: arcs
-            .clone()
-            .map(|arc| problem.yields(arc).collect())
-            .collect(),
-        costs: arcs
-            .clone()
-            .map(|arc| reduced_cost(problem, prices, arc).estimate().high())
-            .collect(),
-        max: arcs.clone().map(|arc| problem.max_of(arc)).collect(),
-    };
-    let solved = part.solve();
-    prices.covers[problem.covers.range(demand)].copy_from_slice(&solved.prices);
-    for (arc, &replicas) in arcs.zip(&solved.replicas) {
-        flow[arc] = replicas;
+    let mut simplex = Simplex::default();
+    simplex.clear(problem.covers.row(demand));
+    let costs = arcs
+        .clone()
+        .map(|arc| reduced_cost(problem, prices, arc).estimate().high());
+    simplex.costs.extend(costs);
+    simplex
+        .max
+        .extend(arcs.clone().map(|arc| number(problem.max_of(arc))));
+    for row in 0..problem.covers.range(demand).len() {
+        simplex
+            .yields
+            .extend(arcs.clone().map(|arc| problem.yield_of(arc, row)));
+    }
+    simplex.solve(None);
+    for (theta, price) in prices.covers[problem.covers.range(demand)]
+        .iter_mut()
+        .zip(simplex.prices())
+    {
+        *theta = price;
+    }
+    for (at, replicas) in simplex.flow() {
+        flow[arcs.start + at] = replicas;
     }
 }
 
@@ -263,77 +270,5 @@ fn size(right_hand_side: f64) -> f64 {
         right_hand_side
     } else {
         1.0
-    }
-}
-
-/// First prices: what the last unit in use costs, or the first one where none is; rows that give nothing at any
-/// price are priced out of reach, which costs the bound nothing.
-pub fn starting_prices(problem: &Problem, units: &[i64]) -> RowPrices {
-    let mut prices = RowPrices::zero(problem);
-    for (supply, &units) in units.iter().enumerate() {
-        let resources = problem.capacity.row(supply);
-        let mut left = units.max(1);
-        let step = problem.steps.row(supply).iter().find(|step| {
-            left -= step.count;
-            left <= 0
-        });
-        let shares = use_shares(problem, supply);
-        for (resource, position) in problem.capacity.range(supply).enumerate() {
-            if resources[resource] > 0.0 && problem.total_units(supply) > 0 {
-                prices.supplies[position] = step.map_or(0.0, |step| step.cost.max(0.0))
-                    * shares[resource]
-                    / resources[resource];
-            }
-        }
-    }
-    price_out_of_reach(problem, &mut prices);
-    prices
-}
-
-/// How strongly the arcs of a supply press on each resource; sums to 1.
-fn use_shares(problem: &Problem, supply: usize) -> Vec<f64> {
-    let capacity = problem.capacity.row(supply);
-    let mut shares = vec![0.0; capacity.len()];
-    for arc in (0..problem.arcs()).filter(|&arc| problem.supply_of(arc) == supply) {
-        for used in problem
-            .uses(arc)
-            .filter(|used| capacity[used.resource] > 0.0)
-        {
-            shares[used.resource] += used.amount / capacity[used.resource];
-        }
-    }
-    let sum: f64 = shares.iter().sum();
-    if sum > 0.0 {
-        shares.iter().map(|share| share / sum).collect()
-    } else {
-        vec![0.0; capacity.len()]
-    }
-}
-
-fn price_out_of_reach(problem: &Problem, prices: &mut RowPrices) {
-    for arc in 0..problem.arcs() {
-        let entry = problem.arc(arc);
-        let covers = problem.covers.row(entry.demand).iter();
-        let worth: f64 = covers
-            .zip(problem.yields(arc))
-            .map(|(cover, yielded)| cover.short_cost * yielded)
-            .sum();
-        let most = worth - entry.cost.min(0.0);
-        let first = problem.capacity.range(entry.supply).start;
-        for used in problem.uses(arc) {
-            let position = first + used.resource;
-            if problem.capacity.values()[position] <= 0.0 || problem.total_units(entry.supply) == 0
-            {
-                prices.supplies[position] =
-                    prices.supplies[position].max(1.01 * most / used.amount);
-            }
-        }
-        for term in problem
-            .terms(arc)
-            .filter(|term| problem.bounds[term.limit] <= 0.0)
-        {
-            prices.limits[term.limit] =
-                prices.limits[term.limit].max(1.01 * most / term.coefficient);
-        }
     }
 }

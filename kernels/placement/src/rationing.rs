@@ -229,12 +229,12 @@ mod tests {
         let candidates = Candidates::all(&problem);
         let mut plan = Assignment::of_replicas(&problem, &candidates, &[2, 0, 0]);
         let mut charges = Charges::new(&problem, &RowPrices::zero(&problem));
-        let mut never = || false;
+        let never = || false;
         ration(
             &mut plan,
             &mut charges,
             &mut Relocation::default(),
-            &mut Budget::new(10_000, &mut never),
+            &mut Budget::new(10_000, &never),
         );
         assert_eq!(plan.replicas(), [1, 1, 1]);
         assert!((plan.cost() - 3.2).abs() < 1e-12);

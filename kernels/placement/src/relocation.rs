@@ -75,10 +75,10 @@ impl Relocation {
     /// Prices afresh on the supplies of running columns; two columns of one supply lie side by side.
     fn look_again(&mut self, assignment: &Assignment<'_>, charges: &Charges, first: usize) {
         let candidates = assignment.candidates();
-        let last = first + self.marginal.len() - 1;
+        let end = first + self.marginal.len();
         for &(column, _) in &self.running {
             let supply = candidates.supply_of(column);
-            for near in column.saturating_sub(1).max(first)..=(column + 1).min(last) {
+            for near in column.saturating_sub(1).max(first)..(column + 2).min(end) {
                 if candidates.supply_of(near) == supply {
                     self.marginal[near - first] = assignment.marginal(near, charges);
                 }

@@ -144,13 +144,13 @@ mod tests {
             supplies: vec![1.0, 0.06, 0.3],
             limits: vec![0.0],
         };
-        let mut never = || false;
+        let never = || false;
         let plan = plan(
             &problem,
             &candidates,
             flow,
             &prices,
-            &mut Budget::new(work, &mut never),
+            &mut Budget::new(work, &never),
         );
         (plan.replicas_of_arcs(), plan.cost())
     }

@@ -443,8 +443,8 @@ mod tests {
         simplex
     }
 
-    fn replicas(simplex: &Simplex) -> [f64; 3] {
-        let mut replicas = [0.0; 3];
+    fn replicas(simplex: &Simplex) -> Vec<f64> {
+        let mut replicas = vec![0.0; 3];
         for (arc, count) in simplex.flow() {
             replicas[arc] = count;
         }

@@ -98,6 +98,24 @@ impl Assignment<'_> {
         most
     }
 
+    /// Fewest replicas of the column, at most `most`, without which `units` of its supply are enough; else `most`.
+    pub fn fewest_without(&self, column: usize, units: i64, most: i64) -> i64 {
+        if self.needed[self.candidates.supply_of(column)] <= units {
+            return 0;
+        }
+        let (mut few, mut enough) = (0, most);
+        while few + 1 < enough {
+            let middle = few + (enough - few) / 2;
+            let needed = self.units_after(column, -middle);
+            if needed.is_some_and(|needed| needed <= units) {
+                enough = middle;
+            } else {
+                few = middle;
+            }
+        }
+        enough
+    }
+
     /// Units of its supply that one replica takes, at least a little.
     pub fn pressure(&self, column: usize) -> f64 {
         let uses = self.candidates.uses(column).iter();
