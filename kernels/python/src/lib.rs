@@ -1,6 +1,7 @@
 //! The kernels as a Python module.
 
 mod arrays;
+mod expansion;
 
 use std::time::{Duration, Instant};
 
@@ -122,5 +123,6 @@ impl Problem {
 /// The extension module `parkade.solver._kernel`.
 #[pymodule]
 fn _kernel(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(expansion::expanded, module)?)?;
     module.add_class::<Problem>()
 }

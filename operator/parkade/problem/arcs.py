@@ -1,14 +1,16 @@
-"""Ways to run workloads at places: what one replica yields, takes and costs, for many (workload, place) pairs at once.
+"""Ways to run workloads at places: what one replica serves, takes and costs, part by part.
 
 An arc is kept (replicas that run already) or new, alone on its server or further (a second instance on the same one),
-in time or late. Every formula takes and gives arrays with one entry an arc.
+in time or late. Every formula takes and gives arrays with one entry an arc: for those that somebody asks about. The
+kernel makes all of them by the same formulas (`expansion`), which the tests compare.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from parkade.problem.columns import Bools, Floats, Ints, PlaceColumns, WorkloadColumns
 from parkade.problem.covers import CoverColumns
@@ -18,6 +20,8 @@ from parkade.problem.reach import Reach
 from parkade.problem.supply import Place
 from parkade.settings import Economics
 from parkade.units import BYTES_PER_GB, SECONDS_PER_HOUR
+
+Indices = NDArray[np.integer[Any]]
 
 RISK_SHARE: Final = 0.02
 """Of the unit's cost for the chance that a start fails and is made again."""
@@ -59,8 +63,8 @@ class Tables:
 class Rows:
     """n arcs by what tells them apart."""
 
-    workload: Ints
-    place: Ints
+    workload: Indices
+    place: Indices
     late: Bools
     """They serve callers that no place answers in time."""
     kept: Bools
@@ -72,9 +76,10 @@ class Rows:
 
     def take(self, chosen: Ints | Bools | slice) -> "Rows":
         """Some of them."""
-        return Rows(self.workload[chosen], self.place[chosen], self.late[chosen], self.kept[chosen], self.apart[chosen])
+        workload, place = self.workload[chosen].astype(np.int64), self.place[chosen].astype(np.int64)
+        return Rows(workload, place, self.late[chosen], self.kept[chosen], self.apart[chosen])
 
-    def columns(self) -> tuple[Ints, Ints, Bools, Bools, Bools]:
+    def columns(self) -> tuple[Indices, Indices, Bools, Bools, Bools]:
         """The five columns in the order of the fields."""
         return self.workload, self.place, self.late, self.kept, self.apart
 
@@ -145,7 +150,7 @@ def loads(tables: Tables, rows: Rows) -> Loads:
     return Loads(mask, rate, burst, carried, fits, compute, share)
 
 
-def _utilisation(tables: Tables, w: Ints, of_class: Ints) -> Floats:
+def _utilisation(tables: Tables, w: Indices, of_class: Ints) -> Floats:
     """rho* by arc, looked up once for each (workload, place class)."""
     width = len(tables.places.classes)
     pairs, back = np.unique(w * width + of_class, return_inverse=True)
@@ -201,29 +206,7 @@ def takes_alone(tables: Tables, rows: Rows) -> Bools:
     return rows.apart & tables.alone[rows.place] & tables.covers.wants_apart[rows.workload]
 
 
-def late_penalties(rows: Rows, rate: Floats, full: Floats, ranges: Ints, economics: Economics) -> Floats:
-    """Late arcs cost `late_cost_factor` * the cheapest cost per request/s of their workload on top, $/h.
-
-    Args:
-        rows: n arcs, workload by workload.
-        rate: [n], requests/s.
-        full: [n], $/h of a replica with its share of a unit.
-        ranges: [m], where each workload's arcs begin.
-        economics: the factor.
-    """
-    if not len(rows) or not rows.late.any():
-        return np.zeros(len(rows))
-    each = np.divide(full, rate, out=np.full(len(rows), np.inf), where=rate > 0.0)
-    in_time = np.minimum.reduceat(np.where(rows.late, np.inf, each), ranges)
-    any_time = np.minimum.reduceat(each, ranges)
-    cheapest = np.where(np.isfinite(in_time), in_time, any_time)
-    cheapest = np.where(np.isfinite(cheapest), np.maximum(cheapest, 0.0), 0.0)
-    counts = np.diff(np.append(ranges, len(rows)))
-    penalty: Floats = np.where(rows.late, economics.late_cost_factor * np.repeat(cheapest, counts) * rate, 0.0)
-    return penalty
-
-
-def capacity(place: Place, apart: tuple[str, ...] = ()) -> dict[str, float]:
+def capacity(place: Place, apart: Sequence[str] = ()) -> dict[str, float]:
     """What one unit of a place has of each resource; `apart` names the workloads' resources."""
     if place.tier == "Vehicle":
         return {UNIT: 1.0}

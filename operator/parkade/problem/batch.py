@@ -75,7 +75,8 @@ def with_patience(
 def _room(tables: Tables, arcs: Arcs, own: Ints) -> float:
     """Items/s of all places that the arcs lead to."""
     places, first = np.unique(arcs.rows.place[own], return_index=True)
-    return float((tables.places.units[places] * arcs.fits[own[first]] * arcs.rate[own[first]]).sum())
+    loaded = loads(tables, arcs.rows.take(own[first]))
+    return float((tables.places.units[places] * loaded.fits * loaded.rate).sum())
 
 
 def _hourly(
@@ -87,7 +88,8 @@ def _hourly(
     """[hours], $ per item at the cheapest place."""
     regions, pools, (now, texts), hours = world
     rows = arcs.rows.take(own)
-    full = arcs.cost[own] + unit_costs(tables, rows, loads(tables, rows))
+    loaded = loads(tables, rows)
+    full = arcs.cost[own] + unit_costs(tables, rows, loaded)
     prices: dict[str, Floats] = {}
     for at in np.unique(rows.place).tolist():
         place = tables.places.places[at]
@@ -99,5 +101,5 @@ def _hourly(
             prices[place.pool] = np.array([rate.dollars + rate.carbon_dollars for rate in rates])
     by_hour = np.array([prices[tables.places.places[at].pool] for at in rows.place.tolist()])
     changes = (by_hour - by_hour[:, :1]) * arcs.watts[own, None] / 1000.0
-    found: Floats = ((full[:, None] + changes) / (arcs.rate[own, None] * SECONDS_PER_HOUR)).min(axis=0)
+    found: Floats = ((full[:, None] + changes) / (loaded.rate[:, None] * SECONDS_PER_HOUR)).min(axis=0)
     return found

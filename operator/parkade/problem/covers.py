@@ -1,6 +1,6 @@
 """What workloads want, as covers: requests/s of their callers, replicas ready, servers apart, losses survived.
 
-Every cover is a row (kind, argument, quantity); `yields` says what a replica adds to it.
+Every cover is a row (kind, argument, quantity); the kernel computes what a replica adds to it (`kernels/framing`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -198,47 +198,3 @@ def _departures(found: Sequence[int], places: PlaceColumns, quantity: float) -> 
         return
     for region in found:
         yield Want(f"departures/{places.regions[region]}", Kind.DEPARTURES, region, quantity)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Replicas:
-    """What covers ask of n replicas."""
-
-    rate: Floats
-    """Requests/s that one takes."""
-    burst: Floats
-    """Requests/s that one takes for the minutes after many cars left."""
-    mask: Ints
-    """Caller groups whose requests it takes."""
-    region: Ints
-    car: Bools
-    apart: Bools
-    """Alone on its car, or the first on its server."""
-
-
-def yields(covers: CoverColumns, chosen: Ints, replicas: Replicas, shocks: Floats) -> Floats:
-    """What one replica adds to a cover, saturated at its quantity; shape (n,).
-
-    Args:
-        covers: C of them.
-        chosen: [n], a cover for each replica.
-        replicas: n of them.
-        shocks: [R], share of a region's cars that may leave at once.
-    """
-    kind, argument, quantity = covers.kind[chosen], covers.argument[chosen], covers.quantity[chosen]
-    inside = replicas.region == argument
-    leaving = inside | (argument == ALL)
-    staying = np.where(replicas.car & leaving, 1.0 - shocks[replicas.region], 1.0)
-    after = np.where(replicas.car, replicas.rate * staying, replicas.burst)
-    each = np.select(
-        [kind == Kind.RATE, kind == Kind.READY, kind == Kind.APART, kind == Kind.SPREAD, kind == Kind.DEPARTURES],
-        [
-            np.where(replicas.mask & argument != 0, replicas.rate, 0.0),
-            np.ones(len(chosen)),
-            replicas.apart.astype(np.float64),
-            np.where(inside, 0.0, replicas.rate),
-            after,
-        ],
-        np.where(replicas.car, 0.0, replicas.rate),
-    )
-    return np.where(np.isin(kind, (Kind.READY, Kind.APART)), each, np.minimum(each, quantity))

@@ -9,8 +9,8 @@ import numpy as np
 
 from parkade.api import Region
 from parkade.problem.arcs import Tables
-from parkade.problem.columns import Bools, Floats, Ints
-from parkade.problem.expansion import Arcs
+from parkade.problem.columns import Bools, Ints
+from parkade.problem.expansion import Arcs, Numbers
 from parkade.settings import Economics
 
 LEAST_CHURN: Final = 10
@@ -27,7 +27,7 @@ class LimitRow:
     id: str
     bound: float
     arcs: Ints
-    coefficients: Floats
+    coefficients: Numbers
 
 
 def churn_limit(arcs: Arcs, running: Ints, wanted: Ints, economics: Economics) -> LimitRow | None:
@@ -76,9 +76,7 @@ def packed_limits(arcs: Arcs, caps: Caps) -> Iterator[LimitRow]:
 
 def fewest_replicas(tables: Tables, arcs: Arcs) -> Ints:
     """[W], replicas that could do: minReplicas, or the demand at the best rate."""
-    best = np.zeros(len(tables.workloads.workloads))
-    np.maximum.at(best, arcs.rows.workload, arcs.rate)
-    demand = tables.workloads.demand
+    demand, best = tables.workloads.demand, arcs.best_rate
     needed = np.ceil(np.divide(demand, best, out=np.zeros(len(best)), where=best > 0.0)).astype(np.int64)
     return np.maximum(tables.workloads.least, needed)
 
@@ -88,13 +86,13 @@ def _in(tables: Tables, arcs: Arcs, inside: Bools) -> Bools:
     return found
 
 
-def _limit(name: str, bound: float, each: Floats, inside: Bools) -> Iterator[LimitRow]:
+def _limit(name: str, bound: float, each: Numbers, inside: Bools) -> Iterator[LimitRow]:
     chosen = np.flatnonzero(inside & (each > 0.0))
     if len(chosen):
         yield LimitRow(name, bound, chosen, each[chosen])
 
 
-def terms(limits: Sequence[LimitRow]) -> tuple[Ints, Ints, Floats]:
+def terms(limits: Sequence[LimitRow]) -> tuple[Ints, Ints, Numbers]:
     """Offsets, arcs and coefficients of all limits."""
     offsets = np.concatenate([[0], np.cumsum([len(limit.arcs) for limit in limits])]).astype(np.int64)
     arcs = np.concatenate([np.zeros(0, dtype=np.int64), *(limit.arcs for limit in limits)])

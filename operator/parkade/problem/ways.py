@@ -119,7 +119,7 @@ class Ways(Sequence[Way]):
                 apart=bool(rows.apart[at]),
                 late=bool(rows.late[at]),
                 running=Running(split, float(spent.watts[at]), float(spent.grams[at])),
-                penalty=float(arcs.penalty[index]),
+                penalty=float(arcs.cost[index] - spent.total[at]) if rows.late[at] else 0.0,
                 load=float(loaded.carried[at]),
                 rate=float(loaded.rate[at]),
                 callers=callers_of(tables.reached.groups[tables.reached.of_kind[w]], int(loaded.mask[at])),
@@ -136,7 +136,7 @@ class Pairs(Mapping[tuple[int, int], range]):
     def __init__(self, arcs: Arcs, places: int) -> None:
         """Arcs stand sorted by workload and place."""
         self._places = max(places, 1)
-        self._keys = arcs.rows.workload * self._places + arcs.rows.place
+        self._keys = arcs.rows.workload.astype(np.int64) * self._places + arcs.rows.place
         self._starts = np.flatnonzero(np.diff(self._keys, prepend=-1))
 
     def __getitem__(self, pair: tuple[int, int]) -> range:

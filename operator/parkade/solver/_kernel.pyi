@@ -4,6 +4,8 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
+def expand(tables: Mapping[str, Any], single: bool, threads: int = 0) -> dict[str, NDArray[Any]]: ...
+
 @final
 class Problem:
     def __new__(cls, text: str) -> Problem: ...
