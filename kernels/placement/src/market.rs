@@ -10,7 +10,7 @@ use crate::state::State;
 
 /// Sweeps at most, and sweeps between two exact evaluations of the dual: from nothing, and from an earlier solve.
 const COLD: (usize, usize) = (30, 6);
-const WARM: (usize, usize) = (4, 4);
+const WARM: (usize, usize) = (2, 2);
 /// The sweeps end when the fractional plan costs at most this share more than the bound.
 const CLOSE: f64 = 0.006;
 /// They also end when the bound rises by at most this share between two evaluations and is this near to the cost.

@@ -348,9 +348,12 @@ impl Problem {
 
     /// One value per arc, from the kernel's order into the file's.
     #[must_use]
-    pub fn in_file_order<T: Copy + Default>(&self, values: &[T]) -> Vec<T> {
+    pub fn in_file_order<T: Copy + Default>(&self, values: Vec<T>) -> Vec<T> {
+        if self.file_index.is_none() {
+            return values;
+        }
         let mut ordered = vec![T::default(); values.len()];
-        for (arc, &value) in values.iter().enumerate() {
+        for (arc, value) in values.into_iter().enumerate() {
             ordered[self.file_index_of(arc)] = value;
         }
         ordered

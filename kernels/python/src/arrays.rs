@@ -89,7 +89,7 @@ impl Source for Arrays<'_> {
 }
 
 /// The solution file's arrays.
-pub fn solution<'py>(py: Python<'py>, solution: &Solution) -> PyResult<Bound<'py, PyDict>> {
+pub fn solution<'py>(py: Python<'py>, solution: Solution) -> PyResult<Bound<'py, PyDict>> {
     let arrays = PyDict::new(py);
     let status = serde_json::to_string(&solution.status).unwrap_or_default();
     arrays.set_item("version", solution.version)?;
@@ -97,7 +97,7 @@ pub fn solution<'py>(py: Python<'py>, solution: &Solution) -> PyResult<Bound<'py
     arrays.set_item("objective", solution.objective)?;
     arrays.set_item("bound", solution.bound)?;
     arrays.set_item("gap", solution.gap)?;
-    arrays.set_item("replicas", PyArray1::from_slice(py, &solution.replicas))?;
+    arrays.set_item("replicas", PyArray1::from_vec(py, solution.replicas))?;
     arrays.set_item("units", PyArray1::from_slice(py, &solution.units))?;
     arrays.set_item("short", PyArray1::from_vec(py, solution.short.concat()))?;
     let prices = &solution.prices;

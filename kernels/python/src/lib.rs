@@ -73,7 +73,7 @@ impl Problem {
                 })
             }))
         })?;
-        Ok((arrays::solution(py, &solution)?, arrays::state(py, &state)?))
+        Ok((arrays::solution(py, solution)?, arrays::state(py, &state)?))
     }
 
     /// Solve; the solution file's text.
