@@ -74,11 +74,12 @@ def write_arrays(path: Path, arrays: Mapping[str, Any], option: str) -> None:
 def _opened(path: Path, what: str) -> Iterator[NpzFile]:
     """Whatever is wrong with the file is one sentence."""
     try:
-        opened = np.load(path, allow_pickle=False)
-        if not isinstance(opened, NpzFile):
-            raise InvalidProblem(f"{path} holds one array, not a {what}; write the entries by numpy.savez")
-        with opened as file:
-            yield file
+        with path.open("rb") as raw:  # numpy leaves a damaged file open
+            opened = np.load(raw, allow_pickle=False)
+            if not isinstance(opened, NpzFile):
+                raise InvalidProblem(f"{path} holds one array, not a {what}; write the entries by numpy.savez")
+            with opened as file:
+                yield file
     except OSError as error:
         raise InvalidProblem(
             f"{path} cannot be read: {error.strerror or error}; name an existing {what} file"
