@@ -39,15 +39,7 @@ impl Block {
     /// What runs already: arcs that have a dearer twin on their supply; and what is paid for.
     pub fn kept(problem: &Problem, demand: usize) -> Self {
         let arcs = problem.arcs_of(demand);
-        let cheaper = |arc: usize, other: usize| {
-            problem.supply_of(other) == problem.supply_of(arc)
-                && problem.cost_of(arc) < problem.cost_of(other)
-        };
-        let kept = arcs.clone().filter(|&arc| {
-            problem.cost_of(arc) < 0.0
-                || (arc + 1 < arcs.end && cheaper(arc, arc + 1))
-                || (arc > arcs.start && cheaper(arc, arc - 1))
-        });
+        let kept = arcs.filter(|&arc| problem.cost_of(arc) < 0.0 || runs(problem, demand, arc));
         Self::of_arcs(problem, &kept.collect::<Vec<_>>())
     }
 
@@ -299,6 +291,7 @@ impl Block {
         let kept: Vec<(usize, f64)> = (0..self.candidates.len())
             .filter(|&at| {
                 self.candidates[at].flow > 0.0
+                    || runs(problem, demand, self.candidates[at].arc)
                     || self.excess(problem, demand, at, shared) <= TOO_DEAR
             })
             .map(|at| (self.candidates[at].arc, self.candidates[at].flow))
@@ -320,4 +313,15 @@ impl Block {
             }
         }
     }
+}
+
+/// Whether the arc stands for what runs already: its supply offers the demand a dearer twin.
+fn runs(problem: &Problem, demand: usize, arc: usize) -> bool {
+    let arcs = problem.arcs_of(demand);
+    let is_cheaper_than = |other: usize| {
+        problem.supply_of(other) == problem.supply_of(arc)
+            && problem.cost_of(arc) < problem.cost_of(other)
+    };
+    (arc + 1 < arcs.end && is_cheaper_than(arc + 1))
+        || (arc > arcs.start && is_cheaper_than(arc - 1))
 }
