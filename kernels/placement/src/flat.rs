@@ -78,10 +78,7 @@ pub fn read(source: &mut dyn Source) -> Result<Problem, InvalidProblem> {
     let covers = covers(source)?;
     let steps = steps(source)?;
     let capacity = capacity(source, steps.count())?;
-    let bounds = source.numbers("limits.bound")?.double();
-    for (limit, &bound) in bounds.iter().enumerate() {
-        not_negative(&format_args!("limits[{limit}].bound"), bound)?;
-    }
+    let bounds = not_negatives(source, "limits.bound")?;
     if bounds.len() > usize::from(u16::MAX) {
         return refuse("limits: there are more than 65535; join some");
     }
@@ -124,24 +121,20 @@ pub fn read(source: &mut dyn Source) -> Result<Problem, InvalidProblem> {
 
 fn covers(source: &mut dyn Source) -> Checked<Rows<Cover>> {
     let offsets = source.integers("demands.covers_offsets")?;
-    let quantity = source.numbers("demands.covers.quantity")?.double();
-    let short_cost = source.numbers("demands.covers.short_cost")?.double();
+    let quantity = not_negatives(source, "demands.covers.quantity")?;
+    let short_cost = not_negatives(source, "demands.covers.short_cost")?;
     same_length(
         "demands.covers.short_cost",
         short_cost.len(),
         quantity.len(),
     )?;
     let starts = starts("demands.covers_offsets", offsets, None, quantity.len())?;
-    let mut values = Vec::with_capacity(quantity.len());
-    for (at, (&quantity, &short_cost)) in quantity.iter().zip(&short_cost).enumerate() {
-        not_negative(&format_args!("demands.covers.quantity[{at}]"), quantity)?;
-        not_negative(&format_args!("demands.covers.short_cost[{at}]"), short_cost)?;
-        values.push(Cover {
-            quantity,
-            short_cost,
-        });
-    }
-    Ok(Rows::of_parts(starts, values))
+    let entries = quantity.into_iter().zip(short_cost);
+    let covers = entries.map(|(quantity, short_cost)| Cover {
+        quantity,
+        short_cost,
+    });
+    Ok(Rows::of_parts(starts, covers.collect()))
 }
 
 fn steps(source: &mut dyn Source) -> Checked<Rows<Step>> {
@@ -173,7 +166,7 @@ fn steps(source: &mut dyn Source) -> Checked<Rows<Step>> {
 
 fn capacity(source: &mut dyn Source, supplies: usize) -> Checked<Rows<f64>> {
     let offsets = source.integers("supplies.capacity_offsets")?;
-    let amounts = source.numbers("supplies.capacity.amount")?.double();
+    let amounts = not_negatives(source, "supplies.capacity.amount")?;
     let starts = starts(
         "supplies.capacity_offsets",
         offsets,
@@ -182,9 +175,6 @@ fn capacity(source: &mut dyn Source, supplies: usize) -> Checked<Rows<f64>> {
     )?;
     let names = source.resource_names(&starts)?;
     same_length("supplies.capacity.name", names, amounts.len())?;
-    for (at, &amount) in amounts.iter().enumerate() {
-        not_negative(&format_args!("supplies.capacity.amount[{at}]"), amount)?;
-    }
     if starts
         .windows(2)
         .any(|row| row[1] - row[0] > usize::from(u16::MAX))
@@ -192,6 +182,16 @@ fn capacity(source: &mut dyn Source, supplies: usize) -> Checked<Rows<f64>> {
         return refuse("supplies: one has more than 65535 resources; join some");
     }
     Ok(Rows::of_parts(starts, amounts))
+}
+
+/// Numbers of 0 or more; -0 becomes 0, because dividing by it must not give less than nothing.
+fn not_negatives(source: &mut dyn Source, name: &str) -> Checked<Vec<f64>> {
+    let mut values = source.numbers(name)?.double();
+    for (at, value) in values.iter_mut().enumerate() {
+        not_negative(&format_args!("{name}[{at}]"), *value)?;
+        *value += 0.0;
+    }
+    Ok(values)
 }
 
 fn same_length(name: &str, length: usize, wanted: usize) -> Checked<()> {
