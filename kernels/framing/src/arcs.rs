@@ -9,6 +9,9 @@ use crate::ways::{Cost, Desk, Load, Way};
 /// Workloads of one batch: enough to be worth a thread's turn, few enough to share the work evenly.
 const BATCH: usize = 32;
 
+/// Batches that are made together: little memory beside the arcs themselves.
+const AT_ONCE: usize = 16;
+
 const BYTES_PER_GB: f64 = 1e9;
 
 /// A number of an arc in the width it is stored in.
@@ -100,11 +103,24 @@ impl<T> Default for Arcs<T> {
 #[must_use]
 pub fn expand<T: Number>(tables: &Tables) -> Arcs<T> {
     let count = tables.workload_count();
-    let batches: Vec<Arcs<T>> = (0..count.div_ceil(BATCH))
-        .into_par_iter()
-        .map(|batch| of_batch(tables, batch * BATCH..((batch + 1) * BATCH).min(count)))
-        .collect();
-    let mut arcs = joined(batches);
+    let batches = count.div_ceil(BATCH);
+    let made = |first: usize| -> Vec<Arcs<T>> {
+        let some = first.min(batches)..(first + AT_ONCE).min(batches);
+        some.into_par_iter()
+            .map(|batch| of_batch(tables, batch * BATCH..((batch + 1) * BATCH).min(count)))
+            .collect()
+    };
+    let mut arcs = Arcs::default();
+    arcs.use_offsets.push(0);
+    let mut ready = made(0);
+    for first in (0..batches).step_by(AT_ONCE) {
+        // One thread lays out what is ready while the others go on.
+        let (next, ()) = rayon::join(
+            || made(first + AT_ONCE),
+            || ready.into_iter().for_each(|batch| arcs.append(batch)),
+        );
+        ready = next;
+    }
     name_resources(tables, &mut arcs);
     arcs
 }
@@ -123,6 +139,7 @@ fn of_batch<T: Number>(tables: &Tables, workloads: std::ops::Range<usize>) -> Ar
 /// The arcs of one workload before the penalty of late ones is known.
 #[derive(Default)]
 struct Draft {
+    ways: Vec<Way>,
     arcs: Vec<(Way, Load, Cost, usize)>,
     yields: Vec<f64>,
 }
@@ -132,7 +149,8 @@ impl Draft {
         self.arcs.clear();
         self.yields.clear();
         let covers = tables.covers.offsets[workload]..tables.covers.offsets[workload + 1];
-        for way in desk.ways() {
+        desk.ways(&mut self.ways);
+        for &way in &self.ways {
             let (load, start) = (desk.load(&way), self.yields.len());
             let mut hunger = 0.0_f64;
             for cover in covers.clone() {
@@ -212,6 +230,21 @@ impl Draft {
 }
 
 impl<T: Number> Arcs<T> {
+    /// Lay the arcs of a batch after these.
+    #[allow(clippy::cast_possible_truncation)] // as the offsets that are appended
+    fn append(&mut self, mut batch: Self) {
+        let first = self.use_resource.len() as u32;
+        let ends = batch.use_offsets.iter().map(|end| first + end);
+        self.use_offsets.extend(ends);
+        macro_rules! columns {
+            ($($field:ident),+) => { $(self.$field.append(&mut batch.$field);)+ };
+        }
+        columns!(
+            workload, place, late, kept, apart, cost, most, yields, watts, megabits
+        );
+        columns!(use_resource, use_amount, short_cost, best_rate);
+    }
+
     /// A share of a car, or of a server's resources; `use_offsets` has the end of each until all are joined.
     #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation)]
     fn push_uses(
@@ -236,48 +269,6 @@ impl<T: Number> Arcs<T> {
             push(2, tables.workloads.memory[workload] as f64 / BYTES_PER_GB);
         }
         self.use_offsets.push(self.use_resource.len() as u32);
-    }
-}
-
-/// Batch after batch; each column of the batches is dropped when it is copied.
-#[allow(clippy::cast_possible_truncation)] // as the offsets that are joined
-fn joined<T: Number>(mut batches: Vec<Arcs<T>>) -> Arcs<T> {
-    macro_rules! column {
-        ($field:ident) => {{
-            let mut all = Vec::with_capacity(batches.iter().map(|it| it.$field.len()).sum());
-            for batch in &mut batches {
-                all.append(&mut std::mem::take(&mut batch.$field));
-            }
-            all
-        }};
-    }
-    let mut use_offsets =
-        Vec::with_capacity(batches.iter().map(|it| it.place.len()).sum::<usize>() + 1);
-    use_offsets.push(0);
-    let mut first = 0;
-    for batch in &mut batches {
-        let ends = std::mem::take(&mut batch.use_offsets);
-        use_offsets.extend(ends.into_iter().map(|end| first + end));
-        first += batch.use_resource.len() as u32;
-    }
-    Arcs {
-        workload: column!(workload),
-        place: column!(place),
-        late: column!(late),
-        kept: column!(kept),
-        apart: column!(apart),
-        cost: column!(cost),
-        most: column!(most),
-        yields: column!(yields),
-        watts: column!(watts),
-        megabits: column!(megabits),
-        use_offsets,
-        use_resource: column!(use_resource),
-        use_amount: column!(use_amount),
-        short_cost: column!(short_cost),
-        best_rate: column!(best_rate),
-        alone_place: Vec::new(),
-        alone_workload: Vec::new(),
     }
 }
 

@@ -74,43 +74,41 @@ impl<'a> Desk<'a> {
     }
 
     /// Arcs in the order of places; in time before late, kept before new, alone before further.
-    pub(crate) fn ways(&self) -> impl Iterator<Item = Way> + use<'a> {
+    pub(crate) fn ways(&self, found: &mut Vec<Way>) {
+        found.clear();
         let (tables, workload) = (self.tables, self.workload);
         let count = tables.place_count();
         let row = tables.of_usable[workload];
         let usable = &tables.usable[row * count..(row + 1) * count];
         let late = tables.reached.late[tables.reached.of_kind[workload]] > 0;
         let silent = tables.workloads.demand[workload] == 0.0;
-        (0..count)
-            .filter(|&place| usable[place])
-            .flat_map(move |place| {
-                let at = tables.reach_at(workload, tables.places.of_class[place]);
-                let in_time = silent || tables.reached.mask[at] > 0;
-                let runs = tables
-                    .kept
-                    .get(workload * count + place)
-                    .is_some_and(|held| held > 0);
-                // replicas that run are offered once
-                let pairs = [
-                    (in_time && runs, false, true),
-                    (in_time, false, false),
-                    (late && runs && !in_time, true, true),
-                    (late, true, false),
-                ];
-                let car = tables.places.car[place];
-                pairs
-                    .into_iter()
-                    .filter(|pair| pair.0)
-                    .flat_map(move |(_, late, kept)| {
-                        let way = move |apart| Way {
+        for place in (0..count).filter(|&place| usable[place]) {
+            let at = tables.reach_at(workload, tables.places.of_class[place]);
+            let in_time = silent || tables.reached.mask[at] > 0;
+            let held = tables.kept.get(workload * count + place);
+            let runs = held.is_some_and(|held| held > 0);
+            let mut offer = |late, kept| {
+                for apart in [true, false] {
+                    if apart || !tables.places.car[place] {
+                        found.push(Way {
                             place,
                             late,
                             kept,
                             apart,
-                        };
-                        std::iter::once(way(true)).chain((!car).then(|| way(false)))
-                    })
-            })
+                        });
+                    }
+                }
+            };
+            if runs && (in_time || late) {
+                offer(!in_time, true); // replicas that run are offered once
+            }
+            if in_time {
+                offer(false, false);
+            }
+            if late {
+                offer(true, false);
+            }
+        }
     }
 
     /// Rates from rho\*, and shares of a unit.
