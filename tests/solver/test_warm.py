@@ -1,5 +1,6 @@
 """The next solve starts where the last one ended: what runs moves only for what pays for the move."""
 
+import json
 from dataclasses import replace
 from random import Random
 
@@ -8,15 +9,19 @@ import pytest
 
 import worlds
 from benchmarks.solver.evaluation import cost_of
+from oracles.checker import faults
 from parkade.plan import Plan, plan_once
 from parkade.problem.arrays import ProblemArrays
 from parkade.problem.flattening import flatten
 from parkade.settings import Economics
 from parkade.snapshot import Snapshot
 from parkade.solver import SolutionArrays
-from parkade.solver.solve import Terms
+from parkade.solver.prepared import Prepared
+from parkade.solver.solve import Terms, prove
+from parkade.solver.standing import standing
 from parkade.solver.warm import Memory, solve_from
 from solver.crowds import crowd
+from strategies import contended, random_problem
 
 MORE = 1.01
 """The demand of a workload after a change of 1 %."""
@@ -140,3 +145,24 @@ def test_what_comes_and_goes_keeps_the_places_of_the_others() -> None:
     assert np.isnan(now["theta"][-2:]).all()
     assert np.isfinite(now["theta"][:-2]).all()
     assert solve_from(flatten(fewer), memory, Terms())[0].objective > 0.0
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_a_plan_that_stands_is_priced_as_the_checker_does(seed: int) -> None:
+    problem = random_problem(Random(seed))  # noqa: S311 -- repeatable, not secret
+    prepared = Prepared.of(flatten(problem))
+    found = prove(prepared, Terms()).solution
+    stands = standing(flatten(problem), found.replicas, found)
+    assert stands is not None
+    assert faults(json.loads(problem.to_json()), json.loads(stands.to_json(prepared.shape))) == []
+    assert stands.objective == pytest.approx(found.objective, rel=1e-12, abs=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_plan_that_breaks_a_row_does_not_stand(seed: int) -> None:
+    arrays = flatten(contended(seed))
+    found = prove(Prepared.of(arrays), Terms()).solution
+    for more in (np.ones_like(found.replicas), arrays.arcs_max + 1 - found.replicas):
+        replicas = found.replicas + more
+        assert cost_of(arrays, replicas).faults
+        assert standing(arrays, replicas, found) is None

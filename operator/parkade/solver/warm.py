@@ -118,11 +118,12 @@ class Memory:
         return replicas
 
     def standing(self, problem: ProblemArrays, fresh: SolutionArrays) -> SolutionArrays | None:
-        """The last plan, where nothing that it was decided on has changed and it still fits."""
-        if not self.question or self.question != question(problem):
-            return None
-        replicas = self.plan_in(problem)
-        return standing(problem, replicas, fresh) if replicas.sum() == self.replicas.amount.sum() else None
+        """The last plan, where it still fits, and nothing that it was decided on has changed or it is no dearer."""
+        stands = standing(problem, self.plan_in(problem), fresh)
+        if stands is None or stands.objective <= fresh.objective:
+            return stands
+        same = self.question != b"" and self.question == question(problem)
+        return stands if same and stands.replicas.sum() == self.replicas.amount.sum() else None
 
     def since(self, before: "Memory") -> "Memory":
         """The same, with the costs from which another state has been carried on."""
