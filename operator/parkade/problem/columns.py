@@ -235,7 +235,9 @@ def _classes(places: Sequence[Place]) -> list[PlaceClass]:
 
 def _written(profiles: tuple[Profile, ...]) -> Hashable:
     """The texts of the manifest: cheaper to compare than what they mean."""
-    return tuple((it.hardware, it.service_time, it.scv, it.joules, it.max_rate_per_server) for it in profiles)
+    return tuple(
+        text for it in profiles for text in (it.hardware, it.service_time, it.scv, it.joules, it.max_rate_per_server)
+    )
 
 
 def _callers(workload: InferenceWorkload) -> tuple[tuple[str, float], ...]:
@@ -255,19 +257,23 @@ def _figures(
     profiles: Iterable[tuple[Profile, ...]], hardware: Sequence[str]
 ) -> tuple[tuple[tuple[Service | None, ...], ...], Floats]:
     """Services, and (seconds, joules, server rate) of shape (3, M, H)."""
-    services, rows = [], []
+    services, index = [], {name: at for at, name in enumerate(hardware)}
+    figures: tuple[list[float], ...] = ([], [], [])
     for profile in profiles:
-        by_name = {str(entry.hardware): entry for entry in profile}
-        own = [by_name.get(name) for name in hardware]
-        services.append(tuple(Service(it.service_time.seconds, it.scv.value) if it else None for it in own))
-        rows.append([_numbers(it) for it in own])
-    shape = (len(rows), len(hardware), 3)
-    return tuple(services), np.moveaxis(np.array(rows, dtype=np.float64).reshape(shape), 2, 0)
+        own: list[Service | None] = [None] * len(hardware)
+        for column in figures:
+            column.extend([np.nan] * len(hardware))
+        for entry in profile:
+            at = index.get(str(entry.hardware))
+            if at is not None:
+                own[at] = Service(entry.service_time.seconds, entry.scv.value)
+                for column, number in zip(figures, _numbers(entry), strict=True):
+                    column[at - len(hardware)] = number
+        services.append(tuple(own))
+    return tuple(services), np.array(figures, dtype=np.float64).reshape(3, len(services), len(hardware))
 
 
-def _numbers(profile: Profile | None) -> tuple[float, float, float]:
-    if profile is None:
-        return np.nan, np.nan, np.nan
+def _numbers(profile: Profile) -> tuple[float, float, float]:
     seconds, most = profile.service_time.seconds, profile.max_rate_per_server
     joules = profile.joules.value if profile.joules is not None else np.nan
     return seconds, joules, most.value if most is not None else 1.0 / seconds

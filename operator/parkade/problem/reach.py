@@ -186,7 +186,24 @@ def _table(
         tails.setdefault((kind, it.legs, it.departures_per_hour), len(tails))
         for kind, it in zip(hardware, places.classes, strict=True)
     ]
-    asks: dict[Ask, int] = {}
+    asks, row = _asks(kinds, workloads, list(tails))
+    trips = [[round_trip(caller, place, regions, economics) for place in places.regions] for caller in every]
+    longer = coarsened((trip for line in trips for trip in line), MOST_TRIPS)
+    columns = {(trip[0], trip[1]): index for index, trip in enumerate(sorted(set(longer.values())))}
+    table = utilisations(asks, tuple(columns))
+    column = np.array([[columns[longer[trip][0], longer[trip][1]] for trip in line] for line in trips], dtype=np.int64)
+    return table, row, np.array(tail, dtype=np.int64), column.reshape(len(every), len(places.regions))
+
+
+def _asks(
+    kinds: Sequence[tuple[int, int, float, tuple[str, ...], int]],
+    workloads: WorkloadColumns,
+    tails: Sequence[tuple[int, tuple[RoundTrip, ...], float]],
+) -> tuple[tuple[Ask, ...], Ints]:
+    """Rows of the table, and which of them each kind has at each tail [X, E]."""
+    links: dict[tuple[tuple[RoundTrip, ...], float], int] = {}
+    of_tail = [(kind, links.setdefault((legs, gone), len(links))) for kind, legs, gone in tails]
+    asks: dict[tuple[tuple[float, float, float], int, int], int] = {}
     rows: dict[tuple[int, int, float], list[int]] = {}
     asked = dict.fromkeys(key[:3] for key in kinds if key[2] > 0.0)
     coarse = coarsened(
@@ -199,33 +216,25 @@ def _table(
         MOST_SPEEDS,
     )
     for profile, percentile, target in asked:
-        services = workloads.services[profile]
+        counted = [_counted(it, target, coarse) if it else None for it in workloads.services[profile]]
         rows[profile, percentile, target] = [
-            asks.setdefault(_ask(service, percentile, target, coarse, (legs, gone)), len(asks)) if service else -1
-            for service, legs, gone in ((services[kind], legs, gone) for kind, legs, gone in tails)
+            -1 if (own := counted[kind]) is None else asks.setdefault((own, percentile, link), len(asks))
+            for kind, link in of_tail
         ]
     row = np.array([rows.get(key[:3], [-1] * len(tails)) for key in kinds], dtype=np.int64)
-    row = row.reshape(len(kinds), len(tails))
-    trips = [[round_trip(caller, place, regions, economics) for place in places.regions] for caller in every]
-    longer = coarsened((trip for line in trips for trip in line), MOST_TRIPS)
-    columns = {(trip[0], trip[1]): index for index, trip in enumerate(sorted(set(longer.values())))}
-    table = utilisations(tuple(asks), tuple(columns))
-    column = np.array([[columns[longer[trip][0], longer[trip][1]] for trip in line] for line in trips], dtype=np.int64)
-    return table, row, np.array(tail, dtype=np.int64), column.reshape(len(every), len(places.regions))
+    tail_of = list(links)
+    wanted = tuple(
+        Ask(Service(seconds, scv), percentile, target, *tail_of[link])
+        for (seconds, scv, target), percentile, link in asks
+    )
+    return wanted, row.reshape(len(kinds), len(tails))
 
 
-def _ask(
-    service: Service,
-    percentile: int,
-    target: float,
-    coarse: Mapping[Numbers, Numbers],
-    tail: tuple[tuple[RoundTrip, ...], float],
-) -> Ask:
+def _counted(service: Service, target: float, coarse: Mapping[Numbers, Numbers]) -> tuple[float, float, float]:
+    """Mean seconds, scv and target that a service with its target counts as."""
     own = service.seconds, service.scv, 1.0 / target
-    counted = coarse[own]
-    if counted == own:
-        return Ask(service, percentile, target, *tail)
-    return Ask(Service(counted[0], counted[1]), percentile, 1.0 / counted[2], *tail)
+    seconds, scv, pace = found = coarse[own]
+    return seconds, scv, target if found == own else 1.0 / pace
 
 
 def _masks(

@@ -35,9 +35,10 @@ class Usable:
 
     def by_class(self, columns: PlaceColumns) -> Ints:
         """[U, P], places of each class that may be used."""
-        found = np.zeros((len(columns.classes), len(self.rows)), dtype=np.int64)
-        np.add.at(found, columns.of_class, self.rows.T)
-        return found.T
+        order = np.argsort(columns.of_class, kind="stable")
+        starts = np.searchsorted(columns.of_class[order], np.arange(len(columns.classes)))
+        found: Ints = np.add.reduceat(self.rows[:, order], starts, axis=1, dtype=np.int64)
+        return found
 
 
 @dataclass(slots=True)
