@@ -3,8 +3,6 @@
 use crate::curve::Curve;
 use crate::problem::Problem;
 
-/// Share of a limit that the fractional plan may use: rounding to whole replicas needs the rest.
-const LIMIT_MARGIN: f64 = 0.97;
 /// How strongly a limit's price answers to its load, and the most that it does at once (powers of e).
 const LIMIT_STEEPNESS: f64 = 4.0;
 const MOST_LIMIT_OVER: f64 = 2.0;
@@ -123,7 +121,6 @@ impl Shared {
 
 /// The power of e by which a limit's price is above its multiplier.
 pub fn limit_pressure(bound: f64, load: f64) -> f64 {
-    let bound = LIMIT_MARGIN * bound;
     if bound > 0.0 {
         LIMIT_STEEPNESS * (load - bound) / bound
     } else {
