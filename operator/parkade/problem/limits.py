@@ -9,7 +9,7 @@ import numpy as np
 
 from parkade.api import Region
 from parkade.problem.arcs import Tables
-from parkade.problem.columns import Bools, Ints
+from parkade.problem.columns import Ints
 from parkade.problem.expansion import Arcs, Numbers
 from parkade.settings import Economics
 
@@ -41,7 +41,7 @@ def churn_limit(arcs: Arcs, running: Ints, wanted: Ints, economics: Economics) -
         wanted: [W], fewest that could do.
         economics: `churn_percent`.
     """
-    chosen = np.flatnonzero(~arcs.rows.kept & (running[arcs.rows.workload] > 0))
+    chosen = np.flatnonzero(~arcs.rows.kept & (running > 0)[arcs.rows.workload])
     if not len(chosen):
         return None
     missing = int(np.maximum(wanted - running, 0)[running > 0].sum())
@@ -55,16 +55,15 @@ def zone_limits(tables: Tables, arcs: Arcs, regions: Mapping[str, Region], econo
     A server's idle power is spent anyway. A zone is `Region.spec.gridZone`; zones that nobody limits are unlimited.
     """
     zones = [regions[name].spec.grid_zone if name in regions else "" for name in tables.places.regions]
-    for zone, kilowatts in sorted(economics.zone_kilowatts.items()):
-        inside = np.array([name == zone for name in zones], dtype=np.bool_)
-        yield from _limit(f"power/{zone}", kilowatts, arcs.watts / 1000.0, _in(tables, arcs, inside))
+    for zone, chosen in _parts(tables, arcs, (zones, economics.zone_kilowatts), arcs.watts):
+        yield LimitRow(f"power/{zone}", economics.zone_kilowatts[zone], chosen, arcs.watts[chosen] / 1000.0)
 
 
 def uplink_limits(tables: Tables, arcs: Arcs, economics: Economics) -> Iterator[LimitRow]:
     """Mbit/s of requests and answers over the links of a region's cars, where the region has a limit."""
-    for region, megabits in sorted(economics.uplink_megabits.items()):
-        inside = np.array([name == region for name in tables.places.regions], dtype=np.bool_)
-        yield from _limit(f"uplink/{region}", megabits, arcs.megabits, _in(tables, arcs, inside))
+    limits = economics.uplink_megabits
+    for region, chosen in _parts(tables, arcs, (tables.places.regions, limits), arcs.megabits):
+        yield LimitRow(f"uplink/{region}", limits[region], chosen, arcs.megabits[chosen])
 
 
 def packed_limits(arcs: Arcs, caps: Caps) -> Iterator[LimitRow]:
@@ -81,15 +80,28 @@ def fewest_replicas(tables: Tables, arcs: Arcs) -> Ints:
     return np.maximum(tables.workloads.least, needed)
 
 
-def _in(tables: Tables, arcs: Arcs, inside: Bools) -> Bools:
-    found: Bools = inside[tables.places.of_region[arcs.rows.place]]
-    return found
+def _parts(
+    tables: Tables, arcs: Arcs, named: tuple[Sequence[str], Mapping[str, float]], each: Numbers
+) -> Iterator[tuple[str, Ints]]:
+    """Arcs of each part of the world that has a limit, where they take something of it.
 
-
-def _limit(name: str, bound: float, each: Numbers, inside: Bools) -> Iterator[LimitRow]:
-    chosen = np.flatnonzero(inside & (each > 0.0))
-    if len(chosen):
-        yield LimitRow(name, bound, chosen, each[chosen])
+    Args:
+        tables: R regions.
+        arcs: A of them.
+        named: the part that each region belongs to, and limits by part.
+        each: [A], what a replica takes.
+    """
+    of_region, limits = named
+    index = {part: at for at, part in enumerate(sorted(limits))}
+    if not index:
+        return
+    of_place = np.array([index.get(part, -1) for part in of_region], dtype=np.int16)[tables.places.of_region]
+    of_arc = np.where(each > 0.0, of_place[arcs.rows.place], np.int16(-1))
+    order = np.argsort(of_arc, kind="stable")  # one pass for all parts
+    ends = np.searchsorted(of_arc[order], np.arange(len(index) + 1))
+    for part, at in index.items():
+        if ends[at] < ends[at + 1]:
+            yield part, order[ends[at] : ends[at + 1]]
 
 
 def terms(limits: Sequence[LimitRow]) -> tuple[Ints, Ints, Numbers]:
