@@ -8,6 +8,7 @@ pub struct Budget<'a> {
     until_asked: u64,
     interrupt: &'a (dyn Fn() -> bool + Sync),
     interrupted: AtomicBool,
+    hurry: &'a (dyn Fn() -> bool + Sync),
 }
 
 /// Work between two questions to the interrupt: about a millisecond.
@@ -21,7 +22,20 @@ impl<'a> Budget<'a> {
             until_asked: ASK_EVERY,
             interrupt,
             interrupted: AtomicBool::new(false),
+            hurry: &|| false,
         }
+    }
+
+    /// Let `hurry` say when prices have had their share of the time: what follows needs the rest.
+    #[must_use]
+    pub fn hurried_by(self, hurry: &'a (dyn Fn() -> bool + Sync)) -> Self {
+        Self { hurry, ..self }
+    }
+
+    /// Whether the search for prices has to end.
+    #[must_use]
+    pub fn is_in_hurry(&self) -> bool {
+        (self.hurry)() || self.is_interrupted()
     }
 
     /// The same budget for work beside: the interrupt stops both.

@@ -227,14 +227,14 @@ impl<'p> Equilibrium<'p> {
             wanted.or((self.sweeps % HEADS_LOOK_EVERY == 0).then_some(LOOKS[LOOKS.len() - 1]));
         let serial = SERIAL.min(self.order.len());
         for &demand in &self.order[..serial] {
-            if budget.is_interrupted() {
+            if budget.is_in_hurry() {
                 return 0;
             }
             self.blocks[demand].choose(market, demand, &mut self.shared, &mut scratch, heads);
         }
         let mut lanes: Vec<Lane> = (0..LANES).map(|_| Lane::new(&self.shared)).collect();
         for round in self.order[serial..].chunks(LANES * SPAN) {
-            if budget.is_interrupted() {
+            if budget.is_in_hurry() {
                 break;
             }
             for (lane, demands) in lanes.iter_mut().zip(round.chunks(SPAN)) {

@@ -1,6 +1,5 @@
 //! Prices, candidates and a fractional plan of the whole problem.
 
-use crate::bound::RowPrices;
 use crate::budget::Budget;
 use crate::candidates::Candidates;
 use crate::dual::{Dual, Evaluation};
@@ -56,7 +55,7 @@ pub fn clear(
     for sweep in 1..=sweeps {
         let work = equilibrium.sweep(budget);
         equilibrium.follow();
-        if !budget.spend(work) {
+        if !budget.spend(work) || budget.is_in_hurry() {
             break;
         }
         if sweep % evaluate_every == 0 {
@@ -76,7 +75,7 @@ pub fn clear(
             }
         }
     }
-    let evaluation = best.unwrap_or_else(|| dual.evaluate(RowPrices::zero(problem)));
+    let evaluation = best.unwrap_or_else(|| dual.evaluate(equilibrium.prices()));
     if let Some(last) = last {
         equilibrium.learn_arcs(&running(problem, last));
     }

@@ -250,7 +250,8 @@ fn publish(
         .map(|position| plan.short(position))
         .collect();
     let shortfall = plan.short_total();
-    let served = (objective - shortfall).abs();
+    // Not the difference of the two: beside a huge shortfall it would be nothing but rounding.
+    let served = plan.served_total().abs();
     let gap = (objective - point.bound) / served.max(1e-9);
     // The tolerances themselves keep the bound that far below the cost of a shortfall.
     let status =

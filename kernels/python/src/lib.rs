@@ -16,6 +16,9 @@ fn refusal(error: placement::InvalidProblem) -> PyErr {
     PyValueError::new_err(error.to_string())
 }
 
+/// Share of a time limit that prices may take; the plan needs the rest.
+const PRICES_SHARE: f64 = 0.6;
+
 /// Run with a budget whose backstop is the clock.
 fn within<T>(
     work: u64,
@@ -24,8 +27,9 @@ fn within<T>(
 ) -> T {
     let limit = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).ok());
     let start = Instant::now();
-    let interrupt = || limit.is_some_and(|limit| start.elapsed() >= limit);
-    run(&mut placement::Budget::new(work, &interrupt))
+    let past = |share| limit.is_some_and(|limit| start.elapsed() >= limit.mul_f64(share));
+    let (interrupt, hurry) = (|| past(1.0), || past(PRICES_SHARE));
+    run(&mut placement::Budget::new(work, &interrupt).hurried_by(&hurry))
 }
 
 /// A checked problem, laid out for the kernel.

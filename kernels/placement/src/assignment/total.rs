@@ -51,6 +51,11 @@ impl Assignment<'_> {
     }
 
     fn total(&self) -> f64 {
+        self.served_total() + self.short_total()
+    }
+
+    /// $/h of everything but the shortfall.
+    pub fn served_total(&self) -> f64 {
         let running = self
             .replicas
             .iter()
@@ -66,7 +71,7 @@ impl Assignment<'_> {
             let limits = charges.prices.limits.iter().zip(&self.limited);
             cost += limits.map(|(price, limited)| price * limited).sum::<f64>();
         }
-        cost + self.short_total()
+        cost
     }
 
     /// $/h of a demand's shortfall.
