@@ -163,9 +163,20 @@ impl<'p> Equilibrium<'p> {
         };
         for supply in 0..problem.supplies() {
             self.shared.reprice(market, supply);
-            self.smooth[supply] = self.curves[supply].price(self.load(supply));
+            let price = state.unit_prices[supply];
+            self.smooth[supply] = if price.is_finite() {
+                price
+            } else {
+                self.curves[supply].price(self.load(supply))
+            };
         }
-        self.smooth_limits.clone_from(&self.shared.limit_prices);
+        for (limit, &price) in state.limit_prices.iter().enumerate() {
+            self.smooth_limits[limit] = if price.is_finite() {
+                price
+            } else {
+                self.shared.limit_prices[limit]
+            };
+        }
         self.sweeps = RESUMED;
     }
 
@@ -190,6 +201,8 @@ impl<'p> Equilibrium<'p> {
             rents: self.curves.iter().map(Curve::rent).collect(),
             weights: self.weights.clone(),
             multipliers: self.shared.multipliers.clone(),
+            unit_prices: self.smooth.clone(),
+            limit_prices: self.smooth_limits.clone(),
             theta,
             arcs,
             flow,

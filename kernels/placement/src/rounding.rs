@@ -75,6 +75,7 @@ pub fn mend<'p>(
     let mut relocation = Relocation::default();
     let mut charges = Charges::new(problem, prices);
     let mut plan = Assignment::of_replicas(problem, candidates, running);
+    let before = (plan.cost(), plan.replicas().to_vec());
     let mut changed = by_value(problem);
     changed.retain(|&demand| {
         plan.short_cost(demand) > 0.0
@@ -101,6 +102,9 @@ pub fn mend<'p>(
         }
     }
     plan.settle();
+    if plan.cost() >= before.0 {
+        plan.restart(&before.1);
+    }
     plan
 }
 

@@ -14,6 +14,10 @@ pub struct State {
     pub weights: Vec<f64>,
     /// mu where a limit is just reached, per limit.
     pub multipliers: Vec<f64>,
+    /// Published price of a unit, per supply; NaN where it is not known.
+    pub unit_prices: Vec<f64>,
+    /// Published price per limit; NaN where it is not known.
+    pub limit_prices: Vec<f64>,
     /// The price of each cover; NaN where it is not known.
     pub theta: Vec<f64>,
     /// Candidates.
@@ -32,6 +36,8 @@ impl State {
             rents: vec![0.0; problem.supplies()],
             weights: vec![1.0; problem.capacity.values().len()],
             multipliers: vec![0.0; problem.bounds.len()],
+            unit_prices: vec![f64::NAN; problem.supplies()],
+            limit_prices: vec![f64::NAN; problem.bounds.len()],
             theta: vec![f64::NAN; problem.covers.values().len()],
             arcs: Vec::new(),
             flow: Vec::new(),
@@ -65,6 +71,12 @@ impl State {
                 problem.capacity.values().len(),
             ),
             ("multipliers", self.multipliers.len(), problem.bounds.len()),
+            ("unit_prices", self.unit_prices.len(), problem.supplies()),
+            (
+                "limit_prices",
+                self.limit_prices.len(),
+                problem.bounds.len(),
+            ),
             ("theta", self.theta.len(), problem.covers.values().len()),
             ("flow", self.flow.len(), self.arcs.len()),
         ] {

@@ -138,6 +138,8 @@ pub fn state<'py>(py: Python<'py>, state: &State) -> PyResult<Bound<'py, PyDict>
         ("rents", &state.rents),
         ("weights", &state.weights),
         ("multipliers", &state.multipliers),
+        ("unit_prices", &state.unit_prices),
+        ("limit_prices", &state.limit_prices),
         ("theta", &state.theta),
         ("flow", &state.flow),
     ] {
@@ -160,6 +162,7 @@ pub fn read_state(source: &mut Arrays<'_>) -> Result<State, InvalidProblem> {
     };
     let (rents, weights) = (numbers("rents")?, numbers("weights")?);
     let (multipliers, theta) = (numbers("multipliers")?, numbers("theta")?);
+    let (unit_prices, limit_prices) = (numbers("unit_prices")?, numbers("limit_prices")?);
     let flow = numbers("flow")?;
     let mut indices = |name: &str| {
         let values = source.integers(name)?.into_iter();
@@ -179,6 +182,8 @@ pub fn read_state(source: &mut Arrays<'_>) -> Result<State, InvalidProblem> {
         rents,
         weights,
         multipliers,
+        unit_prices,
+        limit_prices,
         theta,
         arcs,
         flow,

@@ -15,7 +15,18 @@ from parkade.problem.arrays import ENTRIES
 from parkade.solver.arrays import Array
 from parkade.solver.prepared import Prepared
 
-STATE: Final = ("rents", "weights", "multipliers", "theta", "arcs", "flow", "replicas.arc", "replicas.count")
+STATE: Final = (
+    "rents",
+    "weights",
+    "multipliers",
+    "unit_prices",
+    "limit_prices",
+    "theta",
+    "arcs",
+    "flow",
+    "replicas.arc",
+    "replicas.count",
+)
 """What a solve leaves for the next; arcs are indices of the problem file."""
 
 _DAMAGED: Final = (ValueError, EOFError, KeyError, MemoryError, NotImplementedError, zipfile.BadZipFile, zlib.error)

@@ -104,6 +104,8 @@ class Memory:
             "rents": _moved(self.state["rents"], _places(old.supplies, new.supplies), 0.0),
             "weights": self._weights(problem, new),
             "multipliers": _moved(self.state["multipliers"], _places(old.limits, new.limits), 0.0),
+            "unit_prices": _moved(self.state["unit_prices"], _places(old.supplies, new.supplies), np.nan),
+            "limit_prices": _moved(self.state["limit_prices"], _places(old.limits, new.limits), np.nan),
             "theta": _moved(self.state["theta"], _places(old.covers, new.covers), np.nan),
             "arcs": arcs,
             "flow": flow,
