@@ -38,6 +38,20 @@ fn a_demand_without_arcs_is_short() {
 }
 
 #[test]
+fn the_gap_holds_beside_a_huge_shortfall() {
+    let text = r#"{"version": 1, "limits": [],
+        "demands": [{"id": "w", "covers": [{"id": "rate", "quantity": 9, "short_cost": 1e15}]}],
+        "supplies": [{"id": "s", "steps": [{"count": 2, "cost": 1.5}], "capacity": {"unit": 1}}],
+        "arcs": [{"id": "a", "demand": 0, "supply": 0, "yields": [1], "cost": 0, "use": {"unit": 1}, "max": 9}]}"#;
+    let problem = json::read(text).expect("valid");
+    let never = || false;
+    let solution = solve(&problem, &mut Budget::new(WORK, &never));
+    assert_eq!(solution.replicas, [2]);
+    let gap = (solution.objective - solution.bound) / 3.0;
+    assert!((solution.gap - gap).abs() <= 1e-9 * gap, "{solution:?}");
+}
+
+#[test]
 fn a_capacity_of_less_than_nothing_by_its_sign_is_none() {
     let solution = solved(&supply(9, 0.1, -0.0), &arc(1.0, 0.5, 9), 2.0);
     assert_eq!(solution.replicas, [0]);
