@@ -151,10 +151,12 @@ fn bids_of(plan: &Assignment<'_>, demand: usize, charges: &Charges) -> Vec<Bid> 
         let worth = plan.worth(column);
         (column, worth, worth - plan.marginal(column, charges))
     });
-    let mut gains: Vec<(usize, f64, f64)> = gains.filter(|entry| entry.2 > 0.0).collect();
+    let mut gains: Vec<(usize, f64, f64)> = gains
+        .filter(|entry| entry.1 > 0.0 && entry.2 > 0.0)
+        .collect();
     gains.sort_by(|left, right| {
-        (right.2 * left.1)
-            .total_cmp(&(left.2 * right.1))
+        (right.2 / right.1)
+            .total_cmp(&(left.2 / left.1))
             .then(left.0.cmp(&right.0))
     });
     let mut bids = Vec::new();
