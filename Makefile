@@ -10,7 +10,7 @@ RUN := $(UV) run --no-sync
 CARGO := cargo
 GO := go
 
-.PHONY: help setup servers demo test test-fast test-rust test-go test-cluster e2e bench bench-solver lint format crds clean
+.PHONY: help setup servers demo test test-fast test-rust test-go test-cluster e2e fuzz bench bench-solver lint format crds clean
 
 help: ## List the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -39,6 +39,16 @@ test-cluster: servers ## Tests against a real API server, Triton, NATS and route
 
 test-rust: ## Rust tests
 	@cd kernels && $(CARGO) test --quiet --locked --workspace --exclude parkade-python
+
+# Without sanitizers, because the kernel forbids unsafe code: so stable Rust is enough.
+FUZZ = $(CARGO) fuzz
+fuzz: ## Fuzz the kernel's readers and solves, 60 seconds each (ARGS="-max_total_time=600")
+	@$(FUZZ) --version > /dev/null 2>&1 || $(CARGO) install --quiet --locked cargo-fuzz
+	@cd kernels/fuzz && for target in json flat solve resume fleet; do \
+		mkdir -p corpus/$$target; echo "fuzzing $$target"; \
+		$(FUZZ) run --fuzz-dir . -s none $$target corpus/$$target seeds/$$target -- -dict=json.dict -max_len=1500 \
+			-len_control=0 -timeout=120 -verbosity=0 -max_total_time=60 $(ARGS); \
+	done
 
 test-go: servers ## Go tests, with real servers
 	@cd operator/carlet && PARKADE_NATS_SERVER="$$($(RUN) python -m parkade.local.binaries)/nats-server" $(GO) test ./...
