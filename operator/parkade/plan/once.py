@@ -77,8 +77,9 @@ def _pack(framed: Framed, snapshot: Snapshot, solution: SolutionArrays, *, offli
 def _wanted(framed: Framed, solution: SolutionArrays, *, only_apart: bool) -> dict[tuple[int, int], int]:
     found: dict[tuple[int, int], int] = defaultdict(int)
     rows = framed.arcs.rows
+    apart = rows.apart & framed.tables.covers.wants_apart[rows.workload]
     for index in np.flatnonzero(solution.replicas).tolist():
-        if rows.apart[index] or not only_apart:
+        if apart[index] or not only_apart:
             found[int(rows.workload[index]), int(rows.place[index])] += int(solution.replicas[index])
     return found
 
