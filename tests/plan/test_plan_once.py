@@ -235,3 +235,14 @@ def test_an_older_model_whose_successor_cannot_be_had_keeps_its_instances():
     )  # fmt: skip
     (order,) = planned(facts).servers
     assert [(model.model, model.instances) for model in order.models] == [("sign-reader", 1)]
+
+
+def test_two_replicas_share_the_only_server_that_answers():
+    triton = worlds.servers()
+    facts = worlds.snapshot([worlds.region(), triton, worlds.workload()], servers=worlds.live([triton]))
+    first, *others = facts.servers
+    alone = replace(facts, servers=(first, *(replace(server, live=False) for server in others)))
+    plan = planned(alone)
+    assert places(plan, "vision/sign-reader") == {"austin-a100": 2}
+    (order,) = plan.servers
+    assert [model.instances for model in order.models] == [2]
