@@ -8,6 +8,7 @@ from parkade.api import Reason
 from parkade.plan import Plan, plan_once
 from parkade.settings import Economics
 from parkade.snapshot import LoadedModel, Rejection, Snapshot
+from parkade.snapshot.versions import version_of
 from parkade.solver import solve
 
 
@@ -241,8 +242,11 @@ def test_two_replicas_share_the_only_server_that_answers():
     triton = worlds.servers()
     facts = worlds.snapshot([worlds.region(), triton, worlds.workload()], servers=worlds.live([triton]))
     first, *others = facts.servers
-    alone = replace(facts, servers=(first, *(replace(server, live=False) for server in others)))
-    plan = planned(alone)
-    assert places(plan, "vision/sign-reader") == {"austin-a100": 2}
-    (order,) = plan.servers
-    assert [model.instances for model in order.models] == [2]
+    gone = tuple(replace(server, live=False, models=()) for server in others)
+    for running in (0, 1):
+        version = version_of(str(facts.workloads[0].spec.model.artifacts[0].sha256))
+        models = (LoadedModel("sign-reader", version, 1, ready=True),) if running else ()
+        plan = planned(replace(facts, servers=(replace(first, models=models), *gone)))
+        assert places(plan, "vision/sign-reader") == {"austin-a100": 2}
+        (order,) = plan.servers
+        assert [model.instances for model in order.models] == [2]
