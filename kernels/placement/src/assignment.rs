@@ -13,6 +13,8 @@ pub use charges::Charges;
 /// Half of each tolerance; the other half pays for sums that are kept incrementally.
 const FITS: f64 = 0.5 * ROW_TOLERANCE;
 const COVERS: f64 = 0.5 * COVER_TOLERANCE;
+/// What was accepted still holds when its sums are computed afresh.
+const HOLDS: f64 = 0.9 * ROW_TOLERANCE;
 
 /// Far more than any supply has.
 const MOST_UNITS: f64 = 1e12;
@@ -157,8 +159,8 @@ impl<'p> Assignment<'p> {
     }
 
     /// Fewest units, at least `least`, that give a resource so much; `None` when no number is enough.
-    fn units_for(&self, position: usize, used: f64, least: i64) -> Option<i64> {
-        let capacity = self.problem.capacity.values()[position] * (1.0 + FITS);
+    fn units_for(&self, position: usize, used: f64, least: i64, tolerance: f64) -> Option<i64> {
+        let capacity = self.problem.capacity.values()[position] * (1.0 + tolerance);
         if used <= number(least) * capacity {
             return Some(least);
         }
@@ -193,7 +195,7 @@ impl<'p> Assignment<'p> {
             for used in uses {
                 let position = used.position as usize;
                 let amount = self.used[position] + used.amount * number(change);
-                units = self.units_for(position, amount, units)?;
+                units = self.units_for(position, amount, units, FITS)?;
             }
             return Some(units);
         }
@@ -201,9 +203,9 @@ impl<'p> Assignment<'p> {
         for position in self.problem.capacity.range(supply) {
             let entry = entries.next_if(|used| used.position as usize == position);
             let freed = entry.map_or(0.0, |used| used.amount * number(change));
-            units = self.units_for(position, self.used[position] + freed, units)?;
+            units = self.units_for(position, self.used[position] + freed, units, FITS)?;
         }
-        Some(units)
+        Some(units.min(self.needed[supply])) // fewer replicas never need more
     }
 
     /// What `change` replicas more (or fewer) on the column would cost, or `None` when a row forbids it.
@@ -362,6 +364,30 @@ mod tests {
         assert_eq!(assignment.room(1), 3);
         assert_eq!(assignment.delta(1, 4), None);
         assert_eq!(assignment.delta(1, -1), None);
+    }
+
+    #[test]
+    fn what_was_accepted_replica_by_replica_holds_when_it_is_summed_afresh() {
+        // A tenth is less than half of the last bit of the sum that the other column makes, up to FITS.
+        let problem = read(
+            r#"{"version": 1, "limits": [],
+            "demands": [{"id": "w", "covers": [{"id": "rate", "quantity": 10, "short_cost": 2}]}],
+            "supplies": [{"id": "s", "steps": [{"count": 8, "cost": 1}], "capacity": {"u": 2.5e14}}],
+            "arcs": [{"id": "", "demand": 0, "supply": 0, "yields": [1], "cost": 0, "use": {"u": 0.1}, "max": 2000},
+                     {"id": "", "demand": 0, "supply": 0, "yields": [1], "cost": 0, "use": {"u": 250000000124999.9375}, "max": 8}]}"#,
+        )
+        .expect("valid");
+        let candidates = Candidates::all(&problem);
+        let mut assignment = Assignment::empty(&problem, &candidates);
+        assignment.change(1, 8);
+        for _ in 0..1000 {
+            assert!(assignment.delta(0, 1).is_some());
+            assignment.change(0, 1);
+        }
+        assignment.settle();
+        assert_eq!(assignment.units_needed(0), 8);
+        assignment.change(0, -1);
+        assert_eq!(assignment.units_needed(0), 8);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The sums of an assignment, computed afresh.
 
-use super::Assignment;
+use super::{Assignment, HOLDS};
 use crate::problem::number;
 
 impl Assignment<'_> {
@@ -43,7 +43,7 @@ impl Assignment<'_> {
         if units > 0 {
             for position in self.problem.capacity.range(supply) {
                 units = self
-                    .units_for(position, self.used[position], units)
+                    .units_for(position, self.used[position], units, HOLDS)
                     .unwrap_or(i64::MAX);
             }
         }
