@@ -95,10 +95,19 @@ fn check_rows(problem: &Problem, solution: &Solution, replicas: &[i64]) {
     for (at, cover) in problem.covers.values().iter().enumerate() {
         covered[at].add(short[at]);
         let wanted = cover.quantity * (1.0 - COVER_TOLERANCE);
-        assert!(short[at] >= 0.0 && covered[at].value + covered[at].slack() >= wanted);
+        assert!(
+            short[at] >= 0.0 && covered[at].value + covered[at].slack() >= wanted,
+            "a shortfall of {} leaves {} of {wanted}",
+            short[at],
+            covered[at].value
+        );
     }
     for (supply, &units) in solution.units.iter().enumerate() {
-        assert!((0..=problem.total_units(supply)).contains(&units));
+        let total = problem.total_units(supply);
+        assert!(
+            (0..=total).contains(&units),
+            "supply {supply} has {total} units, not {units}"
+        );
         for at in problem.capacity.range(supply) {
             fits(used[at], problem.capacity.values()[at] * float(units));
         }
