@@ -10,6 +10,25 @@ import highspy
 
 def optimum(problem: dict[str, Any]) -> float:
     """$/h of the best plan."""
+    _, best = bracket(problem)
+    return best
+
+
+def bracket(problem: dict[str, Any], time_limit: float = highspy.kHighsInf) -> tuple[float, float]:
+    """$/h that no plan undercuts, by HiGHS's branching, and of the best plan found within the limit (seconds)."""
+    highs = posed(problem)
+    highs.setOptionValue("time_limit", time_limit)
+    highs.run()
+    status, best = highs.getModelStatus(), float(highs.getObjectiveValue())
+    if status == highspy.HighsModelStatus.kTimeLimit:
+        return float(highs.getInfo().mip_dual_bound), best
+    if status not in (highspy.HighsModelStatus.kOptimal, highspy.HighsModelStatus.kModelEmpty):
+        raise AssertionError(f"HiGHS ended with {status}")
+    return best, best
+
+
+def posed(problem: dict[str, Any]) -> highspy.Highs:
+    """The problem as HiGHS has it, with a whole number for each arc and each step."""
     highs = highspy.Highs()
     highs.setOptionValue("output_flag", False)
     highs.setOptionValue("threads", 1)
@@ -34,7 +53,4 @@ def optimum(problem: dict[str, Any]) -> float:
     for limit in problem["limits"]:
         if limit["terms"]:
             highs.addConstr(sum(coefficient * n[arc] for arc, coefficient in limit["terms"]) <= limit["bound"])
-    highs.run()
-    if highs.getModelStatus() not in (highspy.HighsModelStatus.kOptimal, highspy.HighsModelStatus.kModelEmpty):
-        raise AssertionError(f"HiGHS ended with {highs.getModelStatus()}")
-    return float(highs.getObjectiveValue())
+    return highs
