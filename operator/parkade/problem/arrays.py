@@ -8,6 +8,7 @@ indices; the solver checks values.
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final, Literal
@@ -157,11 +158,14 @@ class ProblemArrays:
             InvalidProblem: the file cannot be read, is no `.npz` file, is damaged, or breaks the format.
         """
         try:
-            opened = np.load(file, allow_pickle=False)
-            if not isinstance(opened, np.lib.npyio.NpzFile):
-                raise InvalidProblem(f"{file} holds one array, not a problem; write the entries by numpy.savez")
-            with opened:
-                return cls.from_mapping(opened)
+            with (
+                file.open("rb") if isinstance(file, Path) else nullcontext(file) as raw
+            ):  # numpy leaves damaged ones open
+                opened = np.load(raw, allow_pickle=False)
+                if not isinstance(opened, np.lib.npyio.NpzFile):
+                    raise InvalidProblem(f"{file} holds one array, not a problem; write the entries by numpy.savez")
+                with opened:
+                    return cls.from_mapping(opened)
         except OSError as error:
             raise InvalidProblem(f"{file} cannot be read: {error.strerror or error}; name an .npz file") from None
         except (
