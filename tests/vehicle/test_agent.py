@@ -395,7 +395,7 @@ def test_no_sequence_of_plans_and_signals_makes_an_ineligible_car_serve(tmp_path
 async def check(agent) -> None:
     """In the same instant: no idle connection, and an application that answers nothing."""
     eligible = agent.refusal() is None
-    for replica in agent.replicas.values():
+    for replica in list(agent.replicas.values()):
         if not eligible:
             assert not replica.accepting
             assert replica.connections == 0, "no request is in flight here"
