@@ -104,6 +104,12 @@ def totals(workloads: Sequence[dict[str, Any]]) -> str:
     return f"planned: {watts:.0f} W, {dollars:.3f} $/h, {grams:.0f} gCO2/h, gap to the proven bound {100 * gap:.2f} %"
 
 
+def unanswered(path: Path) -> str:
+    """The router's own lines of inference requests that ended without a good answer."""
+    lines = [line for line in path.read_text().splitlines() if json.loads(line)["status"] not in (0, 200)]
+    return "\n".join(f"  {line}" for line in lines[:20])
+
+
 def failures(sentences: Iterable[str]) -> str:
     """Different failures with how often each came; empty when there was none."""
     return "\n".join(f"  {count} x {sentence}" for sentence, count in Counter(sentences).most_common())

@@ -192,6 +192,7 @@ def conclude(world: World, outcomes: Sequence[Outcome], show: Show) -> bool:
     show("every answer was compared with that of the model run directly")
     if failures:
         print(report.failures(failures))
+        print(report.unanswered(world.access_log))
     return bool(failures or unsent)
 
 

@@ -97,7 +97,7 @@ class Settings:
         chosen: dict[str, str | float | int] = {}
         limits: dict[str, Mapping[str, float]] = {}
         for variable, text in environment.items():
-            if not variable.startswith("PARKADE_"):
+            if not variable.startswith("PARKADE_") or variable.startswith("PARKADE_ROUTER_"):
                 continue
             name = variable.removeprefix("PARKADE_").lower()
             if name in LIMITS:

@@ -245,3 +245,15 @@ def test_overflow_goes_to_any_free_place(router: Router, fleet: Fleet, datacente
         assert datacenter.app.requests == 1
         np.testing.assert_array_equal(first.get_result().as_numpy("y"), values() * 2)
     assert router.metric("retries_total") == 0
+
+
+def test_a_caller_that_leaves_is_recorded_with_the_place_it_waited_for(router: Router, fleet: Fleet) -> None:
+    router.planned(cell())
+    (car,) = fleet.joined("a")
+    car.app.mood = "hang"
+    body = {"inputs": [{"name": "x", "shape": [1], "datatype": "FP32", "data": [1]}]}
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.post(f"http://{router.http}/v2/models/{MODEL}/infer", json=body, timeout=0.3)
+    (line,) = router.lines(1)
+    assert (line["place"], line["attempts"], line["status"]) == (CELL, 1, 499)
+    assert router.metric("requests_total", workload=WORKLOAD, outcome="cancelled") == 1

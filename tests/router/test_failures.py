@@ -84,7 +84,7 @@ def test_a_silent_car_is_given_up_early_enough_for_another(router: Router, fleet
     assert router.metric("retries_total", cause="timeout") == 1
 
 
-def test_the_same_car_is_never_asked_twice(router: Router, fleet: Fleet) -> None:
+def test_a_car_that_failed_on_a_request_is_never_asked_again(router: Router, fleet: Fleet) -> None:
     router.planned(cell(), timeout="1s")
     (bad,) = fleet.joined("bad")
     second = fleet.car("bad")
@@ -94,6 +94,21 @@ def test_the_same_car_is_never_asked_twice(router: Router, fleet: Fleet) -> None
     with http_caller(router) as http, pytest.raises(InferenceServerException, match="no place answered"):
         http.double(values())
     assert bad.app.requests + second.app.requests == 1
+
+
+@pytest.mark.parametrize("mood", ["dies", "not ready"])
+def test_cars_that_were_not_there_are_asked_again_when_they_are_back(router: Router, fleet: Fleet, mood: str) -> None:
+    router.planned(cell())
+    cars = fleet.joined("a", "b")
+    for car in cars:
+        car.app.mood = mood
+    with http_caller(router) as http, ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(http.double, values())
+        for car in cars:
+            assert car.app.entered.wait(5)
+            car.app.mood = "honest"
+        np.testing.assert_array_equal(answer.result(4), values() * 2)
+    assert sum(car.app.requests for car in cars) >= 2
 
 
 @pytest.mark.parametrize("protocol", ["http", "grpc"])

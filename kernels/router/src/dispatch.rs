@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tracing::debug;
+
 use crate::ask::{Answer, Ask, Attempt};
 use crate::errors::{Cause, Refusal};
 use crate::queue::{Tier, Want};
@@ -19,6 +21,8 @@ const MOST_VERDICTS: u32 = 3;
 const CAR_PATIENCE: u32 = 3;
 /// No attempt at a car is given up before this, nor before the workload's target: an answer by then is on time.
 const CAR_FLOOR: Duration = Duration::from_millis(50);
+/// A car that was not there is asked again when no other replica has become free for this long.
+const BACK_AGAIN: Duration = Duration::from_millis(50);
 /// With less than this left, time is not split for a further attempt.
 const TOO_SHORT_TO_SPLIT: Duration = Duration::from_millis(20);
 
@@ -29,19 +33,17 @@ pub struct Served {
     pub answer: Answer,
     /// Tier and place.
     pub place: (Tier, Arc<str>),
-    /// Attempts made.
-    pub attempts: u32,
     /// Whether a place failed on the request itself.
     pub failed: bool,
 }
 
-/// No answer.
-#[derive(Debug)]
-pub struct Unserved {
-    /// Why.
-    pub refusal: Refusal,
+/// How far a request has come, for the record of one whose caller leaves first.
+#[derive(Debug, Default)]
+pub struct Progress {
     /// Attempts made.
     pub attempts: u32,
+    /// Tier and place of the last attempt.
+    pub place: Option<(Tier, Arc<str>)>,
 }
 
 /// Finds a place that answers before `deadline`.
@@ -50,20 +52,22 @@ pub async fn dispatch(
     workload: &Arc<Workload>,
     ask: &Ask,
     deadline: Instant,
-) -> Result<Served, Unserved> {
+    progress: &mut Progress,
+) -> Result<Served, Refusal> {
     let begun = Instant::now();
     let target = workload.rules().target;
-    let mut search = Search::new(tritons, workload, ask);
+    let mut search = Search::new(tritons, workload, ask, progress);
     loop {
-        if search.attempts + 1 >= PREFER_TRITON_FROM {
+        if search.progress.attempts + 1 >= PREFER_TRITON_FROM {
             search.want.prefer = Some(Tier::Datacenter);
         }
-        let permit = match workload.acquire(search.want.clone(), deadline).await {
-            Ok(permit) if search.attempts < MOST_ATTEMPTS => permit,
+        let permit = match search.acquire(deadline).await {
+            Ok(permit) if search.progress.attempts < MOST_ATTEMPTS => permit,
             given_up => return search.given_up(matches!(given_up, Err(NoPermit::Full)), begun),
         };
-        search.attempts += 1;
         let place = permit.place();
+        search.progress.attempts += 1;
+        search.progress.place = Some(place.clone());
         let limit = permit.limit(target, deadline.saturating_duration_since(Instant::now()));
         let attempt = search.once(permit, limit).await;
         match search.judge(attempt, place) {
@@ -79,41 +83,71 @@ struct Search<'a> {
     workload: &'a Arc<Workload>,
     ask: &'a Ask,
     want: Want,
-    attempts: u32,
+    progress: &'a mut Progress,
     verdicts: u32,
     /// Why the last attempt missed.
     last: Option<Cause>,
     /// A refusal in a place's own words, for the caller if no other place answers.
     words: Option<Served>,
+    /// Cars that were not there for this request, and may be back.
+    absent: Vec<Arc<str>>,
     /// Cars that failed on this request. That it was their fault shows when another place answers it.
     suspects: Vec<Arc<str>>,
 }
 
 impl<'a> Search<'a> {
-    const fn new(tritons: &'a Tritons, workload: &'a Arc<Workload>, ask: &'a Ask) -> Self {
+    const fn new(tritons: &'a Tritons, workload: &'a Arc<Workload>, ask: &'a Ask, progress: &'a mut Progress) -> Self {
         let want = Want { only: ask.only, prefer: None, avoid: Vec::new() };
-        Self { tritons, workload, ask, want, attempts: 0, verdicts: 0, last: None, words: None, suspects: Vec::new() }
+        let absent = Vec::new();
+        Self {
+            tritons,
+            workload,
+            ask,
+            want,
+            progress,
+            verdicts: 0,
+            last: None,
+            words: None,
+            absent,
+            suspects: Vec::new(),
+        }
     }
 
-    fn given_up(self, full: bool, begun: Instant) -> Result<Served, Unserved> {
-        let (attempts, last) = (self.attempts, self.last);
+    /// Waits for a credit. What makes all cars dial again at once (another router, another plan) would leave a request that
+    /// it met with no car to ask, so those that were not there are asked again when no other is free for a while.
+    async fn acquire(&mut self, deadline: Instant) -> Result<Permit, NoPermit> {
+        if !self.absent.is_empty() {
+            let patience = deadline.min(Instant::now() + BACK_AGAIN);
+            match self.workload.acquire(self.want.clone(), patience).await {
+                Err(NoPermit::Late) => {}
+                known => return known,
+            }
+            let absent = std::mem::take(&mut self.absent);
+            self.want.avoid.retain(|vehicle| !absent.contains(vehicle));
+        }
+        self.workload.acquire(self.want.clone(), deadline).await
+    }
+
+    fn given_up(self, full: bool, begun: Instant) -> Result<Served, Refusal> {
+        let (attempts, last) = (self.progress.attempts, self.last);
         self.words.ok_or_else(|| {
             let workload = self.workload.key.to_string();
-            let refusal = if full {
+            if full {
                 Refusal::QueueFull(workload)
             } else {
                 Refusal::NoPlace { workload, attempts, waited: begun.elapsed(), last }
-            };
-            Unserved { refusal, attempts }
+            }
         })
     }
 
     fn missed(&mut self, cause: Cause) {
+        let Progress { attempts, place } = &*self.progress;
+        debug!(workload = &*self.workload.key, attempts, ?place, "an attempt missed: {}", cause.label());
         self.workload.meters.missed(cause);
         self.last = Some(cause);
         if cause == Cause::Closed {
             // Nothing was sent: the car had left before the request came.
-            self.attempts -= 1;
+            self.progress.attempts -= 1;
         }
     }
 
@@ -155,8 +189,12 @@ impl<'a> Search<'a> {
                 return;
             }
             Attempt::Missed(Cause::Closed) => return,
-            // The link may be dead, and then its other connections are as well.
-            Attempt::Missed(Cause::Timeout) => self.workload.withdraw_vehicle(&vehicle),
+            Attempt::Missed(Cause::Timeout) => {
+                // The link may be dead, and then its other connections are as well.
+                self.workload.withdraw_vehicle(&vehicle);
+                self.absent.push(vehicle.clone());
+            }
+            Attempt::Missed(Cause::Connect | Cause::NotReady) => self.absent.push(vehicle.clone()),
             Attempt::Missed(Cause::Malformed) => self.workload.strike(&vehicle),
             Attempt::Missed(Cause::Failed) => self.suspects.push(vehicle.clone()),
             _ => {}
@@ -166,17 +204,17 @@ impl<'a> Search<'a> {
 
     /// The caller's answer, or why there is none yet.
     fn judge(&mut self, attempt: Attempt, place: (Tier, Arc<str>)) -> Result<Served, Cause> {
-        let (attempts, only) = (self.attempts, self.ask.only);
+        let only = self.ask.only;
         match attempt {
             Attempt::Answered(answer) => {
                 if answer.is_good() {
                     self.suspects.iter().for_each(|vehicle| self.workload.strike(vehicle));
                 }
-                Ok(Served { answer, place, attempts, failed: false })
+                Ok(Served { answer, place, failed: false })
             }
             Attempt::Verdict(answer) => {
                 self.verdicts += 1;
-                let served = Served { answer, place, attempts, failed: true };
+                let served = Served { answer, place, failed: true };
                 if self.verdicts >= MOST_VERDICTS || self.workload.replicas(only) < 2 {
                     return Ok(served);
                 }
@@ -184,7 +222,7 @@ impl<'a> Search<'a> {
                 Err(Cause::Failed)
             }
             Attempt::Elsewhere(answer) => {
-                let served = Served { answer, place, attempts, failed: false };
+                let served = Served { answer, place, failed: false };
                 // All cars are much alike, so that a Triton server is asked where the plan has one.
                 if self.workload.plans(Tier::Datacenter) {
                     self.want.only = Some(Tier::Datacenter);

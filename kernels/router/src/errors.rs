@@ -9,6 +9,8 @@ use http::StatusCode;
 pub mod grpc_code {
     /// The call succeeded.
     pub const OK: u32 = 0;
+    /// The caller left.
+    pub const CANCELLED: u32 = 1;
     /// The caller's own fault.
     pub const INVALID_ARGUMENT: u32 = 3;
     /// Not within the deadline.
@@ -234,11 +236,13 @@ pub enum Outcome {
     Failed,
     /// No place in time.
     Unplaced,
+    /// The caller left before the answer.
+    Cancelled,
 }
 
 impl Outcome {
     /// All outcomes, in the order of their declaration.
-    pub const ALL: [Self; 4] = [Self::Answered, Self::Rejected, Self::Failed, Self::Unplaced];
+    pub const ALL: [Self; 5] = [Self::Answered, Self::Rejected, Self::Failed, Self::Unplaced, Self::Cancelled];
 
     /// The label in metrics.
     pub const fn label(self) -> &'static str {
@@ -247,6 +251,7 @@ impl Outcome {
             Self::Rejected => "rejected",
             Self::Failed => "failed",
             Self::Unplaced => "unplaced",
+            Self::Cancelled => "cancelled",
         }
     }
 }

@@ -60,7 +60,7 @@ const TASKS_END: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
     let settings = Settings::parse();
-    let filter = EnvFilter::try_from_env("PARKADE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_env("PARKADE_ROUTER_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
     match serve(settings) {
         Ok(()) => ExitCode::SUCCESS,

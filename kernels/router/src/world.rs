@@ -9,8 +9,8 @@ use crate::access::{AccessLog, Line};
 use crate::ask::{Answer, Ask};
 use crate::body::{Chunks, Intake};
 use crate::directory::Directory;
-use crate::dispatch::{Served, Unserved, dispatch};
-use crate::errors::{Outcome, Refusal};
+use crate::dispatch::{Progress, Served, dispatch};
+use crate::errors::{Outcome, Refusal, grpc_code};
 use crate::metrics::Metrics;
 use crate::queue::{Tier, Want};
 use crate::settings::CAR_BODY_LIMIT;
@@ -23,6 +23,8 @@ const TIER: HeaderName = HeaderName::from_static("parkade-tier");
 const PLACE: HeaderName = HeaderName::from_static("parkade-place");
 /// Time for questions that are not inference.
 const QUESTION: Duration = Duration::from_secs(2);
+/// Status in the access log of an HTTP request whose caller hung up; nginx made it common.
+const CLIENT_CLOSED: u32 = 499;
 /// The longest deadline that a caller may name.
 const LONGEST: Duration = Duration::from_secs(600);
 
@@ -65,55 +67,23 @@ impl World {
         Ok(workload)
     }
 
-    /// Serves one inference request and records it.
+    /// Serves one inference request and records it, also when its caller leaves first.
     pub async fn infer(&self, workload: &Arc<Workload>, mut ask: Ask, arrival: Arrival) -> Result<Answer, Refusal> {
-        let request_bytes = ask.body.len();
-        let result = match restrict(workload, &mut ask) {
-            Ok(()) => {
-                // A caller's own limit counts from the head; the workload's, from the moment its body is here.
-                let deadline = arrival.limit.map_or_else(
-                    || Instant::now() + workload.rules().timeout,
-                    |limit| arrival.begun + limit.min(LONGEST),
-                );
-                dispatch(&self.tritons, workload, &ask, deadline).await
-            }
-            Err(refusal) => Err(Unserved { refusal, attempts: 0 }),
-        };
-        self.record(workload, arrival, request_bytes, &result);
-        match result {
-            Ok(Served { mut answer, place: (tier, place), .. }) => {
-                answer.headers.insert(TIER, HeaderValue::from_static(tier.label()));
-                if let Ok(place) = HeaderValue::from_str(&place) {
-                    answer.headers.insert(PLACE, place);
-                }
-                Ok(answer)
-            }
-            Err(unserved) => Err(unserved.refusal),
+        let mut record = Record::new(self, workload, arrival, ask.body.len());
+        restrict(workload, &mut ask).inspect_err(|refusal| record.refused(refusal))?;
+        // A caller's own limit counts from the head; the workload's, from the moment its body is here.
+        let deadline = arrival
+            .limit
+            .map_or_else(|| Instant::now() + workload.rules().timeout, |limit| arrival.begun + limit.min(LONGEST));
+        let served = dispatch(&self.tritons, workload, &ask, deadline, &mut record.progress).await;
+        let Served { mut answer, place, failed } = served.inspect_err(|refusal| record.refused(refusal))?;
+        record.answered(&answer, &place, failed);
+        let (tier, place) = place;
+        answer.headers.insert(TIER, HeaderValue::from_static(tier.label()));
+        if let Ok(place) = HeaderValue::from_str(&place) {
+            answer.headers.insert(PLACE, place);
         }
-    }
-
-    fn record(&self, workload: &Workload, arrival: Arrival, request_bytes: usize, result: &Result<Served, Unserved>) {
-        let taken = arrival.begun.elapsed().as_secs_f64();
-        let (place, attempts, outcome) = match result {
-            Ok(served) => (Some(served.place.clone()), served.attempts, outcome(served)),
-            Err(unserved) => (None, unserved.attempts, unserved.refusal.outcome()),
-        };
-        workload.meters.ended(place.as_ref().map(|(tier, _)| *tier), outcome, taken);
-        let status = match (result, arrival.protocol) {
-            (Ok(served), "grpc") => served.answer.grpc,
-            (Ok(served), _) => u32::from(served.answer.status.as_u16()),
-            (Err(unserved), "grpc") => unserved.refusal.grpc(),
-            (Err(unserved), _) => u32::from(unserved.refusal.status().as_u16()),
-        };
-        let line = Line {
-            attempts,
-            status,
-            milliseconds: (taken * 1e6).round() / 1e3,
-            request_bytes,
-            response_bytes: result.as_ref().map_or(0, |served| served.answer.body.len()),
-            ..Line::now(arrival.protocol, workload.key.clone(), place)
-        };
-        self.access.write(line, &self.metrics);
+        Ok(answer)
     }
 
     /// A question that a Triton server answers over HTTP.
@@ -172,11 +142,59 @@ impl World {
     }
 }
 
-fn outcome(served: &Served) -> Outcome {
-    match (served.answer.is_good(), served.failed) {
-        (true, _) => Outcome::Answered,
-        (false, true) => Outcome::Failed,
-        (false, false) => Outcome::Rejected,
+/// Counts and logs one request exactly once; dropped before its end, as one whose caller left.
+struct Record<'a> {
+    world: &'a World,
+    workload: &'a Workload,
+    arrival: Arrival,
+    request_bytes: usize,
+    progress: Progress,
+    over: bool,
+}
+
+impl<'a> Record<'a> {
+    fn new(world: &'a World, workload: &'a Workload, arrival: Arrival, request_bytes: usize) -> Self {
+        Self { world, workload, arrival, request_bytes, progress: Progress::default(), over: false }
+    }
+
+    fn answered(&mut self, answer: &Answer, place: &(Tier, Arc<str>), failed: bool) {
+        let outcome = match (answer.is_good(), failed) {
+            (true, _) => Outcome::Answered,
+            (false, true) => Outcome::Failed,
+            (false, false) => Outcome::Rejected,
+        };
+        let status = if self.arrival.protocol == "grpc" { answer.grpc } else { answer.status.as_u16().into() };
+        self.end(Some(place.clone()), outcome, status, answer.body.len());
+    }
+
+    fn refused(&mut self, refusal: &Refusal) {
+        let status = if self.arrival.protocol == "grpc" { refusal.grpc() } else { refusal.status().as_u16().into() };
+        self.end(None, refusal.outcome(), status, 0);
+    }
+
+    fn end(&mut self, place: Option<(Tier, Arc<str>)>, outcome: Outcome, status: u32, response_bytes: usize) {
+        self.over = true;
+        let taken = self.arrival.begun.elapsed().as_secs_f64();
+        self.workload.meters.ended(place.as_ref().map(|(tier, _)| *tier), outcome, taken);
+        let line = Line {
+            attempts: self.progress.attempts,
+            status,
+            milliseconds: (taken * 1e6).round() / 1e3,
+            request_bytes: self.request_bytes,
+            response_bytes,
+            ..Line::now(self.arrival.protocol, self.workload.key.clone(), place)
+        };
+        self.world.access.write(line, &self.world.metrics);
+    }
+}
+
+impl Drop for Record<'_> {
+    fn drop(&mut self) {
+        if !self.over {
+            let status = if self.arrival.protocol == "grpc" { grpc_code::CANCELLED } else { CLIENT_CLOSED };
+            let place = self.progress.place.take();
+            self.end(place, Outcome::Cancelled, status, 0);
+        }
     }
 }
 

@@ -193,7 +193,7 @@ def _work(served: Served, headers: Headers, body: bytes, cancellation: Cancellat
     start = monotonic()
     try:
         if grpc:
-            from parkade.vehicle import kserve_grpc  # noqa: PLC0415 -- protobuf only where a caller speaks it
+            from parkade.vehicle import kserve_grpc  # noqa: PLC0415 -- loaded with the first model, not before
 
             answer = kserve_grpc.answer(served, body, cancellation)
         else:

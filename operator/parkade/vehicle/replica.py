@@ -1,6 +1,7 @@
 """One model held for one workload: fetched, loaded, offered, drained; in one task that owns all of it."""
 
 import asyncio
+import importlib
 import logging
 import random
 from collections.abc import Callable, Iterator
@@ -230,6 +231,8 @@ class Replica:
         for wait in _waits(FIRST_WAIT, LONGEST_WAIT):
             try:
                 async with shop.one_load:
+                    # with the model, so that the first caller over gRPC does not wait for half a hundred modules
+                    await asyncio.to_thread(importlib.import_module, "parkade.vehicle.kserve_grpc")
                     return await asyncio.to_thread(shop.runtime.load, path, assignment.model, need(assignment))
             except Unavailable as error:
                 self._set(Phase.Loading, Reason.SourceUnavailable, str(error))
