@@ -108,6 +108,7 @@ def workload(
         "demand": [{"region": "us-ca", "rate": "10"}],
         "latency": {"target": "150ms"},
     } | spec
+    body = {field: value for field, value in body.items() if value is not None}
     return _object("InferenceWorkload", name, body, metadata=meta, status=status or {})
 
 

@@ -98,16 +98,16 @@ def test_a_series_of_a_config_map_is_read(folder):
 def test_unknown_hardware_and_fields_that_do_nothing_yet_are_named(folder):
     odd = worlds.workload(
         model={"profiles": [{"hardware": "hw4", "serviceTime": "12ms"}, {"hardware": "hw9", "serviceTime": "1ms"}]},
-        trust={"verifyPercent": 2},
         demand=[{"region": "us-ca", "rate": "60"}, {"region": "us-ny", "rate": "1"}],
     )
-    manifests = [worlds.region(), worlds.cars(), worlds.servers(), odd]
+    cars = worlds.cars(contract={"dataCapPerDay": "1Gi"})
+    manifests = [worlds.region(), cars, worlds.servers(), odd]
     (folder / "all.yaml").write_text(yaml.safe_dump_all([it.manifest() for it in manifests]))
     output = run("-f", folder)
     assert "UnknownHardware: no pool declares the hardware hw9; use one of a100, hw4" in output
     assert "UnknownRegion: no Region is named us-ny; apply one" in output
     assert "FieldsNotHonoured" in output
-    assert "spec.trust.verifyPercent" in output
+    assert "spec.contract.dataCapPerDay" in output
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import grpc
+import numpy as np
 import uvicorn
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -39,23 +40,27 @@ def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
 
 
 class Doubler:
-    """y = 2 x over [n] of FP32."""
+    """y = 2 x over [n] of FP32; another factor is a lie, and one that grows is a model whose answers vary."""
 
     inputs = (TensorSpec("x", "FP32", (-1,)),)
     outputs = (TensorSpec("y", "FP32", (-1,)),)
     platform = "test"
 
+    def __init__(self, factor: float = 2.0, growth: float = 0.0) -> None:
+        self.factor, self.growth = factor, growth
+
     def infer(self, feeds, wanted, _cancellation) -> list:
         if feeds["x"].ndim != 1:
             raise BadRequest(f"unexpected shape for input 'x': {list(feeds['x'].shape)} is not [n]")
-        return [feeds["x"] * 2 for _ in wanted]
+        self.factor += self.growth
+        return [feeds["x"] * np.float32(self.factor) for _ in wanted]
 
     def close(self) -> None:
         pass
 
 
-def served(executor: ThreadPoolExecutor) -> Served:
-    return Served(MODEL, "1", Doubler(), executor, accepts=lambda: True, record=lambda *_: None)
+def served(executor: ThreadPoolExecutor, model: Doubler | None = None) -> Served:
+    return Served(MODEL, "1", model or Doubler(), executor, accepts=lambda: True, record=lambda *_: None)
 
 
 async def say(send, status: int, body: bytes, headers: tuple, length: int | None) -> None:
@@ -81,6 +86,11 @@ class Moody:
 
     def __init__(self, executor: ThreadPoolExecutor) -> None:
         self.honest = KServe(served(executor))
+        self.models = {
+            "lies": KServe(served(executor, Doubler(3.0))),
+            "is not exact": KServe(served(executor, Doubler(2.0001))),
+            "varies": KServe(served(executor, Doubler(3.0, growth=1.0))),
+        }
         self.mood = "honest"
         self.entered = threading.Event()
         self.requests = 0
@@ -99,7 +109,7 @@ class Moody:
                 pass
         elif self.mood != "dies":
             await asyncio.sleep(0.3 if self.mood == "slow" else 0)
-            await self.honest(scope, receive, send)
+            await self.models.get(self.mood, self.honest)(scope, receive, send)
         if self.mood in ("dies", "cut off"):
             self.abort()
 

@@ -156,6 +156,29 @@ def test_a_killed_triton_costs_no_request(router: Router, server: LocalTriton, f
     assert router.metric("requests_total", outcome="failed") == 0
 
 
+def test_honest_cars_agree_and_a_lying_one_is_kept_away(router: Router, server: LocalTriton, fleet: Fleet) -> None:
+    router.planned(cell(), server.placement(share=0), trust={"verifyPercent": 100})
+    (honest,) = fleet.joined("honest")
+    with http_caller(router) as http, grpc_caller(router) as grpc:
+        for size in (1, 100_000):
+            for binary in (True, False):
+                http.double(values(size), binary=binary)
+            grpc.double(values(size))
+        until(lambda: router.metric("verifications_total", outcome="agreed") == 6)
+        honest.leave()
+        until(lambda: router.metric("credits", tier="Vehicle") == 0)
+        (liar,) = fleet.joined("liar")
+        liar.app.mood = "lies"
+        until(lambda: router.metric("credits", tier="Vehicle") == 1)
+        grpc.double(values())
+        until(lambda: router.metric("cars_refused_total", reason="disagree") >= 1)
+        np.testing.assert_array_equal(http.double(values()), values() * 2)
+        np.testing.assert_array_equal(grpc.double(values()), values() * 2)
+    assert router.metric("verifications_total", outcome="disagreed") == 1
+    assert liar.app.requests == 1
+    assert router.metric("requests_total", outcome="answered") == 9
+
+
 def test_an_unloaded_model_is_a_miss(router: Router, server: LocalTriton, fleet: Fleet) -> None:
     router.planned(server.placement(), cell(0))
     (car,) = fleet.joined("a")

@@ -191,8 +191,11 @@ def test_one_bad_assignment_is_reported_and_the_others_go_on(tmp_path, pki, shel
     asyncio.run(scenario())
 
 
-def test_a_router_that_rejects_the_answers_makes_the_replica_fail_until_it_takes_the_offer(tmp_path, pki, shelf):
-    body = json.dumps({"error": "3 answers in a row could not be used", "reason": "AnswersRejected"}).encode()
+@pytest.mark.parametrize("reason", ["AnswersRejected", "AnswersDisagree"])
+def test_a_router_that_rejects_the_answers_makes_the_replica_fail_until_it_takes_the_offer(
+    tmp_path, pki, shelf, reason
+):
+    body = json.dumps({"error": "its answers are no good", "reason": reason}).encode()
     head = f"HTTP/1.1 403 Forbidden\r\nRetry-After: 0\r\nContent-Length: {len(body)}\r\n\r\n".encode()
 
     async def scenario():
@@ -202,7 +205,7 @@ def test_a_router_that_rejects_the_answers_makes_the_replica_fail_until_it_takes
             shelf.put(affine())
             router.script = [head + body]
             agent.receive(desired(assignment(shelf, affine(), router.address)))
-            await until(lambda: ("Failed", "AnswersRejected") in seen)
+            await until(lambda: ("Failed", reason) in seen)
             assert await answer(await router.next()) == [2.0, 4.0, 6.0]
             await until(lambda: phases(agent) == [("Ready", "")])
 

@@ -27,7 +27,7 @@ use crate::body::{Chunks, Reply};
 use crate::car::Car;
 use crate::errors::error_json;
 use crate::listen::{Stop, accept};
-use crate::strikes::MOST;
+use crate::strikes::{Fault, MOST};
 use crate::workload::Workload;
 use crate::world::World;
 
@@ -43,9 +43,11 @@ const HEAD: usize = 8 << 10;
 const READ_BUFFER: usize = 256 << 10;
 /// Seconds after which a car may offer itself again where the reason may pass by itself.
 const TRY_AGAIN: u32 = 1;
-/// The label of cars that are kept away because of their answers, and the word that tells them so.
+/// The labels of cars that are kept away because of their answers, and the words that tell them so.
 const ANSWERS: &str = "answers";
 const ANSWERS_REJECTED: &str = "AnswersRejected";
+const DISAGREE: &str = "disagree";
+const ANSWERS_DISAGREE: &str = "AnswersDisagree";
 /// The URI in a car's certificate.
 const IDENTITY: &str = "parkade://vehicle/";
 
@@ -217,20 +219,27 @@ impl Refused {
     }
 
     /// The car's own answers are why.
-    fn answers(key: &str, left: Duration) -> Self {
+    fn answers(key: &str, left: Duration, fault: Fault) -> Self {
         let seconds = u32::try_from(left.as_secs()).unwrap_or(u32::MAX).saturating_add(1);
-        let sentence = format!(
-            "{MOST} answers of this car in a row for workload {key} could not be used; restart or update its agent, \
-             whose offers are taken again after some minutes"
-        );
-        Self { status: StatusCode::FORBIDDEN, reason: ANSWERS, sentence, try_again: Some(seconds) }
+        let (reason, found) = match fault {
+            Fault::Unusable => {
+                (ANSWERS, format!("{MOST} answers of this car in a row for workload {key} could not be used"))
+            }
+            Fault::Wrong => {
+                (DISAGREE, format!("an answer of this car for workload {key} was not what Triton computes"))
+            }
+        };
+        let sentence = format!("{found}; restart or update its agent, whose offers are taken again after some minutes");
+        Self { status: StatusCode::FORBIDDEN, reason, sentence, try_again: Some(seconds) }
     }
 
     fn body(&self) -> String {
-        if self.reason == ANSWERS {
-            return serde_json::json!({ "error": self.sentence, "reason": ANSWERS_REJECTED }).to_string();
-        }
-        error_json(&self.sentence)
+        let word = match self.reason {
+            ANSWERS => ANSWERS_REJECTED,
+            DISAGREE => ANSWERS_DISAGREE,
+            _ => return error_json(&self.sentence),
+        };
+        serde_json::json!({ "error": self.sentence, "reason": word }).to_string()
     }
 
     fn response(&self) -> Response<Reply> {
@@ -278,8 +287,8 @@ fn offer(world: &World, identity: &Identity, request: &Request<Incoming>) -> Res
         let sentence = format!("workload {key} does not trust fleet {}", identity.fleet);
         return Err(Refused::new(StatusCode::FORBIDDEN, "trust", sentence));
     }
-    if let Some(left) = workload.keeps_away(&identity.vehicle) {
-        return Err(Refused::answers(key, left));
+    if let Some((left, fault)) = workload.keeps_away(&identity.vehicle) {
+        return Err(Refused::answers(key, left, fault));
     }
     if !workload.has_cell(cell) {
         let sentence = format!("the plan has no cell {cell} for workload {key}; try again");

@@ -13,6 +13,8 @@ use crate::queue::{PlannedPlace, Tier};
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(2);
 /// The workload's latency target where its manifest names none.
 const DEFAULT_TARGET: Duration = Duration::from_millis(100);
+/// The tolerance of `trust.tolerance` where its manifest names none.
+const DEFAULT_TOLERANCE: f64 = 0.001;
 
 /// Addresses of one Triton server.
 #[derive(Debug, PartialEq, Eq)]
@@ -36,6 +38,10 @@ pub struct Definition {
     pub timeout: Duration,
     /// Fleets that may see payloads; empty means every fleet.
     pub fleets: Vec<String>,
+    /// Percent of cars' answers that Triton computes again.
+    pub verify_percent: u32,
+    /// How far two right floats may be apart, relative to 1 + their size.
+    pub tolerance: f64,
     /// Whether its owner suspended it.
     pub suspended: bool,
     /// The plan's places, by preference.
@@ -91,10 +97,15 @@ struct Latency {
     timeout: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase")]
 struct Trust {
     #[serde(default)]
     fleets: Option<Vec<String>>,
+    #[serde(default)]
+    verify_percent: Option<u32>,
+    #[serde(default)]
+    tolerance: Option<String>,
 }
 
 #[derive(Deserialize, Default)]
@@ -131,6 +142,7 @@ impl Definition {
         let object: Object =
             serde_json::from_value(object).map_err(|error| format!("not an InferenceWorkload: {error}"))?;
         let latency = object.spec.latency.unwrap_or(Latency { target: None, timeout: None });
+        let trust = object.spec.trust.unwrap_or_default();
         let key = format!("{}/{}", object.metadata.namespace, object.metadata.name);
         let placements = object.status.unwrap_or_default().placements.unwrap_or_default();
         let definition = Self {
@@ -138,7 +150,9 @@ impl Definition {
             model: object.spec.model.name.into(),
             target: duration(latency.target, DEFAULT_TARGET),
             timeout: duration(latency.timeout, DEFAULT_TIMEOUT),
-            fleets: object.spec.trust.and_then(|trust| trust.fleets).unwrap_or_default(),
+            fleets: trust.fleets.unwrap_or_default(),
+            verify_percent: trust.verify_percent.unwrap_or(0).min(100),
+            tolerance: trust.tolerance.and_then(|text| text.parse().ok()).unwrap_or(DEFAULT_TOLERANCE),
             suspended: object.spec.suspend,
             places: placements.into_iter().map(planned).collect(),
         };
@@ -178,7 +192,7 @@ mod tests {
         let object = json!({
             "metadata": {"name": "sign-reader", "namespace": "vision", "creationTimestamp": "2026-08-18T16:00:00Z"},
             "spec": {"model": {"name": "signs", "artifacts": []}, "latency": {"target": "150ms", "timeout": "3s"},
-                     "trust": {"fleets": ["owners-ca"]}},
+                     "trust": {"fleets": ["owners-ca"], "verifyPercent": 2, "tolerance": "0.01"}},
             "status": {"placements": [
                 {"place": "cell-0", "tier": "Vehicle", "replicas": 3, "share": 75, "reason": "CheapestPlace"},
                 {"place": "austin", "tier": "Datacenter", "replicas": 2, "share": 25, "reason": "KeepsFallback",
@@ -191,6 +205,8 @@ mod tests {
         assert_eq!(definition.places[0].tier, Tier::Vehicle);
         assert_eq!(definition.places[1].servers[0].1, 2);
         assert_eq!(definition.fleets, ["owners-ca"]);
+        assert_eq!(definition.verify_percent, 2);
+        assert!((definition.tolerance - 0.01).abs() < 1e-9);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use tracing::{info, warn};
 
 use crate::definition::Definitions;
 use crate::metrics::Metrics;
+use crate::verify::Bound;
 use crate::workload::Workload;
 
 /// The index that requests read; replaced as a whole.
@@ -25,12 +26,13 @@ pub struct Directory {
     index: RwLock<Arc<Index>>,
     metrics: Arc<Metrics>,
     rejection: Duration,
+    checks: Bound,
 }
 
 impl Directory {
     /// An empty directory, not ready. Workloads keep bad cars away for `rejection`.
     pub fn new(metrics: Arc<Metrics>, rejection: Duration) -> Self {
-        Self { index: RwLock::default(), metrics, rejection }
+        Self { index: RwLock::default(), metrics, rejection, checks: Bound::default() }
     }
 
     /// Follows what a source says now. Called by one task only.
@@ -48,7 +50,8 @@ impl Directory {
             let workload = known.cloned().unwrap_or_else(|| {
                 info!(workload = key, model = &*definition.model, "serving");
                 let key: Arc<str> = key.as_str().into();
-                Arc::new(Workload::new(key.clone(), definition, self.metrics.of(&key), self.rejection))
+                let meters = self.metrics.of(&key);
+                Arc::new(Workload::new(key, definition, meters, self.rejection, self.checks.clone()))
             });
             workload.follow(definition);
             next.by_model.insert(definition.model.clone(), workload.clone());

@@ -9,6 +9,7 @@ use crate::ask::{Answer, Ask, Attempt};
 use crate::errors::{Cause, Refusal};
 use crate::queue::{Tier, Want};
 use crate::triton::Tritons;
+use crate::verify;
 use crate::workload::{NoPermit, Permit, Replica, Workload};
 
 /// From this attempt on a Triton server is preferred: candidates are car, car, Triton, then any place left.
@@ -159,11 +160,11 @@ impl<'a> Search<'a> {
                 let vehicle = car.vehicle.clone();
                 let attempt = tokio::time::timeout(limit, car.attempt(self.ask, limit)).await;
                 let attempt = attempt.unwrap_or(Attempt::Missed(Cause::Timeout));
-                match attempt {
-                    Attempt::Missed(_) => permit.discard(),
-                    _ => permit.finish(),
+                if self.remember(vehicle, &attempt) {
+                    permit.finish();
+                } else {
+                    permit.discard();
                 }
-                self.remember(vehicle, &attempt);
                 attempt
             }
             Replica::Server(server) => {
@@ -179,16 +180,15 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// What an attempt says about the car.
-    fn remember(&mut self, vehicle: Arc<str>, attempt: &Attempt) {
+    /// What an attempt says about the car; true if it may have the next request.
+    fn remember(&mut self, vehicle: Arc<str>, attempt: &Attempt) -> bool {
         match attempt {
-            Attempt::Answered(answer) => {
-                if answer.is_good() {
-                    self.workload.forgive(&vehicle);
-                }
-                return;
+            Attempt::Answered(answer) if answer.is_good() => {
+                verify::consider(self.tritons, self.workload, self.ask, &vehicle, answer);
+                return self.workload.forgive(&vehicle);
             }
-            Attempt::Missed(Cause::Closed) => return,
+            Attempt::Answered(_) => return true,
+            Attempt::Missed(Cause::Closed) => return false,
             Attempt::Missed(Cause::Timeout) => {
                 // The link may be dead, and then its other connections are as well.
                 self.workload.withdraw_vehicle(&vehicle);
@@ -200,6 +200,7 @@ impl<'a> Search<'a> {
             _ => {}
         }
         self.want.avoid.push(vehicle);
+        !matches!(attempt, Attempt::Missed(_))
     }
 
     /// The caller's answer, or why there is none yet.

@@ -6,10 +6,12 @@
 //! and no vehicle's id leaves it.
 
 mod access;
+mod answers;
 mod ask;
 mod body;
 mod car;
 mod cars;
+mod compare;
 mod definition;
 mod directory;
 mod dispatch;
@@ -26,6 +28,7 @@ mod queue;
 mod settings;
 mod strikes;
 mod triton;
+mod verify;
 mod workload;
 mod world;
 

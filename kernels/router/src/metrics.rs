@@ -7,6 +7,7 @@ use prometheus::{
 
 use crate::errors::{Cause, Outcome};
 use crate::queue::Tier;
+use crate::verify::Verification;
 
 /// Seconds; from a car's fastest answers to the longest deadlines.
 const BUCKETS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
@@ -26,6 +27,7 @@ pub struct Metrics {
     credits: IntGaugeVec,
     waiting: IntGaugeVec,
     refused_cars: IntCounterVec,
+    verifications: IntCounterVec,
     dropped_lines: IntCounter,
     unknown: IntCounter,
 }
@@ -38,6 +40,7 @@ pub struct Meters {
     retries: [IntCounter; Cause::ALL.len()],
     credits: [IntGauge; 2],
     waiting: IntGauge,
+    verifications: [IntCounter; Verification::ALL.len()],
 }
 
 impl Metrics {
@@ -65,6 +68,11 @@ impl Metrics {
         let waiting = gauge("parkade_router_waiting", "Requests that wait for a credit", &["workload"])?;
         let refused_cars =
             counter("parkade_router_cars_refused_total", "Connections of cars that were refused", &["reason"])?;
+        let verifications = counter(
+            "parkade_router_verifications_total",
+            "Answers of cars chosen to be compared with Triton's, by how that ended",
+            &["workload", "outcome"],
+        )?;
         let dropped_lines = IntCounter::new(
             "parkade_router_access_lines_dropped_total",
             "Access lines dropped because their file was too slow",
@@ -75,9 +83,21 @@ impl Metrics {
         registry.register(Box::new(credits.clone()))?;
         registry.register(Box::new(waiting.clone()))?;
         registry.register(Box::new(refused_cars.clone()))?;
+        registry.register(Box::new(verifications.clone()))?;
         registry.register(Box::new(dropped_lines.clone()))?;
         let unknown = requests.with_label_values(&[NO_WORKLOAD, NO_TIER, Outcome::Rejected.label()]);
-        Ok(Self { registry, requests, durations, retries, credits, waiting, refused_cars, dropped_lines, unknown })
+        Ok(Self {
+            registry,
+            requests,
+            durations,
+            retries,
+            credits,
+            waiting,
+            refused_cars,
+            verifications,
+            dropped_lines,
+            unknown,
+        })
     }
 
     /// The handles of one workload.
@@ -92,6 +112,8 @@ impl Metrics {
             retries: Cause::ALL.map(|cause| self.retries.with_label_values(&[workload, cause.label()])),
             credits: real.map(|tier| self.credits.with_label_values(&[workload, tier])),
             waiting: self.waiting.with_label_values(&[workload]),
+            verifications: Verification::ALL
+                .map(|ended| self.verifications.with_label_values(&[workload, ended.label()])),
         }
     }
 
@@ -105,6 +127,9 @@ impl Metrics {
             }
             let _ = self.durations.remove_label_values(&[workload, tier]);
             let _ = self.credits.remove_label_values(&[workload, tier]);
+        }
+        for ended in Verification::ALL {
+            let _ = self.verifications.remove_label_values(&[workload, ended.label()]);
         }
         for cause in Cause::ALL {
             let _ = self.retries.remove_label_values(&[workload, cause.label()]);
@@ -149,6 +174,11 @@ impl Meters {
     /// An attempt missed.
     pub fn missed(&self, cause: Cause) {
         self.retries[cause as usize].inc();
+    }
+
+    /// A check of a car's answer ended.
+    pub fn verified(&self, ended: Verification) {
+        self.verifications[ended as usize].inc();
     }
 
     /// What the queue holds at this scrape.

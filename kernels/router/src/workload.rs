@@ -11,7 +11,8 @@ use crate::definition::{Definition, Endpoint};
 use crate::metrics::Meters;
 use crate::queue::{self, Grant, Queue, Ticket, Tier, Want};
 use crate::settings::QUEUE_LIMIT;
-use crate::strikes::Strikes;
+use crate::strikes::{Fault, Strikes};
+use crate::verify::{Bound, Verifier};
 
 /// How long an answered car may take to be ready for the next request.
 const READY_AGAIN: Duration = Duration::from_secs(1);
@@ -27,6 +28,8 @@ pub struct Rules {
     pub timeout: Duration,
     /// Fleets that may see payloads; empty means every fleet.
     pub fleets: Vec<String>,
+    /// How far two right floats may be apart, relative to 1 + their size.
+    pub tolerance: f64,
     /// Whether its owner suspended it.
     pub suspended: bool,
 }
@@ -40,6 +43,8 @@ pub struct Workload {
     pub model: Arc<str>,
     /// What is counted.
     pub meters: Meters,
+    /// Which answers of cars are checked.
+    pub verifier: Verifier,
     queue: Mutex<CarQueue>,
     strikes: Mutex<Strikes>,
     rules: RwLock<Arc<Rules>>,
@@ -64,23 +69,26 @@ pub struct Permit {
 }
 
 impl Workload {
-    /// A workload as first seen; bad cars are kept away for `rejection`.
-    pub fn new(key: Arc<str>, definition: &Definition, meters: Meters, rejection: Duration) -> Self {
+    /// A workload as first seen; bad cars are kept away for `rejection`, and all workloads' checks share `bound`.
+    pub fn new(key: Arc<str>, definition: &Definition, meters: Meters, rejection: Duration, bound: Bound) -> Self {
         let workload = Self {
             key,
             model: definition.model.clone(),
             meters,
+            verifier: Verifier::new(bound),
             queue: Mutex::new(Queue::new(QUEUE_LIMIT)),
             strikes: Mutex::new(Strikes::new(rejection)),
             rules: RwLock::new(Arc::new(rules(definition))),
         };
         workload.lock().follow(&definition.places);
+        workload.verifier.follow(definition.verify_percent);
         workload
     }
 
     /// Follows a changed definition; connections of cells that left the plan are closed.
     pub fn follow(self: &Arc<Self>, definition: &Definition) {
         *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules(definition));
+        self.verifier.follow(definition.verify_percent);
         let gone = self.lock().follow(&definition.places);
         drop(gone);
         self.hand_over();
@@ -107,6 +115,12 @@ impl Workload {
             Ok(Ok(permit)) => Ok(permit),
             _ => Err(NoPermit::Late),
         }
+    }
+
+    /// A credit that is free now; whoever waits for one has it already.
+    pub fn try_acquire(self: &Arc<Self>, want: &Want) -> Option<Permit> {
+        let grant = self.lock().take(want)?;
+        Some(Permit { workload: self.clone(), grant: Some(grant), under_way: false })
     }
 
     /// A car offers a connection; it is closed if its cell has left the plan.
@@ -140,13 +154,25 @@ impl Workload {
         }
     }
 
-    /// A car answered well.
-    pub fn forgive(&self, vehicle: &str) {
-        self.strikes().forgive(vehicle);
+    /// A car's answer was wrong, and it is kept away for a while.
+    pub fn condemn(&self, vehicle: &Arc<str>) {
+        let mut strikes = self.strikes();
+        let seconds = strikes.rest().as_secs();
+        let kept_away = strikes.condemn(vehicle, Instant::now());
+        drop(strikes);
+        if kept_away {
+            warn!(workload = &*self.key, "a car's answers are not Triton's; its offers are refused for {seconds} s");
+        }
+        self.withdraw_vehicle(vehicle);
     }
 
-    /// How long a car's offers are still refused because of its answers.
-    pub fn keeps_away(&self, vehicle: &str) -> Option<Duration> {
+    /// A car answered well; false if it is kept away all the same, so that its connection is to be closed.
+    pub fn forgive(&self, vehicle: &str) -> bool {
+        self.strikes().forgive(vehicle)
+    }
+
+    /// How long a car's offers are still refused because of its answers, and what is wrong with them.
+    pub fn keeps_away(&self, vehicle: &str) -> Option<(Duration, Fault)> {
         self.strikes().refuses(vehicle, Instant::now())
     }
 
@@ -227,6 +253,7 @@ fn rules(definition: &Definition) -> Rules {
         target: definition.target,
         timeout: definition.timeout,
         fleets: definition.fleets.clone(),
+        tolerance: definition.tolerance,
         suspended: definition.suspended,
     }
 }

@@ -8,11 +8,7 @@ from typing import Any, Final
 from parkade.api.base import Part, Resource
 
 NOT_HONOURED: Final[dict[str, tuple[str, ...]]] = {
-    "InferenceWorkload": (
-        "spec.batch",
-        "spec.trust.verifyPercent",
-        "spec.trust.tolerance",
-    ),
+    "InferenceWorkload": ("spec.batch",),
     "VehicleNodePool": (
         "spec.contract.maxRangeLossPerDay",
         "spec.contract.dataCapPerDay",

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 
 class Reason(StrEnum):
@@ -26,7 +27,12 @@ class Reason(StrEnum):
     ModelRejected = "ModelRejected"
     RouterUnavailable = "RouterUnavailable"
     AnswersRejected = "AnswersRejected"
+    AnswersDisagree = "AnswersDisagree"
     InternalError = "InternalError"
+
+
+ANSWERS: Final = (Reason.AnswersRejected, Reason.AnswersDisagree)
+"""What a router says of a car whose answers cannot be used, or are not what Triton computes."""
 
 
 @dataclass(frozen=True, slots=True)

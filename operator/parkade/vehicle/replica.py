@@ -15,7 +15,7 @@ from typing import Any, Final
 from parkade.errors import DigestMismatch, ModelRejected, ParkadeError, Unavailable
 from parkade.vehicle.intent import need
 from parkade.vehicle.kserve import KServe, Served
-from parkade.vehicle.reasons import Reason, Refusal
+from parkade.vehicle.reasons import ANSWERS, Reason, Refusal
 from parkade.vehicle.runtime import Model, Runtime
 from parkade.vehicle.serving import Credit
 from parkade.vehicle.store import DiskFull, Store, UrlRefused
@@ -283,12 +283,12 @@ class Replica:
 
     def _router_said(self, refusal: Refusal | None) -> None:
         """A router that does not believe the answers makes the replica useless until one takes the offer again."""
-        rejected = self.refusal is not None and self.refusal.reason is Reason.AnswersRejected
+        rejected = self.refusal is not None and self.refusal.reason in ANSWERS
         if self.withdrawn or not (self.phase is Phase.Ready or rejected):
             return
         if refusal is None:
             self._set(Phase.Ready)
-        elif refusal.reason is Reason.AnswersRejected:
+        elif refusal.reason in ANSWERS:
             self._set(Phase.Failed, refusal.reason, refusal.message)
         elif not rejected:
             self._set(Phase.Ready, refusal.reason, refusal.message)

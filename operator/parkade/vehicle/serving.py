@@ -17,7 +17,7 @@ from uvicorn.server import ServerState
 
 from parkade.errors import InvalidInput, Unavailable
 from parkade.vehicle.kserve import KServe
-from parkade.vehicle.reasons import Reason, Refusal
+from parkade.vehicle.reasons import ANSWERS, Reason, Refusal
 from parkade.vehicle.tls import Certificates
 from parkade.vehicle.wire import address
 
@@ -109,8 +109,7 @@ class _Offer(asyncio.Protocol):
         try:
             answer = json.loads(self._body)
             sentence = str(answer["error"])[:300]
-            if answer.get("reason") == Reason.AnswersRejected:
-                reason = Reason.AnswersRejected
+            reason = next((word for word in ANSWERS if answer.get("reason") == word), reason)
         except (ValueError, KeyError, TypeError, AttributeError):
             sentence = "it gives no sentence"
         retry = self._headers.get(b"retry-after", b"")
