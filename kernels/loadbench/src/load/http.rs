@@ -1,0 +1,43 @@
+//! One caller over HTTP/1.1, who keeps a connection for as long as it lasts.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use tokio::net::TcpStream;
+
+use super::Run;
+use crate::payload::http_request;
+use crate::wire::Wire;
+
+/// Asks until the run is over.
+pub async fn ask(run: Rc<Run>) {
+    let settings = &run.settings;
+    let request = http_request(&settings.model, &settings.target, settings.bytes);
+    // Dialled before the first request is due, so that no request waits for it.
+    let mut kept = dial(&settings.target).await.ok();
+    while let Some(due) = run.next().await {
+        match run.bounded(exchange(&settings.target, &mut kept, &request)).await {
+            Ok(200) => run.ended(due, Ok(())),
+            Ok(status) => run.ended(due, Err(format!("status {status}"))),
+            Err(kind) => {
+                kept = None;
+                run.broke(due, kind).await;
+            }
+        }
+    }
+}
+
+async fn dial(target: &str) -> std::io::Result<Wire<TcpStream>> {
+    let stream = TcpStream::connect(target).await?;
+    stream.set_nodelay(true)?;
+    Ok(Wire::new(stream))
+}
+
+async fn exchange(target: &str, kept: &mut Option<Wire<TcpStream>>, request: &Bytes) -> std::io::Result<u16> {
+    let wire = match kept {
+        Some(wire) => wire,
+        None => kept.insert(dial(target).await?),
+    };
+    wire.send(request).await?;
+    Ok(wire.answer().await?.status)
+}

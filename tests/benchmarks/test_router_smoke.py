@@ -1,0 +1,79 @@
+"""The benchmark of the router runs, and loses no request on the way."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.router.__main__ import PARTS
+from benchmarks.router.programs import build
+from benchmarks.router.table import BEGIN, END, Must, Section, as_markdown, write
+
+# Real processes for most of a minute, and a build when cold: not for the tests that run at every save.
+smoke = [pytest.mark.cluster, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(scope="module")
+def programs(repository_root) -> Path:
+    """The programs of the newest build; the load is built beside the router if it is missing."""
+    kernels = repository_root / "kernels"
+    target = Path(os.environ.get("CARGO_TARGET_DIR", kernels / "target"))
+    built = [target / profile for profile in ("release", "debug") if (target / profile / "parkade-router").exists()]
+    folder = max(built, key=lambda path: (path / "parkade-router").stat().st_mtime) if built else target / "debug"
+    build(kernels, *(["--release"] if folder.name == "release" else []))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def sections(tmp_path_factory, programs, repository_root):
+    output = tmp_path_factory.mktemp("bench") / "results.json"
+    paths = os.pathsep.join(str(repository_root / room) for room in ("tests", "operator"))
+    subprocess.run(
+        [sys.executable, "-m", "benchmarks.router", "--quick", "--bin", programs, "--json", output],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([paths, os.environ.get("PYTHONPATH", "")])},
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    return json.loads(output.read_text())["sections"]
+
+
+class TestQuick:
+    pytestmark = smoke
+
+    def test_every_part_is_measured(self, sections):
+        assert len(sections) == len(PARTS)
+        for section in sections:
+            assert section["figures"], section["name"]
+
+    def test_no_request_is_lost(self, sections):
+        lost = {must["what"]: must["measured"] for section in sections for must in section["musts"]
+                if "failures" in must["what"]}  # fmt: skip
+        assert lost
+        assert not any(lost.values()), lost
+
+    def test_the_router_answers_in_every_protocol_and_size(self, sections):
+        figures = sections[0]["figures"]
+        for protocol in ("HTTP", "gRPC"):
+            for size in ("16 B", "220 KB"):
+                for through in ("router", "router to cars"):
+                    assert figures[f"{protocol} {size} c=64 {through}"]["requests"] > 0
+
+
+def test_a_requirement_says_by_how_much_it_was_missed():
+    assert Must("rate", 1.4, 1.5, at_least=True).line == "| rate | 1.4 | at least 1.5 | missed by 0.1 |"
+    assert Must("rate", 1.6, 1.5, at_least=True).holds
+    assert not Must("p99", 1.6, 1.5).holds
+
+
+def test_tables_go_between_the_markers(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{BEGIN}\nstale\n{END}\nafter\n")
+    write(page, as_markdown(Section("Cost", "About.", ("a", "b"), [("1", "2")], [Must("x", 1, 2)])))
+    text = page.read_text()
+    assert "| 1 | 2 |" in text
+    assert "stale" not in text
+    assert text.startswith("before\n")
+    assert text.endswith("after\n")
