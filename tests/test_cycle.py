@@ -19,7 +19,7 @@ from handlers.world import (
     world_of,
 )
 from parkade.cluster import ClusterClient
-from parkade.cluster.resources import CELLS, EVENTS, LEASES, PODS, SERVICES, WORKLOADS
+from parkade.cluster.resources import CELLS, EVENTS, LEASES, PODS, SERVICES, SLICES, WORKLOADS
 from parkade.local.plane import Plane
 
 pytestmark = pytest.mark.cluster
@@ -68,6 +68,30 @@ def test_deleting_the_workload_leaves_nothing(world: World) -> None:
     assert world.orders() == {}
     eventually(lambda: not world.pods(), "no pod is left")
     eventually(lambda: not world.client.list(SERVICES.path(SPACE)), "no service is left")
+
+
+def behind(world: World) -> list[str]:
+    """Addresses behind the workloads' Services."""
+    pieces = world.client.list(SLICES.path(SPACE))
+    return sorted(address for piece in pieces for row in piece["endpoints"] for address in row["addresses"])
+
+
+def test_the_service_follows_routers_and_comes_back(world: World) -> None:
+    world.operate("a")
+    world.serve()
+    eventually(lambda: world.client.get(SERVICES.path(SPACE, "sign-reader")), "the Service")
+    assert behind(world) == [], "a router on loopback is behind no Service"
+    world.route("10.1.2.3", "far")
+    try:
+        eventually(lambda: behind(world) == ["10.1.2.3"], "the router that came")
+        before = world.client.get(SERVICES.path(SPACE, "sign-reader"))["metadata"]["uid"]
+        world.client.delete(SERVICES.path(SPACE, "sign-reader"))
+        again = eventually(lambda: world.client.get(SERVICES.path(SPACE, "sign-reader")), "the Service is back")
+        assert again["metadata"]["uid"] != before
+    finally:
+        world.client.delete(LEASES.path(SYSTEM, "parkade-router-far"))
+    eventually(lambda: behind(world) == [], "the router that left")
+    assert "other machines cannot reach" in world.operators[0].log.read_text()
 
 
 def test_pods_that_vanish_come_back_and_no_order_changes(world: World) -> None:

@@ -20,6 +20,7 @@ from parkade.changes import (
     Change,
     Changes,
     Comparison,
+    Fronts,
     LoadModel,
     RemoveFiles,
     StageArtifact,
@@ -30,6 +31,7 @@ from parkade.changes import (
     lasting,
     observe_offers,
     observe_rejections,
+    unreachable,
 )
 from parkade.cluster import Applying, ClusterClient, ClusterFacts, Unreadable, read, refresh
 from parkade.errors import ClusterRefused
@@ -172,7 +174,7 @@ class Cycle:
 
     def _diff(self, facts: ClusterFacts, plan: Plan, changed: frozenset[str]) -> tuple[Changes, float | None]:
         comparison = Comparison(facts.snapshot, plan, self._unoffered, changed)
-        return diff(comparison, self._settings.status_url)
+        return diff(comparison, Fronts(self._settings.status_url, self._settings.services))
 
     def _apply(self, changes: Changes, snapshot: Snapshot, leads: Callable[[], bool], turn: _Turn) -> None:
         """Carry out the steps in order; a refused one is reported and the others go on."""
@@ -223,6 +225,7 @@ class Cycle:
         for row in facts.unreadable:
             self._tell_unreadable(row)
         metrics, snapshot = self._metrics, facts.snapshot
+        self._tell_routers(snapshot)
         metrics.unreadable.set(len(facts.unreadable))
         certificate = plan.certificate
         metrics.show_plan(
@@ -243,6 +246,13 @@ class Cycle:
             seconds = {f"{name}_seconds": value for name, value in turn.times.items()}
             outcomes = {outcome: count for outcome, count in turn.outcomes.items() if count}
             log.info("%s", logfmt(term=snapshot.term, causes=",".join(turn.woken.causes), **outcomes, **seconds))
+
+    def _tell_routers(self, snapshot: Snapshot) -> None:
+        """Log once why a router is behind no Service."""
+        for problem in map(unreachable, snapshot.routers if self._settings.services else ()):
+            if problem and ("", problem) not in self._told:
+                self._told.add(("", problem))
+                log.warning("no Service leads to a router: %s", problem)
 
     def _tell_unreadable(self, row: Unreadable) -> None:
         log.warning("%s %s is left out: %s", row.target.kind, row.target.key, row.message)

@@ -72,6 +72,8 @@ class Settings:
     """fsspec URL of the store in which artifacts are staged by digest; carlet serves the same store."""
     status_url: Literal["Service", "Router"] = "Service"
     """What `status.url` names: the workload's Service, or the router's own address where no kube-proxy runs."""
+    services: bool = True
+    """Each workload has a Service with the routers behind it."""
     kube_qps: float = 50.0
     """Requests a second that the Kubernetes client may send."""
     kube_burst: int = 100
@@ -105,13 +107,26 @@ class Settings:
                 continue
             if name == "economics" or name not in cls.__dataclass_fields__:
                 raise InvalidInput(f"{variable} is not a setting; see docs/settings.md for those that are")
+            if isinstance(getattr(defaults, name), bool):
+                chosen[name] = _flag(variable, text)
+                continue
             try:
                 chosen[name] = type(getattr(defaults, name))(text)
             except ValueError:
                 raise InvalidInput(f"{variable}={text!r} is not a number; unset it for the default") from None
         if chosen.get("status_url", "Service") not in ("Service", "Router"):
             raise InvalidInput("PARKADE_STATUS_URL must be Service or Router")
+        if not chosen.get("services", True) and chosen.get("status_url", "Service") == "Service":
+            raise InvalidInput(
+                "PARKADE_SERVICES=false leaves no Service to name; set PARKADE_STATUS_URL=Router with it"
+            )
         return cls(**chosen, economics=Economics(**limits))  # type: ignore[arg-type]  # checked against the fields
+
+
+def _flag(variable: str, text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise InvalidInput(f"{variable}={text!r} is neither true nor false; write one of them")
+    return text.lower() == "true"
 
 
 def _numbers(variable: str, text: str) -> dict[str, float]:

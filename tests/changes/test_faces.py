@@ -1,12 +1,9 @@
-import pytest
-
-from changes.scene import CELL, KEY, ROUTER, cell, compare, plan, snapshot, to_cell, workload
+from changes.scene import CELL, KEY, cell, compare, plan, snapshot, to_cell
 from parkade.changes.cells import cell_steps
-from parkade.changes.faces import is_loopback, pod_steps, service_steps
-from parkade.snapshot import PodFace, RouterAddress, ServiceFace
+from parkade.changes.faces import pod_steps
+from parkade.snapshot import PodFace
 
 POD = PodFace("vision", f"sign-reader-{CELL}", KEY, CELL, terminating=False)
-FAR = RouterAddress("far", "10.1.2.3:80", "10.1.2.3:81", "10.1.2.3:82")
 
 
 def pods(comparison):
@@ -47,30 +44,3 @@ def test_a_face_whose_cell_is_gone_goes():
 
 def test_a_face_lost_with_its_order_intact_comes_back():
     assert pods(to_cell(3, cells=(cell(replicas=3, ready=3),))) == ([(KEY, CELL)], [])
-
-
-def services(**facts):
-    return [(step.exists, [r.http for r in step.routers]) for step in service_steps(compare(snapshot(**facts), plan()))]
-
-
-def test_a_workload_gets_a_service_without_addresses_of_loopback_routers():
-    assert services(routers=(ROUTER,)) == [(False, [])]
-    assert services(routers=(ROUTER,), services=(ServiceFace(KEY),)) == []
-
-
-def test_routers_elsewhere_are_put_behind_the_service_and_moved():
-    assert services(routers=(FAR,)) == [(False, ["10.1.2.3:80"])]
-    assert services(routers=(FAR,), services=(ServiceFace(KEY, ("10.1.2.3:80",)),)) == []
-    assert services(routers=(FAR,), services=(ServiceFace(KEY, ("10.9.9.9:80",)),)) == [(True, ["10.1.2.3:80"])]
-
-
-def test_a_deleted_workload_gets_no_service():
-    assert services(workloads=(workload(deleted=snapshot().now),)) == []
-
-
-@pytest.mark.parametrize(
-    ("address", "expected"),
-    [("127.0.0.1:80", True), ("[::1]:80", True), ("10.0.0.1:80", False), ("[fd00::1]:80", False), ("router:80", True)],
-)
-def test_loopback(address, expected):
-    assert is_loopback(RouterAddress("r", address, address, address)) is expected

@@ -22,7 +22,7 @@ from changes.scene import (
     snapshot,
     workload,
 )
-from parkade.changes import Comparison, diff, observe_offers
+from parkade.changes import Comparison, Fronts, diff, observe_offers
 from parkade.changes.comparison import target_of
 
 LONGEST = 30
@@ -89,7 +89,7 @@ def test_every_move_ends_at_the_plan_and_never_leaves_the_workload_without_an_an
     for number in range(LONGEST):
         obey = number in prompt or number >= LONGEST // 2  # cars are slow, but they obey in the end
         unoffered = observe_offers(unoffered, seen)
-        changes, _ = diff(Comparison(seen, target, unoffered), "Router")
+        changes, _ = diff(Comparison(seen, target, unoffered), Fronts("Router"))
         seen = carried_out(seen, changes, obey)
         assert any(answering(seen).values()), "nobody answers"
         status = seen.workloads[0].status
@@ -98,7 +98,7 @@ def test_every_move_ends_at_the_plan_and_never_leaves_the_workload_without_an_an
         place: count for place, count in wanted.items() if count
     }
     assert offered(seen) == {place for place, count in wanted.items() if count}
-    steady, due = diff(Comparison(seen, target, observe_offers(unoffered, seen)), "Router")
+    steady, due = diff(Comparison(seen, target, observe_offers(unoffered, seen)), Fronts("Router"))
     assert due is None
     assert not [
         step

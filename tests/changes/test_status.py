@@ -32,7 +32,7 @@ from changes.scene import (
     workload,
 )
 from parkade.api import parse
-from parkade.changes import diff
+from parkade.changes import Fronts, diff
 from parkade.changes.poolstatus import grid_event_status, triton_pool_status, vehicle_pool_status
 from parkade.changes.status import workload_status
 from parkade.plan import Shortfall
@@ -108,7 +108,7 @@ def test_observe_shows_the_plan_and_leaves_the_offers():
     seen = to_cell(3, mode="Observe", workloads=(workload(status=offers(S1)),))
     assert [p[0] for p in places(seen)] == [POOL]
     assert condition(seen, "Placed") == ("False", "Observing")
-    changes, due = diff(seen, "Router")
+    changes, due = diff(seen, Fronts("Router"))
     assert due is None
     assert {type(change).__name__ for change in changes.ordered()} == {"ShowStatus", "Announce"}
 
@@ -209,7 +209,7 @@ def test_a_status_that_is_true_is_not_written_again_and_times_stay():
     shown = workload().model_copy(update={"status": status(first)})
     later = to_cell(3, now=NOW + timedelta(hours=1), workloads=(shown,), **SERVED)
     assert status(later) == shown.status
-    assert [s.target.kind for s in diff(later, "Router")[0].statuses].count("InferenceWorkload") == 0
+    assert [s.target.kind for s in diff(later, Fronts("Router"))[0].statuses].count("InferenceWorkload") == 0
 
 
 def test_the_time_moves_only_with_the_status():
@@ -229,11 +229,11 @@ def test_urls():
 
 
 def test_an_event_for_each_condition_that_changes():
-    events = diff(to_cell(3, **SERVED), "Router")[0].announcements
+    events = diff(to_cell(3, **SERVED), Fronts("Router"))[0].announcements
     said = {(event.level, event.reason) for event in events if event.target.kind == "InferenceWorkload"}
     assert said == {("Normal", "CheapestPlace"), ("Normal", "Ready"), ("Normal", "TargetMet")}
     shown = workload().model_copy(update={"status": status(to_cell(3, **SERVED))})
-    again = diff(to_cell(3, workloads=(shown,)), "Router")[0].announcements
+    again = diff(to_cell(3, workloads=(shown,)), Fronts("Router"))[0].announcements
     said = [(e.level, e.reason) for e in again if e.target.kind == "InferenceWorkload"]
     assert said == [("Warning", "WaitingForVehicles")]
 

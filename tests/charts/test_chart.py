@@ -22,6 +22,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "one operator that observes": ("--set", "operator.replicas=1", "--set", "settings.mode=Observe"),
     "fleet link elsewhere": ("--set", "nats.enabled=false", "--set", "nats.url=tls://nats.example:4222"),
     "models on a claim of your own": ("--set", "modelStore.existingClaim=shared"),
+    "no services for workloads": ("--set", "operator.services=false", "--set", "router.zone=us-ca-a"),
     "reached from outside": (
         "--set", "router.service.type=LoadBalancer", "--set", "router.carsAdvertise=cars.example:443",
         "--set", "imagePullSecrets[0].name=pull", "--set-string", "operator.env.PARKADE_RESYNC=5",
@@ -72,10 +73,13 @@ def test_every_container_is_sandboxed_and_probed(render: Render) -> None:
             assert "memory" in container["resources"]["limits"]
 
 
-def test_the_operator_understands_its_environment(render: Render) -> None:
-    (pod,) = (pod for name, pod in pods(render()) if name == "parkade-operator")
+@pytest.mark.parametrize("services", [True, False])
+def test_the_operator_understands_its_environment(services: bool, render: Render) -> None:  # noqa: FBT001 -- pytest's
+    rendered = render("--set", f"operator.services={str(services).lower()}")
+    (pod,) = (pod for name, pod in pods(rendered) if name == "parkade-operator")
     environment = {entry["name"]: entry.get("value", "from-the-pod") for entry in pod["containers"][0]["env"]}
     settings = Settings.from_environment(environment)
+    assert (settings.services, settings.status_url) == (services, "Service" if services else "Router")
     ports = {port["name"]: port["containerPort"] for port in pod["containers"][0]["ports"]}
     assert (settings.metrics_port, settings.health_port) == (ports["metrics"], ports["health"])
     mounts = {mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]}

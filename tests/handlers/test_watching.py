@@ -28,6 +28,13 @@ def event(handler, memo, body, kind="MODIFIED"):
         (watching.pod, {"metadata": META}, {"metadata": META, "status": {"phase": "Running"}}, False),
         (watching.lease, {"metadata": META}, {"metadata": META, "spec": {"renewTime": "2"}}, False),
         (watching.lease, {"metadata": META}, {"metadata": META | {"annotations": {"http": "x"}}}, True),
+        (
+            watching.service,
+            {"metadata": META, "spec": {"ports": [1]}},
+            {"metadata": META, "spec": {"ports": [2]}},
+            True,
+        ),
+        (watching.service, {"metadata": META}, {"metadata": META | {"resourceVersion": "2"}}, False),
         (watching.content, {"data": {"mode": "Apply"}}, {"data": {"mode": "Observe"}}, True),
     ],
 )
@@ -47,7 +54,7 @@ def test_kopf_watches_and_nothing_else(wake):
     kinds = [getattr(registry, name) for name in ("_spawning", "_changing", "_webhooks", "_indexing")]
     assert all(not kind.get_all_handlers() for kind in kinds)
     watched = registry._watching.get_all_handlers()  # noqa: SLF001 -- kopf shows a registry in no other way
-    assert len(watched) == len(watching.OWN_PLURALS) + 4
+    assert len(watched) == len(watching.OWN_PLURALS) + 5
 
 
 def test_kopf_writes_nothing_and_tries_without_end():

@@ -65,7 +65,7 @@ class OperatorProcess:
             "PARKADE_LEASE_SECONDS": str(LEASE_SECONDS),
             "PARKADE_RESYNC": "2",
         }
-        inherited = {key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ}
+        inherited = {key: os.environ[key] for key in ("PATH", "HOME", "PYTHONPATH") if key in os.environ}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "parkade", "operator"], env=inherited | settings, stdout=log, stderr=log
@@ -157,21 +157,21 @@ class World:
         labels = {"parkade.dev/cell": CELL, "type": "virtual-kubelet"}
         self.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": CELL, "labels": labels}})
 
-    def route(self) -> None:
-        """A router's Lease, fresh for a minute."""
-        says = {f"parkade.dev/{name}": f"127.0.0.1:{port}" for name, port in (("http", 81), ("grpc", 82), ("cars", 83))}
+    def route(self, host: str = "127.0.0.1", name: str = "test") -> None:
+        """A router's Lease, fresh for ten minutes."""
+        says = {f"parkade.dev/{door}": f"{host}:{port}" for door, port in (("http", 81), ("grpc", 82), ("cars", 83))}
         self.apply(
             {
                 "apiVersion": LEASES.api,
                 "kind": "Lease",
                 "metadata": {
-                    "name": "parkade-router-test",
+                    "name": f"parkade-router-{name}",
                     "namespace": SYSTEM,
                     "labels": {"parkade.dev/component": "router"},
                     "annotations": says,
                 },
                 "spec": {
-                    "holderIdentity": "test",
+                    "holderIdentity": name,
                     "leaseDurationSeconds": 600,
                     "renewTime": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
                 },

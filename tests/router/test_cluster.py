@@ -38,7 +38,7 @@ def running(plane: Plane, router: Router) -> Iterator[Router]:
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE_OF_WORKLOAD}}
     for manifest in (namespace, OBJECT):
         plane.kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(manifest))
-    router.start("--kubeconfig", str(plane.kubeconfig), "--id", "test")
+    router.start("--kubeconfig", str(plane.kubeconfig), "--id", "test", "--zone", "us-ca-a")
     yield router
     router.stop()
     plane.kubectl("delete", "iw", NAME, "-n", NAMESPACE_OF_WORKLOAD, "--ignore-not-found")
@@ -67,6 +67,7 @@ def test_the_lease_says_where_the_router_is(plane: Plane, running: Router) -> No
     found = lease(plane)
     assert found["metadata"]["labels"]["parkade.dev/component"] == "router"
     annotations = {f"parkade.dev/{name}": running.addresses[name] for name in ("http", "grpc", "cars")}
+    annotations["parkade.dev/zone"] = "us-ca-a"
     assert annotations.items() <= found["metadata"]["annotations"].items()
     assert (found["spec"]["holderIdentity"], found["spec"]["leaseDurationSeconds"]) == ("test", 15)
     renewed = found["spec"]["renewTime"]

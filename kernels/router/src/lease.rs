@@ -31,6 +31,8 @@ pub struct Face {
     pub grpc: String,
     /// `host:port` for cars, if they can dial in.
     pub cars: Option<String>,
+    /// `topology.kubernetes.io/zone` of its node, if it is known.
+    pub zone: Option<String>,
 }
 
 /// Renews the Lease until told to stop, then deletes it.
@@ -72,6 +74,9 @@ fn lease(name: &str, face: &Face, acquired: Timestamp, now: Timestamp) -> serde_
     if let Some(cars) = &face.cars {
         annotations["parkade.dev/cars"] = json!(cars);
     }
+    if let Some(zone) = &face.zone {
+        annotations["parkade.dev/zone"] = json!(zone);
+    }
     json!({
         "apiVersion": "coordination.k8s.io/v1",
         "kind": "Lease",
@@ -110,11 +115,14 @@ mod tests {
             http: "127.0.0.1:1".into(),
             grpc: "127.0.0.1:2".into(),
             cars: Some("127.0.0.1:3".into()),
+            zone: Some("us-ca-a".into()),
         };
         let time = Timestamp::from_microsecond(1_700_000_000_000_001).unwrap();
         let value = lease("parkade-router-0", &face, time, time);
         assert_eq!(value["spec"]["renewTime"], "2023-11-14T22:13:20.000001Z");
         let read: Lease = serde_json::from_value(value).unwrap();
-        assert_eq!(read.metadata.annotations.unwrap()["parkade.dev/cars"], "127.0.0.1:3");
+        let annotations = read.metadata.annotations.unwrap();
+        assert_eq!(annotations["parkade.dev/cars"], "127.0.0.1:3");
+        assert_eq!(annotations["parkade.dev/zone"], "us-ca-a");
     }
 }

@@ -168,6 +168,7 @@ fn announce(settings: &Settings, listeners: &Listeners) -> Result<Face, String> 
         http: settings.advertise_http.clone().unwrap_or(http),
         grpc: settings.advertise_grpc.clone().unwrap_or(grpc),
         cars: settings.advertise_cars.clone().or(cars),
+        zone: Some(settings.zone.clone()).filter(|zone| !zone.is_empty()),
     })
 }
 

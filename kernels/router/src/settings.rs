@@ -64,6 +64,9 @@ pub struct Settings {
     /// `host:port` written to the Lease for cars; default: the bound address.
     #[arg(long, env = "PARKADE_ROUTER_ADVERTISE_CARS")]
     pub advertise_cars: Option<String>,
+    /// Written to the Lease for callers of the same zone: `topology.kubernetes.io/zone` of the node; empty: none.
+    #[arg(long, env = "PARKADE_ROUTER_ZONE", default_value = "")]
+    pub zone: String,
 
     /// Worker threads. One has the lowest latency (no wake-up across cores) and answers tens of thousands a second.
     #[arg(long, env = "PARKADE_ROUTER_THREADS", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]

@@ -8,9 +8,11 @@ from parkade.changes.changes import (
     Announce,
     ApplyCell,
     ApplyService,
+    ApplySlice,
     Change,
     Changes,
     CreatePod,
+    DeleteFront,
     DeletePod,
     LoadModel,
     RemoveFiles,
@@ -22,6 +24,7 @@ from parkade.changes.changes import (
 )
 from parkade.changes.comparison import FINALIZER, Comparison, Fate, Unoffered, observe_offers
 from parkade.changes.diff import Budget, diff
+from parkade.changes.fronts import Fronts, unreachable
 from parkade.changes.lasting import lasting
 from parkade.changes.rejections import observe_rejections
 
@@ -30,13 +33,16 @@ __all__ = [
     "Announce",
     "ApplyCell",
     "ApplyService",
+    "ApplySlice",
     "Budget",
     "Change",
     "Changes",
     "Comparison",
     "CreatePod",
+    "DeleteFront",
     "DeletePod",
     "Fate",
+    "Fronts",
     "LoadModel",
     "RemoveFiles",
     "SetFinalizers",
@@ -49,4 +55,5 @@ __all__ = [
     "lasting",
     "observe_offers",
     "observe_rejections",
+    "unreachable",
 ]

@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 
 from parkade.api.base import StatusPart
 from parkade.plan import CellAssignment, ServedModel
-from parkade.snapshot import RouterAddress
+from parkade.snapshot import ServiceFace, SliceFace
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -86,14 +86,32 @@ class DeletePod:
 
 @dataclass(frozen=True, slots=True)
 class ApplyService:
-    """The workload's name for callers; with `routers` also the addresses behind it."""
+    """The workload's name for callers."""
 
     kind: ClassVar = "service"
     workload: Target
     exists: bool
     """Ours already; otherwise a namesake made by somebody else is left alone."""
-    routers: tuple[RouterAddress, ...]
-    """Empty where routers listen on loopback, which no EndpointSlice may name."""
+    face: ServiceFace
+
+
+@dataclass(frozen=True, slots=True)
+class ApplySlice:
+    """Routers behind a workload's Service."""
+
+    kind: ClassVar = "slice"
+    workload: Target
+    face: SliceFace
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteFront:
+    """Take away a Service or an EndpointSlice of ours."""
+
+    kind: ClassVar = "front-delete"
+    front: Literal["Service", "EndpointSlice"]
+    namespace: str
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +173,8 @@ Change = (
     | CreatePod
     | DeletePod
     | ApplyService
+    | ApplySlice
+    | DeleteFront
     | LoadModel
     | UnloadModel
     | RemoveFiles
@@ -171,7 +191,7 @@ class Changes:
     """Before anything outside the cluster belongs to a workload."""
     stages: tuple[StageArtifact, ...] = ()
     cells: tuple[ApplyCell, ...] = ()
-    services: tuple[ApplyService, ...] = ()
+    fronts: tuple[ApplyService | ApplySlice | DeleteFront, ...] = ()
     loads: tuple[LoadModel, ...] = ()
     """At most one a server."""
     statuses: tuple[ShowStatus, ...] = ()
@@ -189,7 +209,7 @@ class Changes:
             self.claims,
             self.stages,
             self.cells,
-            self.services,
+            self.fronts,
             self.loads,
             self.statuses,
             self.pods,

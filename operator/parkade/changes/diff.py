@@ -9,7 +9,8 @@ from parkade.changes.cells import cell_steps
 from parkade.changes.changes import Announce, Changes, ShowStatus
 from parkade.changes.claims import claims, releases, removals
 from parkade.changes.comparison import Comparison, target_of
-from parkade.changes.faces import pod_steps, service_steps
+from parkade.changes.faces import pod_steps
+from parkade.changes.fronts import Fronts, front_steps
 from parkade.changes.poolstatus import (
     grid_event_status,
     region_status,
@@ -17,7 +18,7 @@ from parkade.changes.poolstatus import (
     vehicle_pool_status,
 )
 from parkade.changes.servers import server_steps
-from parkade.changes.status import UrlKind, workload_status
+from parkade.changes.status import workload_status
 
 _BAD_NEWS = ("Placed", "Ready", "SLOMet", "FieldsHonoured")
 
@@ -32,9 +33,9 @@ class Budget:
     """Pods made or deleted; a fleet's worth at once would fill the client's request budget for seconds."""
 
 
-def diff(comparison: Comparison, urls: UrlKind, budget: Budget = Budget()) -> tuple[Changes, float | None]:
+def diff(comparison: Comparison, fronts: Fronts, budget: Budget = Budget()) -> tuple[Changes, float | None]:
     """The steps of this cycle, and in how many seconds a step is due that only waits for its time."""
-    statuses = tuple(_statuses(comparison, urls))
+    statuses = tuple(_statuses(comparison, fronts))
     announcements = tuple(_announcements(comparison, statuses))
     if comparison.snapshot.mode == "Observe":
         return Changes(statuses=statuses, announcements=announcements), None
@@ -44,7 +45,7 @@ def diff(comparison: Comparison, urls: UrlKind, budget: Budget = Budget()) -> tu
         claims=claims(comparison),
         stages=servers.stages,
         cells=cells,
-        services=service_steps(comparison),
+        fronts=front_steps(comparison, fronts),
         loads=servers.loads[: budget.loads],
         statuses=statuses,
         pods=pods[: budget.pods],
@@ -57,17 +58,17 @@ def diff(comparison: Comparison, urls: UrlKind, budget: Budget = Budget()) -> tu
     return changes, servers.due
 
 
-def _statuses(comparison: Comparison, urls: UrlKind) -> Iterator[ShowStatus]:
+def _statuses(comparison: Comparison, fronts: Fronts) -> Iterator[ShowStatus]:
     """Statuses that differ from what the objects show."""
-    for resource, wanted in _wanted(comparison, urls):
+    for resource, wanted in _wanted(comparison, fronts):
         if wanted != resource.status:  # type: ignore[attr-defined]  # every kind of ours has a status
             yield ShowStatus(target_of(resource), wanted)
 
 
-def _wanted(comparison: Comparison, urls: UrlKind) -> Iterator[tuple[Resource, StatusPart]]:
+def _wanted(comparison: Comparison, fronts: Fronts) -> Iterator[tuple[Resource, StatusPart]]:
     snapshot = comparison.snapshot
     for workload in snapshot.workloads:
-        yield workload, workload_status(comparison, workload, urls)
+        yield workload, workload_status(comparison, workload, fronts.urls)
     for cars in snapshot.vehicle_pools:
         yield cars, vehicle_pool_status(snapshot, cars)
     for pool in snapshot.triton_pools:

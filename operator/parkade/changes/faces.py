@@ -1,10 +1,7 @@
-"""The Kubernetes face of what runs: one pod a (workload, cell), one Service a workload. No car takes orders from it."""
+"""The Kubernetes face of what runs: one pod a (workload, cell). No car takes orders from it."""
 
-from ipaddress import ip_address
-
-from parkade.changes.changes import ApplyCell, ApplyService, CreatePod, DeletePod
+from parkade.changes.changes import ApplyCell, CreatePod, DeletePod
 from parkade.changes.comparison import Comparison, target_of
-from parkade.snapshot import RouterAddress
 
 
 def pod_steps(
@@ -29,23 +26,3 @@ def pod_steps(
         if (pod.workload, pod.cell) not in wanted and not pod.terminating and pod.workload not in snapshot.unreadable
     )
     return made, gone
-
-
-def service_steps(comparison: Comparison) -> tuple[ApplyService, ...]:
-    """Services that are missing, or whose routers moved."""
-    routers = tuple(router for router in comparison.snapshot.routers if not is_loopback(router))
-    behind = tuple(sorted(router.http for router in routers))
-    present = {service.workload: service.routers for service in comparison.snapshot.services}
-    return tuple(
-        ApplyService(target_of(workload), workload.key in present, routers)
-        for workload in comparison.snapshot.workloads
-        if workload.metadata.deletion_timestamp is None and present.get(workload.key) != behind
-    )
-
-
-def is_loopback(router: RouterAddress) -> bool:
-    """The router listens on this machine only, or has no address that an EndpointSlice may carry."""
-    try:
-        return ip_address(router.http.rpartition(":")[0].strip("[]")).is_loopback
-    except ValueError:
-        return True

@@ -1,16 +1,13 @@
 """The status that an InferenceWorkload should show: a pure function of snapshot, plan and what it shows now."""
 
-from typing import Literal
-
 from parkade.api import InferenceWorkload
 from parkade.api.workload import Expected, PlanQuality, WorkloadStatus
 from parkade.changes.comparison import Comparison, Fate
 from parkade.changes.conditions import merged, timestamp
 from parkade.changes.findings import findings
+from parkade.changes.fronts import GRPC_PORT, HTTP_PORT, UrlKind
 from parkade.changes.placements import placements
 from parkade.changes.readiness import replicas_ready
-
-UrlKind = Literal["Service", "Router"]
 
 
 def workload_status(comparison: Comparison, workload: InferenceWorkload, urls: UrlKind) -> WorkloadStatus:
@@ -39,7 +36,7 @@ def _addresses(comparison: Comparison, workload: InferenceWorkload, urls: UrlKin
     """`host:port` for HTTP and gRPC that a caller can reach; empty until a router is alive where that is needed."""
     if urls == "Service":
         host = f"{workload.metadata.name}.{workload.metadata.namespace}.svc"
-        return f"{host}:8000", f"{host}:8001"
+        return f"{host}:{HTTP_PORT}", f"{host}:{GRPC_PORT}"
     routers = comparison.snapshot.routers
     if not routers:  # the address outlives a router that restarts
         return workload.status.url, workload.status.grpc_url

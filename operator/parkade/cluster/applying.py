@@ -4,18 +4,23 @@ from parkade.changes import (
     Announce,
     ApplyCell,
     ApplyService,
+    ApplySlice,
     CreatePod,
+    DeleteFront,
     DeletePod,
     SetFinalizers,
     ShowStatus,
+    Target,
 )
-from parkade.cluster import manifests
+from parkade.cluster import fronts, manifests
 from parkade.cluster.client import ClusterClient
 from parkade.cluster.recording import Recorder
 from parkade.cluster.resources import CELLS, OWNED_KINDS, PODS, SERVICES, SLICES
 from parkade.errors import ClusterRefused
 
-ClusterChange = SetFinalizers | ApplyCell | CreatePod | DeletePod | ApplyService | ShowStatus | Announce
+ClusterChange = (
+    SetFinalizers | ApplyCell | CreatePod | DeletePod | ApplyService | ApplySlice | DeleteFront | ShowStatus | Announce
+)
 
 
 class Applying:
@@ -46,6 +51,10 @@ class Applying:
                 self._client.delete(PODS.path(namespace, name), {"gracePeriodSeconds": 0})
             case ApplyService():
                 self._apply_service(change)
+            case ApplySlice(workload=workload, face=face):
+                self._client.apply(SLICES.path(workload.namespace, face.name), fronts.endpoint_slice(change))
+            case DeleteFront(front=front, namespace=namespace, name=name):
+                self._client.delete((SERVICES if front == "Service" else SLICES).path(namespace, name))
             case Announce():
                 self._recorder.record(change)
 
@@ -57,16 +66,24 @@ class Applying:
                 raise
 
     def _apply_service(self, change: ApplyService) -> None:
-        """Create the Service only if its name is free, so that a namesake of the user is never taken over."""
-        namespace, body = change.workload.namespace, manifests.service(change)
-        if change.exists:
-            self._client.apply(SERVICES.path(namespace, change.workload.name), body)
-        else:
-            self._client.create(SERVICES.path(namespace), body)
-        pieces = {piece["metadata"]["name"]: piece for piece in manifests.endpoint_slices(change)}
-        ours = f"kubernetes.io/service-name={change.workload.name},{manifests.OUR_SLICES}"
-        for piece in self._client.list(SLICES.path(namespace), ours):
-            if piece["metadata"]["name"] not in pieces:
-                self._client.delete(SLICES.path(namespace, piece["metadata"]["name"]))
-        for name, piece in pieces.items():
-            self._client.apply(SLICES.path(namespace, name), piece)
+        """Create the Service only if its name is free, so that a namesake of the user is never taken over.
+
+        A list of ports is merged by server-side apply, and two ports of one name are refused; so a Service that
+        somebody edited is first set right as a whole.
+        """
+        body, path = fronts.service(change), SERVICES.path(change.workload.namespace, change.workload.name)
+        if not change.exists:
+            try:
+                self._client.create(SERVICES.path(change.workload.namespace), body)
+            except ClusterRefused as refusal:
+                if not refusal.already_exists or not self._is_owned(path, change.workload):
+                    raise
+            else:
+                return
+        self._client.merge(path, {"spec": {"selector": None} | body["spec"]})
+        self._client.apply(path, body)
+
+    def _is_owned(self, path: str, owner: Target) -> bool:
+        """The object is ours by its owner, whatever became of its labels."""
+        references = self._client.get(path)["metadata"].get("ownerReferences") or ()
+        return any(reference["uid"] == owner.uid for reference in references)

@@ -3,14 +3,10 @@
 from typing import Any, Final
 
 from parkade.api.base import StatusPart
-from parkade.changes import ApplyCell, ApplyService, CreatePod, SetFinalizers, ShowStatus, Target
+from parkade.changes import ApplyCell, CreatePod, SetFinalizers, ShowStatus, Target
 from parkade.cluster.client import Json
-from parkade.cluster.resources import CELLS, OWNED_KINDS, PODS, SERVICES, SLICES
+from parkade.cluster.resources import CELLS, OWNED_KINDS, PODS
 
-HTTP_PORT: Final = 8000
-GRPC_PORT: Final = 8001
-OUR_SLICES: Final = "endpointslice.kubernetes.io/managed-by=parkade-operator"
-"""Selects the EndpointSlices that Parkade made."""
 _FACE_IMAGE: Final = "parkade.dev/model"
 """No registry serves it and nothing pulls it: carlet answers for the pod, the cars hold the model by digest."""
 _FOR_EVER: Final = (
@@ -129,41 +125,7 @@ def pod(change: CreatePod) -> Json:
     }
 
 
-def service(change: ApplyService) -> Json:
-    """The workload's Service; no selector, because what is behind it are routers."""
-    body = _beside(change.workload, change.workload.name, {"parkade.dev/workload": change.workload.name})
-    ports = [
-        {"name": "http", "port": HTTP_PORT, "protocol": "TCP", "appProtocol": "http"},
-        {"name": "grpc", "port": GRPC_PORT, "protocol": "TCP", "appProtocol": "kubernetes.io/h2c"},
-    ]
-    return body | {"apiVersion": SERVICES.api, "kind": SERVICES.kind, "spec": {"ports": ports}}
-
-
-def endpoint_slices(change: ApplyService) -> list[Json]:
-    """One EndpointSlice a router, because routers may listen on different ports."""
-    slices = []
-    for router in change.routers:
-        (address, http), (_, grpc) = _split(router.http), _split(router.grpc)
-        labels = {
-            "parkade.dev/workload": change.workload.name,
-            "kubernetes.io/service-name": change.workload.name,
-            "endpointslice.kubernetes.io/managed-by": "parkade-operator",
-        }
-        body = _beside(change.workload, f"{change.workload.name}-{router.id}"[:253], labels)
-        slices.append(
-            body
-            | {
-                "apiVersion": SLICES.api,
-                "kind": SLICES.kind,
-                "addressType": "IPv6" if ":" in address else "IPv4",
-                "ports": [{"name": "http", "port": http}, {"name": "grpc", "port": grpc}],
-                "endpoints": [{"addresses": [address], "conditions": {"ready": True}}],
-            }
-        )
-    return slices
-
-
-def _beside(workload: Target, name: str, labels: dict[str, str]) -> Json:
+def beside(workload: Target, name: str, labels: dict[str, str]) -> Json:
     """Metadata of an object that lives in the workload's namespace and goes with it."""
     return {
         "metadata": {
@@ -173,8 +135,3 @@ def _beside(workload: Target, name: str, labels: dict[str, str]) -> Json:
             "ownerReferences": [owner(workload)],
         }
     }
-
-
-def _split(address: str) -> tuple[str, int]:
-    host, _, port = address.rpartition(":")
-    return host.strip("[]"), int(port)

@@ -5,14 +5,14 @@ An object that breaks its kind's rules never blocks the others: it is left out a
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
 
 from parkade.api import GridEvent, InferenceWorkload, Region, TritonPool, VehicleCell, VehicleNodePool, parse
 from parkade.api.base import Resource as Kind
 from parkade.changes import Target
 from parkade.cluster.client import ClusterClient, Json
-from parkade.cluster.manifests import OUR_SLICES
+from parkade.cluster.fronts import read_services, read_slices
 from parkade.cluster.resources import (
     CELLS,
     CONFIG_MAPS,
@@ -21,8 +21,6 @@ from parkade.cluster.resources import (
     NODES,
     PODS,
     REGIONS,
-    SERVICES,
-    SLICES,
     TRITON_POOLS,
     VEHICLE_POOLS,
     WORKLOADS,
@@ -30,7 +28,7 @@ from parkade.cluster.resources import (
 )
 from parkade.errors import ClusterRefused, InvalidManifest
 from parkade.problem.energy import named_series
-from parkade.snapshot import PodFace, RouterAddress, ServiceFace, Snapshot
+from parkade.snapshot import PodFace, RouterAddress, Snapshot
 
 SETTINGS: Final = "parkade-settings"
 """The ConfigMap with the live switches `mode` and `paused`."""
@@ -69,6 +67,7 @@ def read(client: ClusterClient, namespace: str, term: int, now: datetime) -> Clu
     workloads = _parsed(client, WORKLOADS, InferenceWorkload, unreadable)
     triton_pools = _parsed(client, TRITON_POOLS, TritonPool, unreadable)
     vehicle_pools = _parsed(client, VEHICLE_POOLS, VehicleNodePool, unreadable)
+    routers, silent = _routers(client, namespace, now)
     snapshot = Snapshot(
         now=now,
         term=term,
@@ -80,10 +79,12 @@ def read(client: ClusterClient, namespace: str, term: int, now: datetime) -> Clu
         cells=_parsed(client, CELLS, VehicleCell, unreadable),
         grid_events=_parsed(client, GRID_EVENTS, GridEvent, unreadable),
         pods=tuple(sorted(_pods(client.list(PODS.path(), "parkade.dev/workload,parkade.dev/cell")))),
-        routers=tuple(sorted(_routers(client, namespace, now))),
+        routers=routers,
+        silent_routers=silent,
         cordoned_cells=frozenset(_cordoned(client.list(NODES.path(), "parkade.dev/cell"))),
         price_series=_series(client, namespace, (*regions, *vehicle_pools, *triton_pools)),
-        services=_services(client),
+        services=read_services(client),
+        slices=read_slices(client),
         unreadable=frozenset(row.target.key for row in unreadable if row.target.kind == WORKLOADS.kind),
     )
     return ClusterFacts(snapshot, paused, tuple(unreadable))
@@ -143,21 +144,41 @@ def _pods(pods: Iterable[Json]) -> Iterable[PodFace]:
         )
 
 
-def _routers(client: ClusterClient, namespace: str, now: datetime) -> Iterable[RouterAddress]:
-    """Routers whose Lease has not run out."""
-    for lease in client.list(LEASES.path(namespace), "parkade.dev/component=router"):
-        meta, spec = lease["metadata"], lease.get("spec") or {}
-        renewed, says = spec.get("renewTime"), meta.get("annotations") or {}
-        lasts = float(spec.get("leaseDurationSeconds") or _LEASE_SECONDS)
-        if renewed is None or not says.get("parkade.dev/http"):
-            continue
-        if (now - datetime.fromisoformat(renewed).astimezone(UTC)).total_seconds() <= lasts:
-            yield RouterAddress(
-                id=meta["name"].removeprefix("parkade-router-"),
-                http=says["parkade.dev/http"],
-                grpc=says.get("parkade.dev/grpc", ""),
-                cars=says.get("parkade.dev/cars", ""),
-            )
+def _routers(
+    client: ClusterClient, namespace: str, now: datetime
+) -> tuple[tuple[RouterAddress, ...], tuple[RouterAddress, ...]]:
+    """Routers whose Lease lasts now, and those whose Lease only lasted when any was renewed last."""
+    held = [
+        (
+            router,
+            renewed,
+            renewed + timedelta(seconds=float(lease["spec"].get("leaseDurationSeconds") or _LEASE_SECONDS)),
+        )
+        for lease in client.list(LEASES.path(namespace), "parkade.dev/component=router")
+        if (router := _router(lease["metadata"])) and (renewed := _renewed(lease))
+    ]
+    newest = max((renewed for _, renewed, _ in held), default=now)
+    live = tuple(sorted(router for router, _, ends in held if ends >= now))
+    return live, tuple(sorted(router for router, _, ends in held if newest <= ends < now))
+
+
+def _router(meta: Json) -> RouterAddress | None:
+    """Where the router of a Lease says that it listens."""
+    says = meta.get("annotations") or {}
+    if not says.get("parkade.dev/http"):
+        return None
+    return RouterAddress(
+        id=meta["name"].removeprefix("parkade-router-"),
+        http=says["parkade.dev/http"],
+        grpc=says.get("parkade.dev/grpc", ""),
+        cars=says.get("parkade.dev/cars", ""),
+        zone=says.get("parkade.dev/zone", ""),
+    )
+
+
+def _renewed(lease: Json) -> datetime | None:
+    text = (lease.get("spec") or {}).get("renewTime")
+    return datetime.fromisoformat(text).astimezone(UTC) if text else None
 
 
 def _cordoned(nodes: Iterable[Json]) -> Iterable[str]:
@@ -182,20 +203,6 @@ def _config_map(client: ClusterClient, namespace: str, name: str) -> dict[str, A
         if refusal.not_found:
             return {}
         raise
-
-
-def _services(client: ClusterClient) -> tuple[ServiceFace, ...]:
-    """Our Services with the router addresses that our EndpointSlices put behind them."""
-    behind: dict[str, list[str]] = {}
-    for piece in client.list(SLICES.path(), OUR_SLICES):
-        meta = piece["metadata"]
-        key = f"{meta['namespace']}/{meta['labels']['kubernetes.io/service-name']}"
-        port = next((p["port"] for p in piece.get("ports") or () if p.get("name") == "http"), 0)
-        host = piece["endpoints"][0]["addresses"][0]
-        behind.setdefault(key, []).append(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
-    found = client.list(SERVICES.path(), "parkade.dev/workload")
-    keys = sorted(f"{item['metadata']['namespace']}/{item['metadata']['name']}" for item in found)
-    return tuple(ServiceFace(key, tuple(sorted(behind.get(key, ())))) for key in keys)
 
 
 def refresh(client: ClusterClient, namespace: str, facts: ClusterFacts) -> ClusterFacts:

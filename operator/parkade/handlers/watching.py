@@ -42,6 +42,11 @@ def node(body: Body) -> object:
     return body["metadata"]["uid"], (body.get("spec") or {}).get("unschedulable")
 
 
+def service(body: Body) -> object:
+    """A Service that went, or that somebody edited."""
+    return body["metadata"]["uid"], repr(body.get("spec"))
+
+
 def content(body: Body) -> object:
     """What a ConfigMap says."""
     return repr(body.get("data"))
@@ -59,6 +64,8 @@ def register(registry: kopf.OperatorRegistry, wake: Wake) -> None:
     in_cell = {"parkade.dev/cell": kopf.PRESENT}
     kopf.on.event("", "v1", "pods", labels=in_cell, registry=registry)(waker(wake, "pods", pod))
     kopf.on.event("", "v1", "nodes", labels=in_cell, registry=registry)(waker(wake, "nodes", node))
+    ours = {"parkade.dev/workload": kopf.PRESENT}
+    kopf.on.event("", "v1", "services", labels=ours, registry=registry)(waker(wake, "services", service))
     kopf.on.event("", "v1", "configmaps", registry=registry)(waker(wake, "configmaps", content))
     router = {"parkade.dev/component": "router"}
     leases = kopf.on.event("coordination.k8s.io", "v1", "leases", labels=router, registry=registry)

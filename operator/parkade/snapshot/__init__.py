@@ -3,12 +3,12 @@
 `cluster` and `serving` gather the facts; everything after this room is a pure function of a `Snapshot`.
 """
 
+from parkade.snapshot.fronts import Endpoint, ServiceFace, ServicePort, SliceFace
 from parkade.snapshot.snapshot import (
     LoadedModel,
     PodFace,
     Rejection,
     RouterAddress,
-    ServiceFace,
     Snapshot,
     StagedArtifact,
     StoredModel,
@@ -16,11 +16,14 @@ from parkade.snapshot.snapshot import (
 )
 
 __all__ = [
+    "Endpoint",
     "LoadedModel",
     "PodFace",
     "Rejection",
     "RouterAddress",
     "ServiceFace",
+    "ServicePort",
+    "SliceFace",
     "Snapshot",
     "StagedArtifact",
     "StoredModel",

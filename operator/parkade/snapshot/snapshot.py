@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Literal
 
 from parkade.api import GridEvent, InferenceWorkload, Region, TritonPool, VehicleCell, VehicleNodePool
+from parkade.snapshot.fronts import ServiceFace, SliceFace
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -80,16 +81,6 @@ class PodFace:
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class ServiceFace:
-    """A workload's Service, made by Parkade."""
-
-    workload: str
-    """`namespace/name`; the Service has the same name."""
-    routers: tuple[str, ...] = ()
-    """`host:port` for HTTP behind it; empty where routers listen on loopback."""
-
-
-@dataclass(frozen=True, slots=True, order=True)
 class StoredModel:
     """Files of one model in a Triton pool's repository."""
 
@@ -100,12 +91,14 @@ class StoredModel:
 
 @dataclass(frozen=True, slots=True, order=True)
 class RouterAddress:
-    """Where a live router listens, from its Lease."""
+    """Where a router listens, from its Lease."""
 
     id: str
     http: str
     grpc: str
     cars: str
+    zone: str = ""
+    """`topology.kubernetes.io/zone` of its node; empty when it does not know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +121,15 @@ class Snapshot:
     rejections: tuple[Rejection, ...] = ()
     pods: tuple[PodFace, ...] = ()
     routers: tuple[RouterAddress, ...] = ()
+    """Those whose Lease lasts."""
+    silent_routers: tuple[RouterAddress, ...] = ()
+    """Those whose Lease ran out: they died, or the API server took no renewals. One that left has no Lease."""
     cordoned_cells: frozenset[str] = frozenset()
     """Cells whose node is cordoned or being drained: they are to be emptied."""
     price_series: tuple[tuple[str, str, str], ...] = ()
     """(ConfigMap name, key, CSV text) of every series that a Region or a pool names."""
     services: tuple[ServiceFace, ...] = ()
+    slices: tuple[SliceFace, ...] = ()
     stored: tuple[StoredModel, ...] | None = ()
     """What the repositories hold; empty where they were not read this time, None when one does not answer."""
     unreadable: frozenset[str] = frozenset()
