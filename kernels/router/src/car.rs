@@ -15,6 +15,7 @@ use crate::ask::{Answer, Ask, Attempt, Form};
 use crate::body::{Chunks, collect};
 use crate::errors::{Cause, grpc_code};
 use crate::message;
+use crate::observed::Times;
 use crate::settings::CAR_BODY_LIMIT;
 
 /// Size of the JSON part of an answer in KServe's binary extension.
@@ -55,12 +56,20 @@ pub struct Car {
     sender: SendRequest<Chunks>,
     driver: AbortHandle,
     recent: Recent,
+    /// Of all cars with this hardware.
+    times: Option<Arc<Times>>,
 }
 
 impl Car {
     /// A connection on which HTTP/1.1 is ready.
-    pub const fn new(id: u64, vehicle: Arc<str>, sender: SendRequest<Chunks>, driver: AbortHandle) -> Self {
-        Self { id, vehicle, sender, driver, recent: Recent { micros: [0; REMEMBERED], count: 0 } }
+    pub const fn new(
+        id: u64,
+        vehicle: Arc<str>,
+        sender: SendRequest<Chunks>,
+        driver: AbortHandle,
+        times: Option<Arc<Times>>,
+    ) -> Self {
+        Self { id, vehicle, sender, driver, recent: Recent { micros: [0; REMEMBERED], count: 0 }, times }
     }
 
     /// Whether the next request can be sent now.
@@ -106,8 +115,12 @@ impl Car {
             Ok((status, headers, body)) => judge(ask, status, &headers, body),
             Err(cause) => Attempt::Missed(cause),
         };
-        if matches!(attempt, Attempt::Answered(_)) {
-            self.recent.add(begun.elapsed());
+        if let Attempt::Answered(answer) = &attempt {
+            let taken = begun.elapsed();
+            self.recent.add(taken);
+            if let (Some(times), true) = (&self.times, answer.is_good()) {
+                times.add(taken);
+            }
         }
         attempt
     }

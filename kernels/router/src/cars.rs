@@ -27,6 +27,7 @@ use crate::body::{Chunks, Reply};
 use crate::car::Car;
 use crate::errors::error_json;
 use crate::listen::{Stop, accept};
+use crate::observed::Times;
 use crate::strikes::{Fault, MOST};
 use crate::workload::Workload;
 use crate::world::World;
@@ -179,7 +180,7 @@ async fn turn_round(
     place: OwnedSemaphorePermit,
     id: u64,
 ) {
-    let Accepted { workload, cell } = accepted;
+    let Accepted { workload, cell, times } = accepted;
     let mut builder = hyper::client::conn::http1::Builder::new();
     builder.max_buf_size(READ_BUFFER).max_header_size(HEAD);
     let Ok((sender, connection)) = builder.handshake::<_, Chunks>(stream).await else { return };
@@ -192,7 +193,7 @@ async fn turn_round(
         drop(connection.await);
         ending.withdraw(id);
     });
-    let car = Car::new(id, identity.vehicle.clone(), sender, driver.abort_handle());
+    let car = Car::new(id, identity.vehicle.clone(), sender, driver.abort_handle(), times);
     workload.offer(&cell, car);
     drop(queued);
 }
@@ -201,6 +202,7 @@ async fn turn_round(
 struct Accepted {
     workload: Arc<Workload>,
     cell: String,
+    times: Option<Arc<Times>>,
 }
 
 #[derive(Debug)]
@@ -294,7 +296,9 @@ fn offer(world: &World, identity: &Identity, request: &Request<Incoming>) -> Res
         let sentence = format!("the plan has no cell {cell} for workload {key}; try again");
         return Err(Refused::new(StatusCode::SERVICE_UNAVAILABLE, "cell", sentence));
     }
-    Ok(Accepted { workload, cell: cell.to_owned() })
+    let hardware = headers.get("parkade-hardware").and_then(|value| value.to_str().ok());
+    let times = hardware.and_then(|name| workload.observed.hardware(name));
+    Ok(Accepted { workload, cell: cell.to_owned(), times })
 }
 
 fn field<'a>(headers: &'a HeaderMap, name: &str) -> Result<&'a str, Refused> {

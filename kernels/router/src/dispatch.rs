@@ -169,10 +169,15 @@ impl<'a> Search<'a> {
             }
             Replica::Server(server) => {
                 let server = server.clone();
+                let begun = Instant::now();
                 let attempt = tokio::time::timeout(limit, self.tritons.attempt(&server, self.ask, limit)).await;
                 let attempt = attempt.unwrap_or(Attempt::Missed(Cause::Timeout));
-                if matches!(attempt, Attempt::Missed(_)) {
-                    self.tritons.rest(self.workload, &place, &server);
+                match &attempt {
+                    Attempt::Missed(_) => self.tritons.rest(self.workload, &place, &server),
+                    Attempt::Answered(answer) if answer.is_good() => {
+                        self.workload.observed.place(&place, begun.elapsed());
+                    }
+                    _ => {}
                 }
                 permit.finish();
                 attempt

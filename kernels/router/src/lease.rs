@@ -33,6 +33,8 @@ pub struct Face {
     pub cars: Option<String>,
     /// `topology.kubernetes.io/zone` of its node, if it is known.
     pub zone: Option<String>,
+    /// `host:port` of metrics and of what was observed.
+    pub metrics: String,
 }
 
 /// Renews the Lease until told to stop, then deletes it.
@@ -70,7 +72,11 @@ pub async fn keep(client: Client, face: Face, mut stop: Stop) {
 }
 
 fn lease(name: &str, face: &Face, acquired: Timestamp, now: Timestamp) -> serde_json::Value {
-    let mut annotations = json!({"parkade.dev/http": face.http, "parkade.dev/grpc": face.grpc});
+    let mut annotations = json!({
+        "parkade.dev/http": face.http,
+        "parkade.dev/grpc": face.grpc,
+        "parkade.dev/metrics": face.metrics,
+    });
     if let Some(cars) = &face.cars {
         annotations["parkade.dev/cars"] = json!(cars);
     }
@@ -116,6 +122,7 @@ mod tests {
             grpc: "127.0.0.1:2".into(),
             cars: Some("127.0.0.1:3".into()),
             zone: Some("us-ca-a".into()),
+            metrics: "127.0.0.1:4".into(),
         };
         let time = Timestamp::from_microsecond(1_700_000_000_000_001).unwrap();
         let value = lease("parkade-router-0", &face, time, time);
@@ -124,5 +131,6 @@ mod tests {
         let annotations = read.metadata.annotations.unwrap();
         assert_eq!(annotations["parkade.dev/cars"], "127.0.0.1:3");
         assert_eq!(annotations["parkade.dev/zone"], "us-ca-a");
+        assert_eq!(annotations["parkade.dev/metrics"], "127.0.0.1:4");
     }
 }

@@ -136,7 +136,7 @@ pub async fn grpc(listener: TcpListener, limit: usize, idle: Duration, world: Ar
 /// Connections to the metrics port.
 const SCRAPERS: usize = 64;
 
-/// Serves `/metrics`, `/livez` and `/readyz`.
+/// Serves `/metrics`, `/v1/observed`, `/livez` and `/readyz`.
 pub async fn metrics(listener: TcpListener, world: Arc<World>, stop: Stop) {
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(KEEPALIVE);
@@ -163,14 +163,19 @@ fn show(world: &World, request: &Request<Incoming>) -> Response<Reply> {
             }
             (StatusCode::OK, world.metrics.text())
         }
+        (&Method::GET, "/v1/observed") => (StatusCode::OK, world.report().to_string().into_bytes()),
         (&Method::GET, "/livez") => (StatusCode::OK, b"ok\n".to_vec()),
         (&Method::GET, "/readyz") if world.directory.is_known() => (StatusCode::OK, b"ok\n".to_vec()),
         (&Method::GET, "/readyz") => (StatusCode::SERVICE_UNAVAILABLE, b"no placements are known yet\n".to_vec()),
-        _ => (StatusCode::NOT_FOUND, b"only /metrics, /livez and /readyz are here\n".to_vec()),
+        _ => (StatusCode::NOT_FOUND, b"only /metrics, /v1/observed, /livez and /readyz are here\n".to_vec()),
     };
     let mut response = Response::new(Reply::Whole(Chunks::from(bytes::Bytes::from(body))));
     *response.status_mut() = status;
-    let kind = http::HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    let kind = match request.uri().path() {
+        "/v1/observed" => "application/json",
+        _ => "text/plain; version=0.0.4; charset=utf-8",
+    };
+    let kind = http::HeaderValue::from_static(kind);
     response.headers_mut().insert(http::header::CONTENT_TYPE, kind);
     response
 }

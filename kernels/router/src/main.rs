@@ -23,6 +23,7 @@ mod lease;
 mod listen;
 mod message;
 mod metrics;
+mod observed;
 mod placements;
 mod queue;
 mod settings;
@@ -38,7 +39,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Parser;
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -56,7 +57,7 @@ use crate::lease::Face;
 use crate::metrics::Metrics;
 use crate::settings::Settings;
 use crate::triton::Tritons;
-use crate::world::World;
+use crate::world::{Here, World};
 
 /// Tasks that are left after draining are given this long to be dropped.
 const TASKS_END: Duration = Duration::from_secs(2);
@@ -102,6 +103,7 @@ async fn run(settings: Settings) -> Result<Option<JoinHandle<()>>, String> {
         directory: directory.clone(),
         tritons: Tritons::new(settings.max_body),
         metrics,
+        place: Here { router: settings.id.clone(), region: settings.region.clone(), since: Instant::now() },
         access,
         intake: Intake::new(settings.max_body, settings.body_time(), settings.body_memory),
     });
@@ -155,9 +157,9 @@ fn announce(settings: &Settings, listeners: &Listeners) -> Result<Face, String> 
     let address = |listener: &TcpListener| {
         listener.local_addr().map(|address| address.to_string()).map_err(|error| error.to_string())
     };
-    let (http, grpc) = (address(&listeners.http)?, address(&listeners.grpc)?);
+    let (http, grpc, metrics) = (address(&listeners.http)?, address(&listeners.grpc)?, address(&listeners.metrics)?);
     let cars = listeners.cars.as_ref().map(address).transpose()?;
-    let line = json!({"http": http, "grpc": grpc, "cars": cars, "metrics": address(&listeners.metrics)?});
+    let line = json!({"http": http, "grpc": grpc, "cars": cars, "metrics": metrics});
     let mut out = std::io::stdout();
     // Nobody may be reading; serving does not depend on it.
     drop(writeln!(out, "{line}").and_then(|()| out.flush()));
@@ -169,6 +171,7 @@ fn announce(settings: &Settings, listeners: &Listeners) -> Result<Face, String> 
         grpc: settings.advertise_grpc.clone().unwrap_or(grpc),
         cars: settings.advertise_cars.clone().or(cars),
         zone: Some(settings.zone.clone()).filter(|zone| !zone.is_empty()),
+        metrics: settings.advertise_metrics.clone().unwrap_or(metrics),
     })
 }
 

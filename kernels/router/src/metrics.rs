@@ -5,6 +5,8 @@ use prometheus::{
     TextEncoder,
 };
 
+use serde_json::{Map, Value};
+
 use crate::errors::{Cause, Outcome};
 use crate::queue::Tier;
 use crate::verify::Verification;
@@ -179,6 +181,18 @@ impl Meters {
     /// A check of a car's answer ended.
     pub fn verified(&self, ended: Verification) {
         self.verifications[ended as usize].inc();
+    }
+
+    /// How requests, attempts and checks ended so far, by the labels of the metrics.
+    pub fn report(&self, report: &mut Map<String, Value>) {
+        let all_tiers = |outcome: Outcome| self.requests.iter().map(|row| row[outcome as usize].get()).sum::<u64>();
+        let outcomes = Outcome::ALL.map(|outcome| (outcome.label().to_owned(), all_tiers(outcome).into()));
+        let retries = Cause::ALL.map(|cause| (cause.label().to_owned(), self.retries[cause as usize].get().into()));
+        let checks =
+            Verification::ALL.map(|end| (end.label().to_owned(), self.verifications[end as usize].get().into()));
+        report.insert("outcomes".to_owned(), Map::from_iter(outcomes).into());
+        report.insert("retries".to_owned(), Map::from_iter(retries).into());
+        report.insert("verifications".to_owned(), Map::from_iter(checks).into());
     }
 
     /// What the queue holds at this scrape.

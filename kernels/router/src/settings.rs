@@ -67,6 +67,12 @@ pub struct Settings {
     /// Written to the Lease for callers of the same zone: `topology.kubernetes.io/zone` of the node; empty: none.
     #[arg(long, env = "PARKADE_ROUTER_ZONE", default_value = "")]
     pub zone: String,
+    /// `host:port` written to the Lease for the operator, which reads `/v1/observed` there; default: the bound address.
+    #[arg(long, env = "PARKADE_ROUTER_ADVERTISE_METRICS")]
+    pub advertise_metrics: Option<String>,
+    /// Name of the Region where the router is: callers who do not say where they are (`Parkade-Region`) count for it.
+    #[arg(long, env = "PARKADE_ROUTER_REGION")]
+    pub region: Option<String>,
 
     /// Worker threads. One has the lowest latency (no wake-up across cores) and answers tens of thousands a second.
     #[arg(long, env = "PARKADE_ROUTER_THREADS", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]

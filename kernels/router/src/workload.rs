@@ -3,12 +3,14 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use tokio::sync::oneshot;
 use tracing::warn;
 
 use crate::car::Car;
 use crate::definition::{Definition, Endpoint};
 use crate::metrics::Meters;
+use crate::observed::Observed;
 use crate::queue::{self, Grant, Queue, Ticket, Tier, Want};
 use crate::settings::QUEUE_LIMIT;
 use crate::strikes::{Fault, Strikes};
@@ -43,6 +45,8 @@ pub struct Workload {
     pub model: Arc<str>,
     /// What is counted.
     pub meters: Meters,
+    /// What its requests were lately.
+    pub observed: Observed,
     /// Which answers of cars are checked.
     pub verifier: Verifier,
     queue: Mutex<CarQueue>,
@@ -75,6 +79,7 @@ impl Workload {
             key,
             model: definition.model.clone(),
             meters,
+            observed: Observed::new(),
             verifier: Verifier::new(bound),
             queue: Mutex::new(Queue::new(QUEUE_LIMIT)),
             strikes: Mutex::new(Strikes::new(rejection)),
@@ -220,6 +225,14 @@ impl Workload {
     pub fn measure(&self) {
         let queue = self.lock();
         self.meters.holds(queue.credits(Tier::Vehicle), queue.credits(Tier::Datacenter), queue.waiting());
+    }
+
+    /// What a plan may learn from its requests; all counts only grow, but for those that wait.
+    pub fn report(&self, region: Option<&str>) -> Value {
+        let mut report = self.observed.json(region);
+        self.meters.report(&mut report);
+        report.insert("waiting".to_owned(), self.lock().waiting().into());
+        report.into()
     }
 
     /// Closes every idle connection.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use serde_json::{Map, Value, json};
 
 use crate::access::{AccessLog, Line};
 use crate::ask::{Answer, Ask};
@@ -28,6 +29,17 @@ const CLIENT_CLOSED: u32 = 499;
 /// The longest deadline that a caller may name.
 const LONGEST: Duration = Duration::from_secs(600);
 
+/// Which router this is.
+#[derive(Debug)]
+pub struct Here {
+    /// Its id.
+    pub router: String,
+    /// The Region where it is, if it was told.
+    pub region: Option<String>,
+    /// When it started: its counts begin there.
+    pub since: Instant,
+}
+
 /// Built once at the start and shared by all connections.
 #[derive(Debug)]
 pub struct World {
@@ -37,6 +49,8 @@ pub struct World {
     pub tritons: Tritons,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Which router this is.
+    pub place: Here,
     /// Where requests are logged.
     pub access: AccessLog,
     /// How bodies are read.
@@ -69,6 +83,7 @@ impl World {
 
     /// Serves one inference request and records it, also when its caller leaves first.
     pub async fn infer(&self, workload: &Arc<Workload>, mut ask: Ask, arrival: Arrival) -> Result<Answer, Refusal> {
+        workload.observed.arrived(&ask.form);
         let mut record = Record::new(self, workload, arrival, ask.body.len());
         restrict(workload, &mut ask).inspect_err(|refusal| record.refused(refusal))?;
         // A caller's own limit counts from the head; the workload's, from the moment its body is here.
@@ -84,6 +99,19 @@ impl World {
             answer.headers.insert(PLACE, place);
         }
         Ok(answer)
+    }
+
+    /// What was observed of every workload, as the operator reads it.
+    pub fn report(&self) -> Value {
+        let region = self.place.region.as_deref();
+        let workloads = self.directory.all();
+        let rows = workloads.iter().map(|workload| (workload.key.to_string(), workload.report(region)));
+        json!({
+            "version": 1,
+            "router": self.place.router,
+            "seconds": self.place.since.elapsed().as_secs_f64(),
+            "workloads": rows.collect::<Map<_, _>>(),
+        })
     }
 
     /// A question that a Triton server answers over HTTP.
@@ -174,7 +202,11 @@ impl<'a> Record<'a> {
 
     fn end(&mut self, place: Option<(Tier, Arc<str>)>, outcome: Outcome, status: u32, response_bytes: usize) {
         self.over = true;
-        let taken = self.arrival.begun.elapsed().as_secs_f64();
+        let taken = self.arrival.begun.elapsed();
+        if outcome == Outcome::Answered {
+            self.workload.observed.answered(taken);
+        }
+        let taken = taken.as_secs_f64();
         self.workload.meters.ended(place.as_ref().map(|(tier, _)| *tier), outcome, taken);
         let line = Line {
             attempts: self.progress.attempts,
