@@ -109,6 +109,8 @@ class Moody:
                 pass
         elif self.mood != "dies":
             await asyncio.sleep(0.3 if self.mood == "slow" else 0)
+            while self.mood == "held":  # noqa: ASYNC110 -- the mood is changed by another thread
+                await asyncio.sleep(0.005)
             await self.models.get(self.mood, self.honest)(scope, receive, send)
         if self.mood in ("dies", "cut off"):
             self.abort()

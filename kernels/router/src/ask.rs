@@ -52,6 +52,14 @@ pub struct Ask {
 }
 
 impl Ask {
+    /// The caller's headers, or metadata.
+    pub const fn headers(&self) -> &HeaderMap {
+        match &self.form {
+            Form::Http { headers, .. } => headers,
+            Form::Grpc { metadata } => metadata,
+        }
+    }
+
     /// The bare message of a gRPC call.
     pub fn message(&self) -> Chunks {
         let mut message = self.body.clone();
@@ -126,6 +134,13 @@ pub enum Attempt {
     Elsewhere(Answer),
     /// No answer.
     Missed(Cause),
+}
+
+impl Attempt {
+    /// Whether the caller gets what it asked for.
+    pub fn is_good(&self) -> bool {
+        matches!(self, Self::Answered(answer) if answer.is_good())
+    }
 }
 
 /// `grpc-message` as gRPC over HTTP/2 wants it: printable ASCII without `%`, all else percent-encoded.

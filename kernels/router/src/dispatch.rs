@@ -8,6 +8,7 @@ use tracing::debug;
 use crate::ask::{Answer, Ask, Attempt};
 use crate::errors::{Cause, Refusal};
 use crate::queue::{Tier, Want};
+use crate::terms::Terms;
 use crate::triton::Tritons;
 use crate::verify;
 use crate::workload::{NoPermit, Permit, Replica, Workload};
@@ -47,30 +48,31 @@ pub struct Progress {
     pub place: Option<(Tier, Arc<str>)>,
 }
 
-/// Finds a place that answers before `deadline`.
+/// Finds a place that answers before the deadline of these terms.
 pub async fn dispatch(
     tritons: &Tritons,
     workload: &Arc<Workload>,
     ask: &Ask,
-    deadline: Instant,
+    terms: Terms,
     progress: &mut Progress,
 ) -> Result<Served, Refusal> {
     let begun = Instant::now();
     let target = workload.rules().target;
-    let mut search = Search::new(tritons, workload, ask, progress);
+    let mut search = Search::new(tritons, workload, ask, terms, progress);
     loop {
         if search.progress.attempts + 1 >= PREFER_TRITON_FROM {
             search.want.prefer = Some(Tier::Datacenter);
         }
-        let permit = match search.acquire(deadline).await {
+        let permit = match search.acquire().await {
             Ok(permit) if search.progress.attempts < MOST_ATTEMPTS => permit,
-            given_up => return search.given_up(matches!(given_up, Err(NoPermit::Full)), begun),
+            given_up => return search.given_up(given_up.err(), begun),
         };
         let place = permit.place();
         search.progress.attempts += 1;
         search.progress.place = Some(place.clone());
-        let limit = permit.limit(target, deadline.saturating_duration_since(Instant::now()));
-        let attempt = search.once(permit, limit).await;
+        let now = Instant::now();
+        let limit = permit.limit(target, terms.standing.deadline.saturating_duration_since(now));
+        let attempt = search.once(permit, now, limit).await;
         match search.judge(attempt, place) {
             Ok(served) => return Ok(served),
             Err(cause) => search.missed(cause),
@@ -83,6 +85,7 @@ struct Search<'a> {
     tritons: &'a Tritons,
     workload: &'a Arc<Workload>,
     ask: &'a Ask,
+    terms: Terms,
     want: Want,
     progress: &'a mut Progress,
     verdicts: u32,
@@ -97,13 +100,20 @@ struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    const fn new(tritons: &'a Tritons, workload: &'a Arc<Workload>, ask: &'a Ask, progress: &'a mut Progress) -> Self {
+    const fn new(
+        tritons: &'a Tritons,
+        workload: &'a Arc<Workload>,
+        ask: &'a Ask,
+        terms: Terms,
+        progress: &'a mut Progress,
+    ) -> Self {
         let want = Want { only: ask.only, prefer: None, avoid: Vec::new() };
         let absent = Vec::new();
         Self {
             tritons,
             workload,
             ask,
+            terms,
             want,
             progress,
             verdicts: 0,
@@ -116,27 +126,28 @@ impl<'a> Search<'a> {
 
     /// Waits for a credit. What makes all cars dial again at once (another router, another plan) would leave a request that
     /// it met with no car to ask, so those that were not there are asked again when no other is free for a while.
-    async fn acquire(&mut self, deadline: Instant) -> Result<Permit, NoPermit> {
+    async fn acquire(&mut self) -> Result<Permit, NoPermit> {
+        let standing = self.terms.standing;
         if !self.absent.is_empty() {
-            let patience = deadline.min(Instant::now() + BACK_AGAIN);
-            match self.workload.acquire(self.want.clone(), patience).await {
+            let patience = standing.deadline.min(Instant::now() + BACK_AGAIN);
+            match self.workload.acquire(self.want.clone(), standing, patience).await {
                 Err(NoPermit::Late) => {}
                 known => return known,
             }
             let absent = std::mem::take(&mut self.absent);
             self.want.avoid.retain(|vehicle| !absent.contains(vehicle));
         }
-        self.workload.acquire(self.want.clone(), deadline).await
+        self.workload.acquire(self.want.clone(), standing, standing.deadline).await
     }
 
-    fn given_up(self, full: bool, begun: Instant) -> Result<Served, Refusal> {
+    fn given_up(self, why: Option<NoPermit>, begun: Instant) -> Result<Served, Refusal> {
         let (attempts, last) = (self.progress.attempts, self.last);
         self.words.ok_or_else(|| {
             let workload = self.workload.key.to_string();
-            if full {
-                Refusal::QueueFull(workload)
-            } else {
-                Refusal::NoPlace { workload, attempts, waited: begun.elapsed(), last }
+            match why {
+                Some(NoPermit::Full(wait)) => Refusal::QueueFull { workload, wait },
+                Some(NoPermit::Shed(wait)) => Refusal::Shed { workload, wait },
+                Some(NoPermit::Late) | None => Refusal::NoPlace { workload, attempts, waited: begun.elapsed(), last },
             }
         })
     }
@@ -153,7 +164,7 @@ impl<'a> Search<'a> {
     }
 
     /// One attempt; afterwards the replica is free again, or closed, or rests.
-    async fn once(&mut self, mut permit: Permit, limit: Duration) -> Attempt {
+    async fn once(&mut self, mut permit: Permit, begun: Instant, limit: Duration) -> Attempt {
         let (_, place) = permit.place();
         match permit.begin() {
             Replica::Car(car) => {
@@ -161,7 +172,7 @@ impl<'a> Search<'a> {
                 let attempt = tokio::time::timeout(limit, car.attempt(self.ask, limit)).await;
                 let attempt = attempt.unwrap_or(Attempt::Missed(Cause::Timeout));
                 if self.remember(vehicle, &attempt) {
-                    permit.finish();
+                    permit.finish(attempt.is_good().then(|| begun.elapsed()));
                 } else {
                     permit.discard();
                 }
@@ -179,7 +190,7 @@ impl<'a> Search<'a> {
                     }
                     _ => {}
                 }
-                permit.finish();
+                permit.finish(attempt.is_good().then(|| begun.elapsed()));
                 attempt
             }
         }

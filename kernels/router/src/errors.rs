@@ -102,7 +102,21 @@ pub enum Refusal {
         last: Option<Cause>,
     },
     /// As many requests wait as the queue holds.
-    QueueFull(String),
+    QueueFull {
+        /// Namespace and name of the workload.
+        workload: String,
+        /// The expected wait, if it is known.
+        wait: Option<Duration>,
+    },
+    /// The replicas are so busy that the deadline cannot be met.
+    Shed {
+        /// Namespace and name of the workload.
+        workload: String,
+        /// The expected wait, if it is known.
+        wait: Option<Duration>,
+    },
+    /// A header with which callers set the terms of a request cannot be read: its name, and what it wants.
+    BadTerm(&'static str, &'static str),
     /// A model version was named, and only Triton knows versions.
     VersionWithoutTriton(String),
     /// The method needs a Triton server, and the workload has none.
@@ -147,9 +161,17 @@ impl fmt::Display for Refusal {
                     ),
                 }
             }
-            Self::QueueFull(workload) => {
+            Self::QueueFull { workload, .. } => {
                 write!(out, "too many requests wait for workload {workload}; try again later")
             }
+            Self::Shed { workload, wait } => {
+                write!(out, "workload {workload} is overloaded and this request would not be answered in time")?;
+                if let Some(wait) = wait {
+                    write!(out, ": it would wait for about {} ms", wait.as_millis())?;
+                }
+                write!(out, "; try again later, give it more time, or raise the workload's demand or limits")
+            }
+            Self::BadTerm(header, wanted) => write!(out, "the header {header} wants {wanted}; mend it or leave it out"),
             Self::VersionWithoutTriton(workload) => write!(
                 out,
                 "workload {workload} has no Triton server, which alone knows model versions; ask without a version"
@@ -171,12 +193,16 @@ impl Refusal {
     /// The HTTP status; for an unknown model the one that Triton gives.
     pub const fn status(&self) -> StatusCode {
         match self {
-            Self::VersionWithoutTriton(_) | Self::BrokenBody(_) | Self::Compressed => StatusCode::BAD_REQUEST,
+            Self::VersionWithoutTriton(_) | Self::BrokenBody(_) | Self::Compressed | Self::BadTerm(..) => {
+                StatusCode::BAD_REQUEST
+            }
             Self::UnknownModel(_) | Self::UnknownPath(_) | Self::UnknownMethod(_) => StatusCode::NOT_FOUND,
             Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Suspended(_) | Self::NoPlace { .. } | Self::QueueFull(_) | Self::NeedsTriton(_) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::Suspended(_)
+            | Self::NoPlace { .. }
+            | Self::QueueFull { .. }
+            | Self::Shed { .. }
+            | Self::NeedsTriton(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
         }
@@ -186,21 +212,22 @@ impl Refusal {
     pub const fn grpc(&self) -> u32 {
         match self {
             Self::UnknownModel(_) => grpc_code::NOT_FOUND,
-            Self::VersionWithoutTriton(_) => grpc_code::INVALID_ARGUMENT,
+            Self::VersionWithoutTriton(_) | Self::BadTerm(..) => grpc_code::INVALID_ARGUMENT,
             Self::UnknownPath(_) | Self::UnknownMethod(_) | Self::WrongMethod | Self::Compressed => {
                 grpc_code::UNIMPLEMENTED
             }
             Self::Suspended(_) | Self::NoPlace { .. } | Self::NeedsTriton(_) => grpc_code::UNAVAILABLE,
-            Self::QueueFull(_) | Self::TooLarge(_) => grpc_code::RESOURCE_EXHAUSTED,
+            Self::QueueFull { .. } | Self::Shed { .. } | Self::TooLarge(_) => grpc_code::RESOURCE_EXHAUSTED,
             Self::TooSlow(_) => grpc_code::DEADLINE_EXCEEDED,
             Self::BrokenBody(_) => grpc_code::INTERNAL,
         }
     }
 
     /// Seconds after which another try makes sense.
-    pub const fn retry_after(&self) -> Option<u32> {
+    pub fn retry_after(&self) -> Option<u32> {
         match self {
-            Self::NoPlace { .. } | Self::QueueFull(_) | Self::NeedsTriton(_) => Some(1),
+            Self::NoPlace { .. } | Self::NeedsTriton(_) => Some(1),
+            Self::QueueFull { wait, .. } | Self::Shed { wait, .. } => Some(wait.map_or(1, whole_seconds)),
             Self::Suspended(_) => Some(30),
             _ => None,
         }
@@ -208,8 +235,9 @@ impl Refusal {
 
     /// The label `outcome` in metrics.
     pub const fn outcome(&self) -> Outcome {
-        match self.status().as_u16() {
-            400..=499 => Outcome::Rejected,
+        match (self, self.status().as_u16()) {
+            (Self::QueueFull { .. } | Self::Shed { .. }, _) => Outcome::Shed,
+            (_, 400..=499) => Outcome::Rejected,
             _ => Outcome::Unplaced,
         }
     }
@@ -218,6 +246,12 @@ impl Refusal {
     pub fn json(&self) -> String {
         error_json(&self.to_string())
     }
+}
+
+/// At least one, at most ten minutes, which is the longest deadline.
+fn whole_seconds(wait: Duration) -> u32 {
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    u32::try_from(seconds.clamp(1, 600)).unwrap_or(600)
 }
 
 /// The body of an error in KServe v2.
@@ -236,13 +270,16 @@ pub enum Outcome {
     Failed,
     /// No place in time.
     Unplaced,
+    /// Refused before its deadline, because the replicas were too busy to meet it.
+    Shed,
     /// The caller left before the answer.
     Cancelled,
 }
 
 impl Outcome {
     /// All outcomes, in the order of their declaration.
-    pub const ALL: [Self; 5] = [Self::Answered, Self::Rejected, Self::Failed, Self::Unplaced, Self::Cancelled];
+    pub const ALL: [Self; 6] =
+        [Self::Answered, Self::Rejected, Self::Failed, Self::Unplaced, Self::Shed, Self::Cancelled];
 
     /// The label in metrics.
     pub const fn label(self) -> &'static str {
@@ -251,6 +288,7 @@ impl Outcome {
             Self::Rejected => "rejected",
             Self::Failed => "failed",
             Self::Unplaced => "unplaced",
+            Self::Shed => "shed",
             Self::Cancelled => "cancelled",
         }
     }
@@ -286,5 +324,10 @@ mod tests {
         assert_eq!(refusal.status().as_u16(), 503);
         assert!(refusal.retry_after().is_some());
         assert!(refusal.to_string().contains("did not answer in time"));
+        let shed = |wait| Refusal::Shed { workload: "a/b".into(), wait };
+        for (wait, seconds) in [(None, 1), (Some(7), 1), (Some(2_001), 3), (Some(9_999_999), 600)] {
+            let refusal = shed(wait.map(Duration::from_millis));
+            assert_eq!((refusal.status().as_u16(), refusal.retry_after()), (503, Some(seconds)));
+        }
     }
 }

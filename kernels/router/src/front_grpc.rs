@@ -23,6 +23,8 @@ use crate::world::{Arrival, World};
 
 const SERVICE: &str = "/inference.GRPCInferenceService/";
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+/// Milliseconds after which clients with a retry policy try again; negative: never (gRFC A6).
+const PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
 const GRPC_ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
 /// Answers of a stream that may wait for a slow caller.
 const STREAM_BACKLOG: usize = 4;
@@ -267,6 +269,9 @@ fn said(message: Writer) -> Answer {
 
 fn refused(refusal: &Refusal) -> Answer {
     let mut answer = Answer::grpc_error(refusal.grpc(), &refusal.to_string());
+    if let Some(seconds) = refusal.retry_after() {
+        answer.headers.insert(PUSHBACK, HeaderValue::from(u64::from(seconds) * 1000));
+    }
     if *refusal == Refusal::Compressed {
         answer.headers.insert(GRPC_ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     }

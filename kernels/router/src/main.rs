@@ -24,12 +24,15 @@ mod listen;
 mod message;
 mod metrics;
 mod observed;
+mod pace;
 mod placements;
 mod queue;
 mod settings;
 mod strikes;
+mod terms;
 mod triton;
 mod verify;
+mod waiting;
 mod workload;
 mod world;
 

@@ -1,14 +1,20 @@
 //! The central queue of one workload: idle replicas, requests that wait, and which meets which. Pure: no clock, no I/O.
 //!
 //! A credit is a replica known to be free: an idle connection of a car, or a free slot of a Triton server. A request takes
-//! a credit at once if there is one; else it waits, and a credit that frees goes to the earliest deadline that may use it.
+//! a credit at once if there is one; else it waits, and a credit that frees goes to the highest priority that may use it,
+//! and there to the earliest deadline. A request whose deadline clearly cannot be met is refused at once, see `pace`.
 //! Among places with a free credit, requests follow the plan's shares (smooth weighted round robin); a place without a
 //! share is used only when no other has a credit.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::ops::Bound;
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use crate::pace::{Outlook, Pace};
+use crate::waiting::{Admitted, Refused, Shed, Standing, Ticket, Waiter, Waiting};
+
+/// When a request comes before others, so many of those at the end are looked at for one that cannot be answered any more.
+const LOOKED_AT: usize = 64;
 
 /// Where a replica is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]
@@ -80,8 +86,24 @@ pub enum Grant<C, S> {
     },
 }
 
-/// A waiting request's place in the queue: deadline, then order of arrival.
-pub type Ticket = (Instant, u64);
+impl<C, S> Grant<C, S> {
+    /// Where the replica is.
+    pub const fn tier(&self) -> Tier {
+        match self {
+            Self::Car { .. } => Tier::Vehicle,
+            Self::Server { .. } => Tier::Datacenter,
+        }
+    }
+}
+
+/// What happens to a waiting request.
+#[derive(Debug)]
+pub enum Turn<C, S, W> {
+    /// It gets a credit.
+    Serve(W, Grant<C, S>),
+    /// Its deadline is too close for any answer, and others can use the credit.
+    Shed(Shed<W>),
+}
 
 #[derive(Debug)]
 struct Server<S> {
@@ -105,18 +127,12 @@ struct Place<C, S> {
     next_server: usize,
 }
 
-#[derive(Debug)]
-struct Waiter<W> {
-    want: Want,
-    waker: W,
-}
-
 /// Credits and waiting requests of one workload. `C` is a car's connection, `S` a server, `W` what wakes a waiting request.
 #[derive(Debug)]
 pub struct Queue<C, S, W> {
     places: Vec<Place<C, S>>,
-    waiting: BTreeMap<Ticket, Waiter<W>>,
-    arrivals: u64,
+    waiting: Waiting<W>,
+    pace: Pace,
     limit: usize,
 }
 
@@ -146,6 +162,12 @@ impl<C: Dialled, S: PartialEq + Clone> Place<C, S> {
         self.idle.len() + self.busy_cars + self.servers.iter().filter(|server| server.open).count()
     }
 
+    /// Requests that its replicas answer at a time.
+    fn at_a_time(&self) -> usize {
+        let slots: u32 = self.servers.iter().filter(|server| server.open).map(|server| server.slots).sum();
+        self.idle.len() + self.busy_cars + slots as usize
+    }
+
     fn credits(&self) -> usize {
         let slots: u32 = self.servers.iter().filter(|server| server.open).map(Server::free).sum();
         self.idle.len() + slots as usize
@@ -164,8 +186,8 @@ impl<S> Server<S> {
 
 impl<C: Dialled, S: PartialEq + Clone, W> Queue<C, S, W> {
     /// An empty queue in which at most `limit` requests may wait.
-    pub const fn new(limit: usize) -> Self {
-        Self { places: Vec::new(), waiting: BTreeMap::new(), arrivals: 0, limit }
+    pub fn new(limit: usize) -> Self {
+        Self { places: Vec::new(), waiting: Waiting::new(), pace: Pace::default(), limit }
     }
 
     /// Follows a new plan. Returns the idle cars of places that are no longer in it, to be closed.
@@ -215,25 +237,61 @@ impl<C: Dialled, S: PartialEq + Clone, W> Queue<C, S, W> {
 
     /// Takes a credit that is free now.
     pub fn take(&mut self, want: &Want) -> Option<Grant<C, S>> {
-        let preferred = want.prefer.and_then(|tier| self.choose(want, Some(tier)));
-        let index = preferred.or_else(|| self.choose(want, None))?;
-        self.places[index].take(&want.avoid)
+        take(&mut self.places, want)
     }
 
-    /// Waits for a credit. `Err` gives the waker back: the queue is full.
-    pub fn wait(&mut self, want: Want, deadline: Instant, waker: W) -> Result<Ticket, W> {
-        if self.waiting.len() >= self.limit {
-            return Err(waker);
+    /// Waits for a credit. It may take the place of a request with a lower priority.
+    pub fn wait(&mut self, want: Want, standing: Standing, now: Instant, waker: W) -> Result<Admitted<W>, Refused> {
+        let ticket = self.waiting.ticket(standing);
+        let rank = self.waiting.rank(&ticket);
+        let outlook = self.outlook(want.only);
+        let ahead = self.waiting.ahead(rank, want.only);
+        let left = standing.deadline.saturating_duration_since(now);
+        if let Some(wait) = outlook.and_then(|outlook| outlook.too_late(ahead, left)) {
+            return Err(Refused::TooLate(wait));
         }
-        self.arrivals += 1;
-        let ticket = (deadline, self.arrivals);
-        self.waiting.insert(ticket, Waiter { want, waker });
-        Ok(ticket)
+        let full = self.waiting.len() >= self.limit;
+        let shed = if full || rank < self.waiting.len() { self.displace(standing.priority, full, now) } else { None };
+        if full && shed.is_none() {
+            return Err(Refused::Full(outlook.map(|outlook| outlook.wait(ahead))));
+        }
+        self.waiting.insert(Waiter { ticket, want, waker });
+        Ok(Admitted { ticket, shed })
+    }
+
+    /// The request that loses its place to one of this priority: of those with a lower one, the last whose deadline cannot be
+    /// met any more; where the queue is full, the last.
+    fn displace(&mut self, priority: u8, full: bool, now: Instant) -> Option<Shed<W>> {
+        let outlooks = [None, Some(Tier::Vehicle), Some(Tier::Datacenter)].map(|only| (only, self.outlook(only)));
+        let length = self.waiting.len();
+        let mut last = None;
+        for rank in (length.saturating_sub(LOOKED_AT)..length).rev() {
+            let Some(waiter) = self.waiting.get(rank).filter(|waiter| waiter.ticket.priority() < priority) else {
+                break;
+            };
+            let only = waiter.want.only;
+            let outlook = outlooks.iter().find(|(tier, _)| *tier == only).and_then(|(_, outlook)| *outlook);
+            // The one that comes is before it.
+            let ahead = self.waiting.ahead(rank, only) + 1;
+            let left = waiter.ticket.deadline().saturating_duration_since(now);
+            let late = outlook.and_then(|outlook| outlook.too_late(ahead, left));
+            if late.is_some() {
+                return self.waiting.take(rank).map(|waiter| Shed { waker: waiter.waker, wait: late });
+            }
+            last = last.or(Some((rank, outlook.map(|outlook| outlook.wait(ahead)))));
+        }
+        let (rank, wait) = last.filter(|_| full)?;
+        self.waiting.take(rank).map(|waiter| Shed { waker: waiter.waker, wait })
     }
 
     /// The waiting request gave up, or its deadline is over.
     pub fn forget(&mut self, ticket: Ticket) {
-        self.waiting.remove(&ticket);
+        self.waiting.forget(&ticket);
+    }
+
+    /// A replica of this tier answered well after this time.
+    pub fn answered(&mut self, tier: Tier, took: Duration) {
+        self.pace.add(tier, took);
     }
 
     /// The use of a credit ended. A car is kept for the next request if `keep`; else it comes back to be closed.
@@ -257,22 +315,25 @@ impl<C: Dialled, S: PartialEq + Clone, W> Queue<C, S, W> {
         }
     }
 
-    /// The next waiting request that can be served now, earliest deadline first.
-    pub fn next_handoff(&mut self) -> Option<(W, Grant<C, S>)> {
-        if self.waiting.is_empty() || self.places.iter().all(|place| place.credits() == 0) {
+    /// The next waiting request that can be served now, or is refused so that the next can be.
+    pub fn next_turn(&mut self, now: Instant) -> Option<Turn<C, S, W>> {
+        if self.waiting.len() == 0 || self.places.iter().all(|place| place.credits() == 0) {
             return None;
         }
-        let mut after = Bound::Unbounded;
-        loop {
-            let (&ticket, waiter) = self.waiting.range_mut((after, Bound::Unbounded)).next()?;
-            let want = std::mem::take(&mut waiter.want);
-            if let Some(grant) = self.take(&want) {
-                let waiter = self.waiting.remove(&ticket)?;
-                return Some((waiter.waker, grant));
+        for rank in 0.. {
+            let waiter = self.waiting.get(rank)?;
+            let (only, left) = (waiter.want.only, waiter.ticket.deadline().saturating_duration_since(now));
+            if self.waiting.alike(only) > 1
+                && let Some(outlook) = self.outlook(only).filter(|outlook| outlook.is_hopeless(left))
+            {
+                let wait = Some(outlook.wait(0));
+                return self.waiting.take(rank).map(|waiter| Turn::Shed(Shed { waker: waiter.waker, wait }));
             }
-            self.waiting.get_mut(&ticket)?.want = want;
-            after = Bound::Excluded(ticket);
+            if let Some(grant) = take(&mut self.places, &self.waiting.get(rank)?.want) {
+                return self.waiting.take(rank).map(|waiter| Turn::Serve(waiter.waker, grant));
+            }
         }
+        None
     }
 
     /// A server fails: no request goes there until `open_server`. True if it was open, so that one caller starts probing.
@@ -359,33 +420,50 @@ impl<C: Dialled, S: PartialEq + Clone, W> Queue<C, S, W> {
         place.servers.iter_mut().find(|known| known.name == *server)
     }
 
-    /// The place that is most behind its share among those with a credit; the plan's order among those without a share.
-    fn choose(&mut self, want: &Want, tier: Option<Tier>) -> Option<usize> {
-        let mut total = 0;
-        let mut best: Option<usize> = None;
-        let mut spare: Option<usize> = None;
-        for index in 0..self.places.len() {
-            let place = &mut self.places[index];
-            let allowed = [want.only, tier].into_iter().flatten().all(|wanted| wanted == place.tier);
-            if !allowed || !place.has_credit(&want.avoid) {
-                continue;
-            }
-            if place.share == 0 {
-                spare = spare.or(Some(index));
-                continue;
-            }
-            place.weight += place.share;
-            total += place.share;
-            let weight = place.weight;
-            if best.is_none_or(|known| weight > self.places[known].weight) {
-                best = Some(index);
-            }
+    /// How soon requests for these replicas are answered, as far as it is known.
+    fn outlook(&self, only: Option<Tier>) -> Option<Outlook> {
+        let mut at_a_time = [0; 2];
+        for place in self.allowed(only) {
+            at_a_time[place.tier as usize] += place.at_a_time();
         }
-        if let Some(index) = best {
-            self.places[index].weight -= total;
-        }
-        best.or(spare)
+        self.pace.outlook(at_a_time)
     }
+}
+
+fn take<C: Dialled, S: PartialEq + Clone>(places: &mut [Place<C, S>], want: &Want) -> Option<Grant<C, S>> {
+    let preferred = want.prefer.and_then(|tier| choose(places, want, Some(tier)));
+    let index = preferred.or_else(|| choose(places, want, None))?;
+    places[index].take(&want.avoid)
+}
+
+/// The place that is most behind its share among those with a credit; the plan's order among those without a share.
+fn choose<C: Dialled, S: PartialEq + Clone>(
+    places: &mut [Place<C, S>],
+    want: &Want,
+    tier: Option<Tier>,
+) -> Option<usize> {
+    let mut total = 0;
+    let mut best: Option<(usize, i64)> = None;
+    let mut spare: Option<usize> = None;
+    for (index, place) in places.iter_mut().enumerate() {
+        let allowed = [want.only, tier].into_iter().flatten().all(|wanted| wanted == place.tier);
+        if !allowed || !place.has_credit(&want.avoid) {
+            continue;
+        }
+        if place.share == 0 {
+            spare = spare.or(Some(index));
+            continue;
+        }
+        place.weight += place.share;
+        total += place.share;
+        if best.is_none_or(|(_, weight)| place.weight > weight) {
+            best = Some((index, place.weight));
+        }
+    }
+    if let Some((index, _)) = best {
+        places[index].weight -= total;
+    }
+    best.map(|(index, _)| index).or(spare)
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Dialled, Grant, PlannedPlace, Queue, Tier, Want};
+use super::{Dialled, Grant, PlannedPlace, Queue, Tier, Turn, Want};
+use crate::waiting::{Admitted, Refused, Shed, Standing, Ticket};
 
 #[derive(Clone, Debug, PartialEq)]
 struct Car {
@@ -47,6 +48,42 @@ fn place(grant: &Grant<Car, &'static str>) -> String {
 
 fn any() -> Want {
     Want::default()
+}
+
+fn ms(count: u64) -> Duration {
+    Duration::from_millis(count)
+}
+
+/// Lets a request of the usual priority wait.
+fn wait(queue: &mut TestQueue, want: Want, deadline: Instant, name: &'static str) -> Ticket {
+    let now = deadline.checked_sub(Duration::from_secs(60)).unwrap();
+    let admitted = queue.wait(want, Standing { priority: 100, deadline }, now, name).unwrap();
+    assert_eq!(admitted.shed, None);
+    admitted.ticket
+}
+
+fn served(queue: &mut TestQueue, now: Instant) -> Option<&'static str> {
+    match queue.next_turn(now)? {
+        Turn::Serve(name, _) => Some(name),
+        Turn::Shed(shed) => panic!("{shed:?}"),
+    }
+}
+
+/// One server with one slot, which is busy, and of which it is known that it answers in 100 ms.
+fn busy_queue() -> TestQueue {
+    let mut queue = queue(&[pool(100, &[("s", 1)])]);
+    (0..8).for_each(|_| queue.answered(Tier::Datacenter, ms(100)));
+    assert!(queue.take(&any()).is_some());
+    queue
+}
+
+/// Waits with this priority and this much time left.
+fn enter(queue: &mut TestQueue, priority: u8, left: u64, name: &'static str) -> Result<Option<&'static str>, Refused> {
+    // One moment for all, so that the tests are exact.
+    static NOW: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+    let now = *NOW.get_or_init(Instant::now);
+    let standing = Standing { priority, deadline: now + ms(left) };
+    queue.wait(any(), standing, now, name).map(|Admitted { shed, .. }| shed.map(|shed| shed.waker))
 }
 
 #[test]
@@ -161,14 +198,28 @@ fn the_earliest_deadline_gets_the_freed_credit() {
     let now = Instant::now();
     let mut queue = queue(&[pool(100, &[("s", 1)])]);
     let grant = queue.take(&any()).unwrap();
-    queue.wait(any(), now + Duration::from_secs(2), "late").unwrap();
-    queue.wait(any(), now + Duration::from_secs(1), "soon").unwrap();
-    assert!(queue.next_handoff().is_none());
+    wait(&mut queue, any(), now + ms(2000), "late");
+    wait(&mut queue, any(), now + ms(1000), "soon");
+    assert!(served(&mut queue, now).is_none());
     queue.release(grant, true);
-    let (waker, _) = queue.next_handoff().unwrap();
-    assert_eq!(waker, "soon");
-    assert!(queue.next_handoff().is_none());
+    assert_eq!(served(&mut queue, now), Some("soon"));
+    assert_eq!(served(&mut queue, now), None);
     assert_eq!(queue.waiting(), 1);
+}
+
+#[test]
+fn a_higher_priority_comes_before_an_earlier_deadline() {
+    let now = Instant::now();
+    let mut queue = queue(&[pool(100, &[("s", 3)])]);
+    let grants: Vec<_> = (0..3).map(|_| queue.take(&any()).unwrap()).collect();
+    for (priority, left, name) in [(7, 100, "low"), (255, 900, "high and late"), (255, 800, "high and soon")] {
+        queue.wait(any(), Standing { priority, deadline: now + ms(left) }, now, name).unwrap();
+    }
+    for grant in grants {
+        queue.release(grant, true);
+    }
+    let order: Vec<_> = (0..3).map(|_| served(&mut queue, now).unwrap()).collect();
+    assert_eq!(order, ["high and soon", "high and late", "low"]);
 }
 
 #[test]
@@ -176,13 +227,13 @@ fn a_credit_passes_by_those_who_may_not_use_it() {
     let now = Instant::now();
     let mut queue = queue(&[cell("cell", 100), pool(0, &[("s", 0)])]);
     let large = Want { only: Some(Tier::Datacenter), ..Want::default() };
-    queue.wait(large, now, "large").unwrap();
-    queue.wait(any(), now + Duration::from_secs(1), "small").unwrap();
+    wait(&mut queue, large, now, "large");
+    wait(&mut queue, any(), now + ms(1000), "small");
     queue.offer("cell", car(1, "a")).unwrap();
-    assert_eq!(queue.next_handoff().unwrap().0, "small");
+    assert_eq!(served(&mut queue, now), Some("small"));
     assert_eq!(queue.waiting(), 1);
     assert!(queue.follow(&[pool(0, &[("s", 1)])]).is_empty());
-    assert_eq!(queue.next_handoff().unwrap().0, "large", "what it may use survived being passed by");
+    assert_eq!(served(&mut queue, now), Some("large"), "what it may use survived being passed by");
 }
 
 #[test]
@@ -190,11 +241,106 @@ fn a_forgotten_request_gets_nothing_and_the_queue_is_bounded() {
     let now = Instant::now();
     let mut queue = queue(&[pool(100, &[("s", 1)])]);
     let grant = queue.take(&any()).unwrap();
-    let tickets: Vec<_> = ["a", "b", "c", "d"].map(|name| queue.wait(any(), now, name).unwrap()).into();
-    assert_eq!(queue.wait(any(), now, "e"), Err("e"));
+    let tickets: Vec<_> = ["a", "b", "c", "d"].map(|name| wait(&mut queue, any(), now, name)).into();
+    let standing = Standing { priority: 100, deadline: now };
+    assert_eq!(queue.wait(any(), standing, now, "e").unwrap_err(), Refused::Full(None));
+    queue.forget(tickets[0]);
     queue.forget(tickets[0]);
     queue.release(grant, true);
-    assert_eq!(queue.next_handoff().unwrap().0, "b");
+    assert_eq!(served(&mut queue, now), Some("b"));
+}
+
+#[test]
+fn where_nothing_is_known_or_no_replica_is_there_a_request_is_held() {
+    let mut empty = queue(&[cell("cell", 100)]);
+    assert_eq!(enter(&mut empty, 100, 1, "first"), Ok(None));
+    (0..8).for_each(|_| empty.answered(Tier::Vehicle, ms(1000)));
+    assert_eq!(enter(&mut empty, 100, 1, "second"), Ok(None), "a car may come any moment");
+    let mut unknown = queue(&[pool(100, &[("s", 1)])]);
+    unknown.take(&any()).unwrap();
+    assert_eq!(enter(&mut unknown, 100, 1, "third"), Ok(None));
+}
+
+#[test]
+fn a_deadline_that_clearly_cannot_be_met_is_refused_at_once() {
+    let mut queue = busy_queue();
+    // Half an answer time until the server is free and one for the answer: 150 ms, or 1.25 times 120 ms.
+    assert_eq!(enter(&mut queue, 100, 119, "hopeless"), Err(Refused::TooLate(ms(50))));
+    assert_eq!(enter(&mut queue, 100, 121, "tight"), Ok(None));
+    // Behind one more: 250 ms, or 1.25 times 200 ms.
+    assert_eq!(enter(&mut queue, 100, 199, "second"), Err(Refused::TooLate(ms(150))));
+    assert_eq!(enter(&mut queue, 100, 201, "second"), Ok(None));
+    assert_eq!(queue.waiting(), 2);
+}
+
+#[test]
+fn later_deadlines_and_lower_priorities_are_not_ahead() {
+    let mut queue = busy_queue();
+    for name in ["a", "b", "c"] {
+        assert_eq!(enter(&mut queue, 100, 9_000, name), Ok(None));
+    }
+    assert_eq!(enter(&mut queue, 100, 150, "sooner"), Ok(None));
+    let mut queue = busy_queue();
+    for name in ["a", "b", "c"] {
+        assert_eq!(enter(&mut queue, 10, 1_000, name), Ok(None));
+    }
+    assert_eq!(enter(&mut queue, 11, 150, "higher"), Ok(None));
+}
+
+#[test]
+fn who_waits_for_other_replicas_is_not_ahead() {
+    let mut queue = queue(&[cell("cell", 100), pool(0, &[("s", 1)])]);
+    queue.offer("cell", car(1, "a")).unwrap();
+    for tier in [Tier::Vehicle, Tier::Datacenter] {
+        (0..8).for_each(|_| queue.answered(tier, ms(100)));
+        queue.take(&Want { only: Some(tier), ..Want::default() }).unwrap();
+    }
+    let now = Instant::now();
+    for name in ["large", "larger", "largest"] {
+        wait(&mut queue, Want { only: Some(Tier::Datacenter), ..Want::default() }, now, name);
+    }
+    // Two replicas: 25 ms until one is free, and 100 ms for the answer.
+    assert_eq!(enter(&mut queue, 1, 110, "small"), Ok(None));
+}
+
+#[test]
+fn the_lowest_priority_whose_deadline_cannot_be_met_makes_room() {
+    let mut queue = busy_queue();
+    assert_eq!(enter(&mut queue, 10, 5_000, "low and patient"), Ok(None));
+    assert_eq!(enter(&mut queue, 50, 125, "middle"), Ok(None));
+    assert_eq!(enter(&mut queue, 100, 121, "high"), Ok(Some("middle")), "behind one more it would be too late");
+    assert_eq!(enter(&mut queue, 5, 5_000, "lowest"), Ok(None));
+    assert_eq!(queue.waiting(), 3);
+    let mut queue = busy_queue();
+    assert_eq!(enter(&mut queue, 100, 121, "first"), Ok(None));
+    assert_eq!(enter(&mut queue, 100, 121, "equal"), Err(Refused::TooLate(ms(150))), "equals keep their place");
+}
+
+#[test]
+fn a_full_queue_keeps_the_higher_priorities() {
+    let mut queue = busy_queue();
+    for (priority, name) in [(20, "c"), (10, "d"), (30, "b"), (40, "a")] {
+        assert_eq!(enter(&mut queue, priority, 60_000, name), Ok(None));
+    }
+    assert_eq!(enter(&mut queue, 10, 60_000, "no higher"), Err(Refused::Full(Some(ms(450)))));
+    assert_eq!(enter(&mut queue, 25, 60_000, "higher"), Ok(Some("d")));
+    assert_eq!(enter(&mut queue, 25, 60_000, "again"), Ok(Some("c")));
+    assert_eq!(queue.waiting(), 4);
+}
+
+#[test]
+fn a_free_credit_is_not_spent_on_what_is_too_late_while_others_wait() {
+    let now = Instant::now();
+    let mut queue = busy_queue();
+    wait(&mut queue, any(), now + ms(500), "first");
+    wait(&mut queue, any(), now + ms(900), "second");
+    queue.release(Grant::Server { place: "pool".into(), server: "s" }, true);
+    let turn = queue.next_turn(now + ms(450));
+    assert!(matches!(turn, Some(Turn::Shed(Shed { waker: "first", wait: Some(_) }))), "{turn:?}");
+    assert_eq!(served(&mut queue, now + ms(450)), Some("second"));
+    wait(&mut queue, any(), now + ms(900), "alone");
+    queue.release(Grant::Server { place: "pool".into(), server: "s" }, true);
+    assert_eq!(served(&mut queue, now + ms(899)), Some("alone"), "nobody else wants the credit");
 }
 
 #[test]

@@ -11,15 +11,17 @@ use crate::car::Car;
 use crate::definition::{Definition, Endpoint};
 use crate::metrics::Meters;
 use crate::observed::Observed;
-use crate::queue::{self, Grant, Queue, Ticket, Tier, Want};
+use crate::queue::{self, Grant, Queue, Tier, Turn, Want};
 use crate::settings::QUEUE_LIMIT;
 use crate::strikes::{Fault, Strikes};
 use crate::verify::{Bound, Verifier};
+use crate::waiting::{Admitted, Refused, Shed, Standing, Ticket};
 
 /// How long an answered car may take to be ready for the next request.
 const READY_AGAIN: Duration = Duration::from_secs(1);
 
-type CarQueue = Queue<Car, Arc<Endpoint>, oneshot::Sender<Permit>>;
+type Waker = oneshot::Sender<Result<Permit, NoPermit>>;
+type CarQueue = Queue<Car, Arc<Endpoint>, Waker>;
 
 /// What a manifest says about requests.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,10 +59,21 @@ pub struct Workload {
 /// Why no permit was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoPermit {
-    /// The queue is full.
-    Full,
-    /// The deadline came first.
+    /// The queue is full. With the expected wait, if it is known.
+    Full(Option<Duration>),
+    /// The deadline cannot be met, or a higher priority needs the place. With the expected wait, if it is known.
+    Shed(Option<Duration>),
+    /// The time to wait is over.
     Late,
+}
+
+impl From<Refused> for NoPermit {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Full(wait) => Self::Full(wait),
+            Refused::TooLate(wait) => Self::Shed(Some(wait)),
+        }
+    }
 }
 
 /// The right to send one request to one replica. Dropped while a request is under way, it closes the car's connection, which
@@ -104,20 +117,24 @@ impl Workload {
         self.rules.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Waits for a credit until `deadline`.
-    pub async fn acquire(self: &Arc<Self>, want: Want, deadline: Instant) -> Result<Permit, NoPermit> {
-        let (sender, mut receiver) = oneshot::channel();
-        let ticket = {
+    /// Waits for a credit until `until`.
+    pub async fn acquire(self: &Arc<Self>, want: Want, standing: Standing, until: Instant) -> Result<Permit, NoPermit> {
+        let (ticket, shed, mut receiver) = {
             let mut queue = self.lock();
             if let Some(grant) = queue.take(&want) {
                 drop(queue);
-                return Ok(Permit { workload: self.clone(), grant: Some(grant), under_way: false });
+                return Ok(self.permit(grant));
             }
-            queue.wait(want, deadline, sender).map_err(|_| NoPermit::Full)?
+            let (waker, receiver) = oneshot::channel();
+            let Admitted { ticket, shed } = queue.wait(want, standing, Instant::now(), waker)?;
+            (ticket, shed, receiver)
         };
+        if let Some(shed) = shed {
+            refuse(shed);
+        }
         let _forget = Forget { workload: self, ticket };
-        match tokio::time::timeout_at(deadline.into(), &mut receiver).await {
-            Ok(Ok(permit)) => Ok(permit),
+        match tokio::time::timeout_at(until.into(), &mut receiver).await {
+            Ok(Ok(told)) => told,
             _ => Err(NoPermit::Late),
         }
     }
@@ -245,15 +262,37 @@ impl Workload {
     /// meanwhile drops its permit, which releases the credit again.
     fn hand_over(self: &Arc<Self>) {
         loop {
-            let Some((waker, grant)) = self.lock().next_handoff() else { return };
-            drop(waker.send(Permit { workload: self.clone(), grant: Some(grant), under_way: false }));
+            let turn = {
+                let mut queue = self.lock();
+                if queue.waiting() == 0 {
+                    return;
+                }
+                queue.next_turn(Instant::now())
+            };
+            match turn {
+                Some(Turn::Serve(waker, grant)) => drop(waker.send(Ok(self.permit(grant)))),
+                Some(Turn::Shed(shed)) => refuse(shed),
+                None => return,
+            }
         }
     }
 
-    fn release(self: &Arc<Self>, grant: Grant<Car, Arc<Endpoint>>, keep: bool) {
-        let gone = self.lock().release(grant, keep);
+    fn permit(self: &Arc<Self>, grant: Grant<Car, Arc<Endpoint>>) -> Permit {
+        Permit { workload: self.clone(), grant: Some(grant), under_way: false }
+    }
+
+    fn release(self: &Arc<Self>, grant: Grant<Car, Arc<Endpoint>>, keep: bool, took: Option<Duration>) {
+        let (gone, waiting) = {
+            let mut queue = self.lock();
+            if let Some(took) = took {
+                queue.answered(grant.tier(), took);
+            }
+            (queue.release(grant, keep), queue.waiting())
+        };
         drop(gone);
-        self.hand_over();
+        if waiting > 0 {
+            self.hand_over();
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, CarQueue> {
@@ -269,6 +308,11 @@ fn rules(definition: &Definition) -> Rules {
         tolerance: definition.tolerance,
         suspended: definition.suspended,
     }
+}
+
+/// Tells a waiting request that it is refused; it may have given up meanwhile.
+fn refuse(shed: Shed<Waker>) {
+    drop(shed.waker.send(Err(NoPermit::Shed(shed.wait))));
 }
 
 /// Leaves the queue when the request is dropped, its deadline is over, or it was served.
@@ -316,21 +360,21 @@ impl Permit {
         }
     }
 
-    /// The replica answered completely: it is free for the next request.
-    pub fn finish(mut self) {
+    /// The replica is free for the next request; `took` is the time of a good answer.
+    pub fn finish(mut self, took: Option<Duration>) {
         match self.grant.take() {
             Some(Grant::Car { place, mut car }) => {
                 if car.is_ready() {
-                    self.workload.release(Grant::Car { place, car }, true);
+                    self.workload.release(Grant::Car { place, car }, true, took);
                     return;
                 }
                 let workload = self.workload.clone();
                 tokio::spawn(async move {
                     let ready = tokio::time::timeout(READY_AGAIN, car.ready()).await;
-                    workload.release(Grant::Car { place, car }, ready == Ok(true));
+                    workload.release(Grant::Car { place, car }, ready == Ok(true), took);
                 });
             }
-            Some(grant) => self.workload.release(grant, true),
+            Some(grant) => self.workload.release(grant, true, took),
             None => {}
         }
     }
@@ -338,7 +382,7 @@ impl Permit {
     /// The replica did not serve; a car's connection is closed.
     pub fn discard(mut self) {
         if let Some(grant) = self.grant.take() {
-            self.workload.release(grant, false);
+            self.workload.release(grant, false, None);
         }
     }
 }
@@ -346,7 +390,7 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         if let Some(grant) = self.grant.take() {
-            self.workload.release(grant, !self.under_way);
+            self.workload.release(grant, !self.under_way, None);
         }
     }
 }

@@ -15,7 +15,9 @@ use crate::errors::{Outcome, Refusal, grpc_code};
 use crate::metrics::Metrics;
 use crate::queue::{Tier, Want};
 use crate::settings::CAR_BODY_LIMIT;
+use crate::terms::{Terms, USUAL_PRIORITY};
 use crate::triton::Tritons;
+use crate::waiting::Standing;
 use crate::workload::{Replica, Workload};
 
 /// The tier that answered.
@@ -90,7 +92,8 @@ impl World {
         let deadline = arrival
             .limit
             .map_or_else(|| Instant::now() + workload.rules().timeout, |limit| arrival.begun + limit.min(LONGEST));
-        let served = dispatch(&self.tritons, workload, &ask, deadline, &mut record.progress).await;
+        let terms = Terms::read(ask.headers(), deadline).inspect_err(|refusal| record.refused(refusal))?;
+        let served = dispatch(&self.tritons, workload, &ask, terms, &mut record.progress).await;
         let Served { mut answer, place, failed } = served.inspect_err(|refusal| record.refused(refusal))?;
         record.answered(&answer, &place, failed);
         let (tier, place) = place;
@@ -151,13 +154,14 @@ impl World {
     pub async fn car_metadata(&self, workload: &Arc<Workload>) -> Result<Chunks, Refusal> {
         let begun = Instant::now();
         let want = Want { only: Some(Tier::Vehicle), ..Want::default() };
+        let standing = Standing { priority: USUAL_PRIORITY, deadline: begun + QUESTION };
         let mut last = None;
-        while let Ok(mut permit) = workload.acquire(want.clone(), begun + QUESTION).await {
+        while let Ok(mut permit) = workload.acquire(want.clone(), standing, standing.deadline).await {
             let Replica::Car(car) = permit.begin() else { break };
             let left = QUESTION.saturating_sub(begun.elapsed());
             match tokio::time::timeout(left, car.metadata(&workload.model)).await {
                 Ok(Ok(metadata)) => {
-                    permit.finish();
+                    permit.finish(None);
                     return Ok(metadata);
                 }
                 Ok(Err(cause)) => last = Some(cause),

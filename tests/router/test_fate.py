@@ -1,0 +1,129 @@
+"""The fate of a request under overload, and what callers may ask for it: who is answered, who is refused, and when."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import grpc
+import httpx
+import numpy as np
+import pytest
+from tritonclient.grpc import service_pb2, service_pb2_grpc
+from tritonclient.utils import InferenceServerException
+
+from router.peers import Router, cell, grpc_caller, http_caller, values
+from router.places import MODEL, WORKLOAD, Datacenter, Fleet, until
+
+JSON_BODY = {"inputs": [{"name": "x", "shape": [2], "datatype": "FP32", "data": [1, 2]}]}
+
+
+@dataclass(frozen=True)
+class Fate:
+    status: int
+    retry_after: str
+    sentence: str
+
+
+def ask(router: Router, **headers: str) -> Fate:
+    """One request on a connection of its own."""
+    named = {f"parkade-{name.replace('_', '-')}": value for name, value in headers.items()}
+    url = f"http://{router.http}/v2/models/{MODEL}/infer"
+    # Loading the public authorities, which plain HTTP does not need, would take longer than the request.
+    answer = httpx.post(url, json=JSON_BODY, headers=named, timeout=30, verify=False)  # noqa: S501
+    return Fate(answer.status_code, answer.headers.get("retry-after", ""), answer.text)
+
+
+def overloaded(router: Router, datacenter: Datacenter) -> None:
+    """Two slots of which the router knows that an answer takes 0.3 s: 6.7 answers a second."""
+    router.planned(datacenter.placement(share=100, replicas=2))
+    datacenter.app.mood = "slow"
+    with ThreadPoolExecutor(2) as pool:
+        assert [fate.status for fate in pool.map(lambda _: ask(router), range(8))] == [200] * 8
+
+
+@pytest.mark.parametrize("value", ["256", "-1", "high", ""])
+def test_a_priority_that_is_none_is_refused(router: Router, fleet: Fleet, value: str) -> None:
+    router.planned(cell())
+    (car,) = fleet.joined("a")
+    fate = ask(router, priority=value)
+    assert fate.status == 400
+    assert "Parkade-Priority wants an integer from 0 to 255" in fate.sentence
+    if value:
+        with grpc_caller(router) as caller, pytest.raises(InferenceServerException, match="0 to 255") as refused:
+            caller.double(values(), headers={"parkade-priority": value})
+        assert refused.value.status() == "StatusCode.INVALID_ARGUMENT"
+    assert car.app.requests == 0
+
+
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+def test_the_higher_priority_is_served_first(router: Router, datacenter: Datacenter, protocol: str) -> None:
+    router.planned(datacenter.placement(share=100, replicas=1))
+    datacenter.app.mood = "held"
+
+    def call(priority: int) -> None:
+        if protocol == "http":
+            assert ask(router, priority=str(priority)).status == 200
+        else:
+            with grpc_caller(router) as caller:
+                answer = caller.double(values(), headers={"parkade-priority": str(priority)})
+                np.testing.assert_array_equal(answer, values() * 2)
+
+    with ThreadPoolExecutor(4) as pool:
+        busy = pool.submit(ask, router)
+        until(datacenter.app.entered.is_set)
+        calls = []
+        for waiting, priority in enumerate((7, 100, 200), 1):
+            calls.append(pool.submit(call, priority))
+            until(lambda count=waiting: router.metric("waiting", workload=WORKLOAD) == count)
+        datacenter.app.mood = "honest"
+        for answered in (busy, *calls):
+            answered.result(10)
+    seen = datacenter.app.headers[1:] if protocol == "http" else datacenter.metadata
+    assert [headers["parkade-priority"] for headers in seen] == ["200", "100", "7"]
+
+
+def test_under_overload_the_high_are_answered_and_the_low_refused_at_once(
+    router: Router, datacenter: Datacenter
+) -> None:
+    overloaded(router, datacenter)
+    with ThreadPoolExecutor(40) as pool:
+        low = [pool.submit(ask, router, priority="10", timeout_ms="1200") for _ in range(30)]
+        until(lambda: router.metric("requests_total", outcome="shed") >= 10)
+        high = [pool.submit(ask, router, priority="200", timeout_ms="3000") for _ in range(8)]
+        low = [fate.result(20) for fate in low]
+        high = [fate.result(20) for fate in high]
+    assert [fate.status for fate in high] == [200] * 8
+    assert {fate.status for fate in low} == {200, 503}
+    refused = [fate for fate in low if fate.status == 503]
+    assert all("overloaded" in fate.sentence and int(fate.retry_after) >= 1 for fate in refused)
+    at_once = [line for line in router.lines(46) if line["status"] == 503 and line["milliseconds"] < 50]
+    assert len(at_once) >= 10
+    assert router.metric("requests_total", workload=WORKLOAD, outcome="shed") >= 10
+
+
+def test_grpc_says_that_the_resources_are_exhausted(router: Router, datacenter: Datacenter) -> None:
+    overloaded(router, datacenter)
+    with ThreadPoolExecutor(8) as pool, grpc.insecure_channel(router.grpc) as channel:
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        busy = [pool.submit(ask, router) for _ in range(6)]
+        until(lambda: router.metric("waiting", workload=WORKLOAD) >= 4)
+        with pytest.raises(grpc.RpcError) as refused:
+            stub.ModelInfer(service_pb2.ModelInferRequest(model_name=MODEL), timeout=0.4)
+        assert refused.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert "overloaded" in refused.value.details()
+        assert dict(refused.value.trailing_metadata())["grpc-retry-pushback-ms"] == "1000"
+        assert [fate.result(10).status for fate in busy] == [200] * 6
+
+
+def test_a_workload_without_a_replica_holds_its_requests(router: Router, fleet: Fleet) -> None:
+    router.planned(cell())
+    (car,) = fleet.joined("a")
+    with http_caller(router) as http:
+        for _ in range(20):
+            http.double(values())
+    car.vanish()
+    until(lambda: router.metric("credits", tier="Vehicle") == 0)
+    with ThreadPoolExecutor(40) as pool:
+        held = [pool.submit(ask, router, priority="0") for _ in range(40)]
+        until(lambda: router.metric("waiting", workload=WORKLOAD) == 40)
+        fleet.joined("b")
+        assert [fate.result(10).status for fate in held] == [200] * 40
