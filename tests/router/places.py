@@ -211,6 +211,8 @@ class Car:
             with contextlib.suppress(OSError):
                 self.offer = await self._dial()
                 self.app.abort = self._abort
+                if not self.stays:
+                    self._abort()
                 await self.offer.closed
             await asyncio.sleep(0.02)
 

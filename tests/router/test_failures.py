@@ -19,8 +19,8 @@ JSON_BODY = {"inputs": [{"name": "x", "shape": [2], "datatype": "FP32", "data": 
 
 ONLY_HTTP = "lies about its header"
 MISSES = {
-    "dies": "connect",
-    "cut off": "connect",
+    "dies": "broken",
+    "cut off": "broken",
     "garbage": "malformed",
     ONLY_HTTP: "malformed",
     "has no model": "not_ready",

@@ -127,3 +127,66 @@ def test_a_workload_without_a_replica_holds_its_requests(router: Router, fleet: 
         until(lambda: router.metric("waiting", workload=WORKLOAD) == 40)
         fleet.joined("b")
         assert [fate.result(10).status for fate in held] == [200] * 40
+
+
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+@pytest.mark.parametrize("mood", ["dies", "cut off", "garbage", "broken", "not ready"])
+def test_at_most_once_asks_no_second_place(router: Router, fleet: Fleet, mood: str, protocol: str) -> None:
+    router.planned(cell())
+    (bad,) = fleet.joined("bad")
+    (good,) = fleet.joined("good")
+    bad.app.mood = mood
+    if protocol == "http":
+        fate = ask(router, at_most_once="true")
+        assert (fate.status, fate.retry_after) == (503, "")
+        assert "may or may not have been carried out" in fate.sentence
+    else:
+        with grpc.insecure_channel(router.grpc) as channel:
+            stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+            with pytest.raises(grpc.RpcError, match="may or may not") as refused:
+                stub.ModelInfer(
+                    service_pb2.ModelInferRequest(model_name=MODEL), metadata=[("parkade-at-most-once", "true")]
+                )
+        assert refused.value.code() == grpc.StatusCode.UNAVAILABLE
+        assert dict(refused.value.trailing_metadata())["grpc-retry-pushback-ms"] == "-1"
+    assert (bad.app.requests, good.app.requests) == (1, 0)
+
+
+def test_at_most_once_gives_the_only_attempt_all_the_time(router: Router, fleet: Fleet) -> None:
+    router.planned(cell())
+    (silent,) = fleet.joined("silent")
+    (good,) = fleet.joined("good")
+    silent.app.mood = "hang"
+    fate = ask(router, at_most_once="true", timeout_ms="600")
+    assert (fate.status, good.app.requests) == (503, 0)
+    assert "did not answer in time" in fate.sentence
+    assert router.lines(1)[0]["milliseconds"] >= 590
+
+
+def test_at_most_once_goes_on_where_nothing_was_sent(router: Router, fleet: Fleet, datacenter: Datacenter) -> None:
+    router.planned(datacenter.placement(share=100), cell(0))
+    (car,) = fleet.joined("a")
+    datacenter.stop()
+    assert ask(router, at_most_once="true").status == 200
+    assert router.metric("retries_total", cause="connect") == 1
+    assert car.app.requests == 1
+
+
+def test_what_a_place_refuses_in_its_own_words_stays_the_answer(
+    router: Router, fleet: Fleet, datacenter: Datacenter
+) -> None:
+    router.planned(cell(), datacenter.placement())
+    (car,) = fleet.joined("a")
+    car.app.mood = "does not do that"
+    fate = ask(router, at_most_once="true")
+    assert (fate.status, datacenter.app.requests) == (501, 0)
+    assert ask(router, at_most_once="maybe").status == 400
+
+
+def test_at_most_once_is_not_spot_checked(router: Router, fleet: Fleet, datacenter: Datacenter) -> None:
+    router.planned(cell(), datacenter.placement(), trust={"verifyPercent": 100, "tolerance": "0"})
+    fleet.joined("a")
+    assert ask(router, at_most_once="true").status == 200
+    assert ask(router).status == 200
+    until(lambda: router.metric("verifications_total", workload=WORKLOAD) == 1)
+    assert datacenter.app.requests == 1, "the second request only"

@@ -145,7 +145,7 @@ def test_a_killed_triton_costs_no_request(router: Router, server: LocalTriton, f
         try:
             until(lambda: from_triton() > 50)
             server.kill()
-            until(lambda: router.metric("retries_total", cause="connect") > 0)
+            until(lambda: sum(router.metric("retries_total", cause=cause) for cause in ("connect", "broken")) > 0)
             before = from_triton()
             server.start()
             until(lambda: from_triton() > before)

@@ -92,7 +92,7 @@ impl Car {
         let mut request = Request::new(Chunks::default());
         *request.uri_mut() = format!("/v2/models/{model}").parse().unwrap_or_default();
         request.headers_mut().insert(HOST, HeaderValue::from_static("car"));
-        let response = self.sender.send_request(request).await.map_err(|_| Cause::Connect)?;
+        let response = self.sender.send_request(request).await.map_err(|_| Cause::Broken)?;
         let (status, _, body) = read(response).await?;
         let object = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&body.head(body.len()));
         match (status, object) {
@@ -109,7 +109,7 @@ impl Car {
             Ok(response) => response,
             Err(error) if error.is_canceled() => return Attempt::Missed(Cause::Closed),
             Err(error) if error.is_parse() => return Attempt::Missed(Cause::Malformed),
-            Err(_) => return Attempt::Missed(Cause::Connect),
+            Err(_) => return Attempt::Missed(Cause::Broken),
         };
         let attempt = match read(response).await {
             Ok((status, headers, body)) => judge(ask, status, &headers, body),
@@ -191,7 +191,7 @@ async fn read(response: Response<Incoming>) -> Result<(StatusCode, HeaderMap, Ch
     match collect(body, CAR_BODY_LIMIT).await {
         Ok(body) => Ok((head.status, head.headers, body)),
         Err(crate::body::Broken::TooLarge) => Err(Cause::Malformed),
-        Err(crate::body::Broken::Off) => Err(Cause::Connect),
+        Err(crate::body::Broken::Off) => Err(Cause::Broken),
     }
 }
 

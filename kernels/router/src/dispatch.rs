@@ -71,11 +71,16 @@ pub async fn dispatch(
         search.progress.attempts += 1;
         search.progress.place = Some(place.clone());
         let now = Instant::now();
-        let limit = permit.limit(target, terms.standing.deadline.saturating_duration_since(now));
+        let left = terms.standing.deadline.saturating_duration_since(now);
+        // Without a second attempt no time need be kept for it.
+        let limit = if terms.at_most_once { left } else { permit.limit(target, left) };
         let attempt = search.once(permit, now, limit).await;
         match search.judge(attempt, place) {
             Ok(served) => return Ok(served),
             Err(cause) => search.missed(cause),
+        }
+        if let Some(refusal) = search.perhaps_done() {
+            return search.words.ok_or(refusal);
         }
     }
 }
@@ -152,6 +157,12 @@ impl<'a> Search<'a> {
         })
     }
 
+    /// The end of a request that must not be sent twice, once a place may have got it.
+    fn perhaps_done(&self) -> Option<Refusal> {
+        let cause = self.last.filter(|cause| self.terms.at_most_once && !cause.is_unsent())?;
+        Some(Refusal::PerhapsDone { workload: self.workload.key.to_string(), cause })
+    }
+
     fn missed(&mut self, cause: Cause) {
         let Progress { attempts, place } = &*self.progress;
         debug!(workload = &*self.workload.key, attempts, ?place, "an attempt missed: {}", cause.label());
@@ -200,7 +211,10 @@ impl<'a> Search<'a> {
     fn remember(&mut self, vehicle: Arc<str>, attempt: &Attempt) -> bool {
         match attempt {
             Attempt::Answered(answer) if answer.is_good() => {
-                verify::consider(self.tritons, self.workload, self.ask, &vehicle, answer);
+                // A spot check sends the request to another place.
+                if !self.terms.at_most_once {
+                    verify::consider(self.tritons, self.workload, self.ask, &vehicle, answer);
+                }
                 return self.workload.forgive(&vehicle);
             }
             Attempt::Answered(_) => return true,
@@ -210,7 +224,7 @@ impl<'a> Search<'a> {
                 self.workload.withdraw_vehicle(&vehicle);
                 self.absent.push(vehicle.clone());
             }
-            Attempt::Missed(Cause::Connect | Cause::NotReady) => self.absent.push(vehicle.clone()),
+            Attempt::Missed(Cause::Connect | Cause::Broken | Cause::NotReady) => self.absent.push(vehicle.clone()),
             Attempt::Missed(Cause::Malformed) => self.workload.strike(&vehicle),
             Attempt::Missed(Cause::Failed) => self.suspects.push(vehicle.clone()),
             _ => {}
@@ -240,6 +254,9 @@ impl<'a> Search<'a> {
             }
             Attempt::Elsewhere(answer) => {
                 let served = Served { answer, place, failed: false };
+                if self.terms.at_most_once {
+                    return Ok(served);
+                }
                 // All cars are much alike, so that a Triton server is asked where the plan has one.
                 if self.workload.plans(Tier::Datacenter) {
                     self.want.only = Some(Tier::Datacenter);

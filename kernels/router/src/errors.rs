@@ -32,8 +32,10 @@ pub mod grpc_code {
 pub enum Cause {
     /// The connection was already closing; nothing was sent.
     Closed,
-    /// The connection could not be made or broke.
+    /// The connection could not be made; nothing was sent.
     Connect,
+    /// The connection broke.
+    Broken,
     /// No complete answer in the attempt's time.
     Timeout,
     /// The place does not hold the model now.
@@ -48,14 +50,28 @@ pub enum Cause {
 
 impl Cause {
     /// All causes, in the order of their declaration.
-    pub const ALL: [Self; 7] =
-        [Self::Closed, Self::Connect, Self::Timeout, Self::NotReady, Self::Failed, Self::Malformed, Self::Unsupported];
+    pub const ALL: [Self; 8] = [
+        Self::Closed,
+        Self::Connect,
+        Self::Broken,
+        Self::Timeout,
+        Self::NotReady,
+        Self::Failed,
+        Self::Malformed,
+        Self::Unsupported,
+    ];
+
+    /// Whether not one byte of the request can have reached the place.
+    pub const fn is_unsent(self) -> bool {
+        matches!(self, Self::Closed | Self::Connect)
+    }
 
     /// The label in metrics.
     pub const fn label(self) -> &'static str {
         match self {
             Self::Closed => "closed",
             Self::Connect => "connect",
+            Self::Broken => "broken",
             Self::Timeout => "timeout",
             Self::NotReady => "not_ready",
             Self::Failed => "failed",
@@ -68,6 +84,7 @@ impl Cause {
         match self {
             Self::Closed => "had closed its connection",
             Self::Connect => "could not be reached",
+            Self::Broken => "broke the connection",
             Self::Timeout => "did not answer in time",
             Self::NotReady => "does not hold the model now",
             Self::Failed => "failed on the request",
@@ -114,6 +131,13 @@ pub enum Refusal {
         workload: String,
         /// The expected wait, if it is known.
         wait: Option<Duration>,
+    },
+    /// An attempt missed, and the caller wants no second one.
+    PerhapsDone {
+        /// Namespace and name of the workload.
+        workload: String,
+        /// Why it missed.
+        cause: Cause,
     },
     /// A header with which callers set the terms of a request cannot be read: its name, and what it wants.
     BadTerm(&'static str, &'static str),
@@ -171,6 +195,12 @@ impl fmt::Display for Refusal {
                 }
                 write!(out, "; try again later, give it more time, or raise the workload's demand or limits")
             }
+            Self::PerhapsDone { workload, cause } => write!(
+                out,
+                "the request to workload {workload} may or may not have been carried out: the place that got it {}, and \
+                 Parkade-At-Most-Once forbids to ask another",
+                cause.phrase()
+            ),
             Self::BadTerm(header, wanted) => write!(out, "the header {header} wants {wanted}; mend it or leave it out"),
             Self::VersionWithoutTriton(workload) => write!(
                 out,
@@ -202,6 +232,7 @@ impl Refusal {
             | Self::NoPlace { .. }
             | Self::QueueFull { .. }
             | Self::Shed { .. }
+            | Self::PerhapsDone { .. }
             | Self::NeedsTriton(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
@@ -216,7 +247,9 @@ impl Refusal {
             Self::UnknownPath(_) | Self::UnknownMethod(_) | Self::WrongMethod | Self::Compressed => {
                 grpc_code::UNIMPLEMENTED
             }
-            Self::Suspended(_) | Self::NoPlace { .. } | Self::NeedsTriton(_) => grpc_code::UNAVAILABLE,
+            Self::Suspended(_) | Self::NoPlace { .. } | Self::PerhapsDone { .. } | Self::NeedsTriton(_) => {
+                grpc_code::UNAVAILABLE
+            }
             Self::QueueFull { .. } | Self::Shed { .. } | Self::TooLarge(_) => grpc_code::RESOURCE_EXHAUSTED,
             Self::TooSlow(_) => grpc_code::DEADLINE_EXCEEDED,
             Self::BrokenBody(_) => grpc_code::INTERNAL,
@@ -230,6 +263,14 @@ impl Refusal {
             Self::QueueFull { wait, .. } | Self::Shed { wait, .. } => Some(wait.map_or(1, whole_seconds)),
             Self::Suspended(_) => Some(30),
             _ => None,
+        }
+    }
+
+    /// Milliseconds after which a gRPC client with a retry policy may try again; negative: never.
+    pub fn pushback(&self) -> Option<i64> {
+        match self {
+            Self::PerhapsDone { .. } => Some(-1),
+            _ => self.retry_after().map(|seconds| i64::from(seconds) * 1000),
         }
     }
 

@@ -269,8 +269,8 @@ fn said(message: Writer) -> Answer {
 
 fn refused(refusal: &Refusal) -> Answer {
     let mut answer = Answer::grpc_error(refusal.grpc(), &refusal.to_string());
-    if let Some(seconds) = refusal.retry_after() {
-        answer.headers.insert(PUSHBACK, HeaderValue::from(u64::from(seconds) * 1000));
+    if let Some(milliseconds) = refusal.pushback() {
+        answer.headers.insert(PUSHBACK, HeaderValue::from(milliseconds));
     }
     if *refusal == Refusal::Compressed {
         answer.headers.insert(GRPC_ACCEPT_ENCODING, HeaderValue::from_static("identity"));

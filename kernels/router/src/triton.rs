@@ -181,7 +181,7 @@ impl Tritons {
         let (head, body) = response.into_parts();
         match collect(body, self.answer_limit).await {
             Ok(body) => Ok((head.status, head.headers, body)),
-            Err(Broken::Off) => Err(Cause::Connect),
+            Err(Broken::Off) => Err(Cause::Broken),
             Err(Broken::TooLarge) => Err(Cause::Malformed),
         }
     }
@@ -222,9 +222,15 @@ fn uri(authority: &str, path: PathAndQuery) -> Uri {
 
 fn cause(error: &hyper_util::client::legacy::Error) -> Cause {
     use std::error::Error;
-    let parse =
-        error.source().and_then(|source| source.downcast_ref::<hyper::Error>()).is_some_and(hyper::Error::is_parse);
-    if parse { Cause::Malformed } else { Cause::Connect }
+    if error.is_connect() {
+        return Cause::Connect;
+    }
+    let hyper = error.source().and_then(|source| source.downcast_ref::<hyper::Error>());
+    match hyper {
+        Some(error) if error.is_parse() => Cause::Malformed,
+        Some(error) if error.is_canceled() => Cause::Connect,
+        _ => Cause::Broken,
+    }
 }
 
 fn code_of(headers: &HeaderMap) -> Option<u32> {

@@ -212,7 +212,7 @@ impl Check {
         let Replica::Server(server) = permit.begin() else { return Err(Verification::Failed) };
         let server = server.clone();
         let asked = timeout(ANSWER, self.tritons.attempt(&server, &self.ask, ANSWER)).await;
-        permit.finish();
+        permit.finish(None);
         match asked {
             Ok(Attempt::Answered(answer)) if answer.is_good() && is_plain(&answer) => Ok(Said::of(&answer)),
             _ => Err(Verification::Failed),

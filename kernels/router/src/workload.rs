@@ -142,7 +142,7 @@ impl Workload {
     /// A credit that is free now; whoever waits for one has it already.
     pub fn try_acquire(self: &Arc<Self>, want: &Want) -> Option<Permit> {
         let grant = self.lock().take(want)?;
-        Some(Permit { workload: self.clone(), grant: Some(grant), under_way: false })
+        Some(self.permit(grant))
     }
 
     /// A car offers a connection; it is closed if its cell has left the plan.
