@@ -32,12 +32,16 @@ OBJECT = {
 }
 
 
+def make_namespace(plane: Plane, name: str) -> None:
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+    plane.kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(namespace))
+
+
 @pytest.fixture
 def running(plane: Plane, router: Router) -> Iterator[Router]:
     """The router on the plane, with the workload created and without placements yet."""
-    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE_OF_WORKLOAD}}
-    for manifest in (namespace, OBJECT):
-        plane.kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(manifest))
+    make_namespace(plane, NAMESPACE_OF_WORKLOAD)
+    plane.kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(OBJECT))
     router.start("--kubeconfig", str(plane.kubeconfig), "--id", "test", "--zone", "us-ca-a")
     yield router
     router.stop()
@@ -100,3 +104,45 @@ def test_an_api_server_that_is_away_stops_nothing(
     assert car.app.requests == 1
     plane.kubectl("delete", "iw", NAME, "-n", NAMESPACE_OF_WORKLOAD)
     until(lambda: httpx.get(url).status_code == 404)
+
+
+def token(plane: Plane, namespace: str, audience: str = "parkade") -> dict[str, str]:
+    """A fresh token of the namespace's service account `default`, as a header."""
+    text = plane.kubectl("create", "token", "default", "-n", namespace, "--audience", audience)
+    return {"authorization": f"Bearer {text.strip()}"}
+
+
+def make_account(plane: Plane, namespace: str) -> None:
+    make_namespace(plane, namespace)
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": namespace}}
+    plane.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=json.dumps(account))
+
+
+def test_service_accounts_call_by_their_tokens(plane: Plane, router: Router, request: pytest.FixtureRequest) -> None:
+    router.flags = ("--auth", "token-review")
+    running, datacenter = request.getfixturevalue("running"), request.getfixturevalue("datacenter")
+    place(plane, datacenter.placement(share=100))
+    for namespace in (NAMESPACE_OF_WORKLOAD, "maps"):
+        make_account(plane, namespace)
+    own, other = token(plane, NAMESPACE_OF_WORKLOAD), token(plane, "maps")
+    body = {"inputs": [{"name": "x", "shape": [1], "datatype": "FP32", "data": [1]}]}
+    url = f"http://{running.http}/v2/models/{MODEL}/infer"
+
+    def status(headers: dict[str, str]) -> int:
+        return httpx.post(url, json=body, headers=headers).status_code
+
+    until(lambda: status(own) == 200)
+    assert status(other) == 403
+    assert status(token(plane, NAMESPACE_OF_WORKLOAD, "https://elsewhere.example")) == 401
+    assert status({"authorization": "Bearer nonsense"}) == 401
+    assert status({}) == 401
+    plane.kubectl("annotate", "iw", NAME, "-n", NAMESPACE_OF_WORKLOAD, "parkade.dev/callers=maps")
+    until(lambda: status(other) == 200)
+    unseen = token(plane, "maps")
+    plane.processes.stop("kube-apiserver")
+    try:
+        assert (status(own), status(other)) == (200, 200), "who was known stays known"
+        assert status(unseen) == 503
+    finally:
+        plane.start_control_plane()
+    until(lambda: status(unseen) == 200, 30)

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::callers::{CALLERS, Callers};
 use crate::durations;
 use crate::queue::{PlannedPlace, Tier};
 
@@ -42,6 +43,8 @@ pub struct Definition {
     pub verify_percent: u32,
     /// How far two right floats may be apart, relative to 1 + their size.
     pub tolerance: f64,
+    /// Whose requests it takes, where callers are asked who they are.
+    pub callers: Callers,
     /// Whether its owner suspended it.
     pub suspended: bool,
     /// The plan's places, by preference.
@@ -67,6 +70,8 @@ struct Metadata {
     namespace: String,
     #[serde(default)]
     creation_timestamp: Option<String>,
+    #[serde(default)]
+    annotations: Option<BTreeMap<String, String>>,
 }
 
 fn default_namespace() -> String {
@@ -145,6 +150,7 @@ impl Definition {
         let trust = object.spec.trust.unwrap_or_default();
         let key = format!("{}/{}", object.metadata.namespace, object.metadata.name);
         let placements = object.status.unwrap_or_default().placements.unwrap_or_default();
+        let callers = object.metadata.annotations.as_ref().and_then(|annotations| annotations.get(CALLERS));
         let definition = Self {
             born: object.metadata.creation_timestamp.unwrap_or_default(),
             model: object.spec.model.name.into(),
@@ -153,6 +159,7 @@ impl Definition {
             fleets: trust.fleets.unwrap_or_default(),
             verify_percent: trust.verify_percent.unwrap_or(0).min(100),
             tolerance: trust.tolerance.and_then(|text| text.parse().ok()).unwrap_or(DEFAULT_TOLERANCE),
+            callers: callers.map(|text| Callers::read(text)).unwrap_or_default(),
             suspended: object.spec.suspend,
             places: placements.into_iter().map(planned).collect(),
         };
@@ -185,12 +192,14 @@ mod tests {
     use serde_json::json;
 
     use super::Definition;
+    use crate::callers::Callers;
     use crate::queue::Tier;
 
     #[test]
     fn a_full_object() {
         let object = json!({
-            "metadata": {"name": "sign-reader", "namespace": "vision", "creationTimestamp": "2026-08-18T16:00:00Z"},
+            "metadata": {"name": "sign-reader", "namespace": "vision", "creationTimestamp": "2026-08-18T16:00:00Z",
+                         "annotations": {"parkade.dev/callers": "maps"}},
             "spec": {"model": {"name": "signs", "artifacts": []}, "latency": {"target": "150ms", "timeout": "3s"},
                      "trust": {"fleets": ["owners-ca"], "verifyPercent": 2, "tolerance": "0.01"}},
             "status": {"placements": [
@@ -207,6 +216,7 @@ mod tests {
         assert_eq!(definition.fleets, ["owners-ca"]);
         assert_eq!(definition.verify_percent, 2);
         assert!((definition.tolerance - 0.01).abs() < 1e-9);
+        assert_eq!(definition.callers, Callers::Named(vec!["maps".to_owned()]));
     }
 
     #[test]

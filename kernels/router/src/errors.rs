@@ -1,9 +1,10 @@
 //! Every answer that the router gives by itself instead of a place: one sentence, one HTTP status, one gRPC status.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
 
 /// Status codes of gRPC that the router itself uses or looks for.
 pub mod grpc_code {
@@ -17,6 +18,8 @@ pub mod grpc_code {
     pub const DEADLINE_EXCEEDED: u32 = 4;
     /// No such model.
     pub const NOT_FOUND: u32 = 5;
+    /// Not this caller.
+    pub const PERMISSION_DENIED: u32 = 7;
     /// Too large, or too many.
     pub const RESOURCE_EXHAUSTED: u32 = 8;
     /// No such method.
@@ -25,6 +28,8 @@ pub mod grpc_code {
     pub const INTERNAL: u32 = 13;
     /// Try again later.
     pub const UNAVAILABLE: u32 = 14;
+    /// Nobody knows the caller.
+    pub const UNAUTHENTICATED: u32 = 16;
 }
 
 /// Why an attempt at one place gave no answer for the caller.
@@ -95,7 +100,7 @@ impl Cause {
 }
 
 /// A request that no place answered.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Refusal {
     /// No workload has this model name. The sentence is Triton's own.
     UnknownModel(String),
@@ -153,6 +158,31 @@ pub enum Refusal {
     BrokenBody(&'static str),
     /// gRPC messages compressed by the caller cannot be routed.
     Compressed,
+    /// The caller did not prove who it is.
+    Unauthenticated {
+        /// What is wrong with its token.
+        why: &'static str,
+        /// The audience that its token must name.
+        audience: Arc<str>,
+    },
+    /// Who proves callers' tokens cannot be reached.
+    NoProof,
+    /// The caller is known, and may not call this workload.
+    Forbidden {
+        /// The workload.
+        workload: String,
+        /// The namespace that the caller speaks for, if any.
+        namespace: Option<String>,
+    },
+    /// The namespace sends more than its quota.
+    OverQuota {
+        /// The namespace.
+        namespace: String,
+        /// Requests per second that it may send.
+        rate: f64,
+        /// When the next one is allowed.
+        wait: Duration,
+    },
 }
 
 impl fmt::Display for Refusal {
@@ -215,6 +245,27 @@ impl fmt::Display for Refusal {
             }
             Self::BrokenBody(what) => write!(out, "the request cannot be read: {what}"),
             Self::Compressed => write!(out, "compressed gRPC messages are not supported; send them with identity"),
+            Self::Unauthenticated { why, audience } => {
+                write!(out, "{why}; send \"Authorization: Bearer TOKEN\" with a token for audience {audience}")
+            }
+            Self::NoProof => {
+                write!(out, "callers' tokens cannot be checked now, because who vouches for them is away; try again")
+            }
+            Self::Forbidden { workload, namespace: Some(namespace) } => write!(
+                out,
+                "callers of namespace {namespace} may not call workload {workload}; \
+                 add {namespace} to its annotation parkade.dev/callers"
+            ),
+            Self::Forbidden { workload, namespace: None } => write!(
+                out,
+                "a caller without a namespace may not call workload {workload}; \
+                 call as a service account, or set its annotation parkade.dev/callers to *"
+            ),
+            Self::OverQuota { namespace, rate, .. } => write!(
+                out,
+                "namespace {namespace} sends more than its {rate} requests a second; \
+                 send them slower, or have its rate raised in the router's quota file"
+            ),
         }
     }
 }
@@ -233,7 +284,11 @@ impl Refusal {
             | Self::QueueFull { .. }
             | Self::Shed { .. }
             | Self::PerhapsDone { .. }
-            | Self::NeedsTriton(_) => StatusCode::SERVICE_UNAVAILABLE,
+            | Self::NeedsTriton(_)
+            | Self::NoProof => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unauthenticated { .. } => StatusCode::UNAUTHORIZED,
+            Self::Forbidden { .. } => StatusCode::FORBIDDEN,
+            Self::OverQuota { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
         }
@@ -247,10 +302,16 @@ impl Refusal {
             Self::UnknownPath(_) | Self::UnknownMethod(_) | Self::WrongMethod | Self::Compressed => {
                 grpc_code::UNIMPLEMENTED
             }
-            Self::Suspended(_) | Self::NoPlace { .. } | Self::PerhapsDone { .. } | Self::NeedsTriton(_) => {
-                grpc_code::UNAVAILABLE
+            Self::Suspended(_)
+            | Self::NoPlace { .. }
+            | Self::PerhapsDone { .. }
+            | Self::NeedsTriton(_)
+            | Self::NoProof => grpc_code::UNAVAILABLE,
+            Self::QueueFull { .. } | Self::Shed { .. } | Self::TooLarge(_) | Self::OverQuota { .. } => {
+                grpc_code::RESOURCE_EXHAUSTED
             }
-            Self::QueueFull { .. } | Self::Shed { .. } | Self::TooLarge(_) => grpc_code::RESOURCE_EXHAUSTED,
+            Self::Unauthenticated { .. } => grpc_code::UNAUTHENTICATED,
+            Self::Forbidden { .. } => grpc_code::PERMISSION_DENIED,
             Self::TooSlow(_) => grpc_code::DEADLINE_EXCEEDED,
             Self::BrokenBody(_) => grpc_code::INTERNAL,
         }
@@ -259,9 +320,18 @@ impl Refusal {
     /// Seconds after which another try makes sense.
     pub fn retry_after(&self) -> Option<u32> {
         match self {
-            Self::NoPlace { .. } | Self::NeedsTriton(_) => Some(1),
+            Self::NoPlace { .. } | Self::NeedsTriton(_) | Self::NoProof => Some(1),
             Self::QueueFull { wait, .. } | Self::Shed { wait, .. } => Some(wait.map_or(1, whole_seconds)),
             Self::Suspended(_) => Some(30),
+            Self::OverQuota { wait, .. } => Some(whole_seconds(*wait)),
+            _ => None,
+        }
+    }
+
+    /// What `WWW-Authenticate` asks of the caller, in the words of RFC 6750.
+    pub const fn challenge(&self) -> Option<HeaderValue> {
+        match self {
+            Self::Unauthenticated { .. } => Some(HeaderValue::from_static("Bearer realm=\"parkade\"")),
             _ => None,
         }
     }

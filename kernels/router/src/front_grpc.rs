@@ -14,11 +14,13 @@ use hyper::body::Incoming;
 use serde::Deserialize;
 use tokio::sync::mpsc;
 
+use crate::admission::Caller;
 use crate::ask::{Answer, Ask, Form, GRPC, GRPC_MESSAGE, GRPC_STATUS, strip_hop_by_hop};
 use crate::body::{Chunks, Reply};
 use crate::errors::{Refusal, grpc_code};
 use crate::front_http::EXTENSIONS;
 use crate::message::{self, BadFrame, Writer};
+use crate::workload::Workload;
 use crate::world::{Arrival, World};
 
 const SERVICE: &str = "/inference.GRPCInferenceService/";
@@ -46,7 +48,9 @@ pub async fn answer(world: Arc<World>, request: Request<Incoming>) -> Result<Res
 }
 
 async fn unary(world: &World, method: &str, request: Request<Incoming>, begun: Instant) -> Result<Answer, Refusal> {
-    let (head, body) = request.into_parts();
+    let (mut head, body) = request.into_parts();
+    let pass = world.gate.pass(&mut head.headers);
+    let caller = if is_open(method) { Caller::default() } else { world.caller(&pass).await? };
     let gathered = world.intake.gather(body).await?;
     let message = message::unframe(gathered.chunks.clone()).map_err(bad_frame)?;
     match method {
@@ -64,19 +68,32 @@ async fn unary(world: &World, method: &str, request: Request<Incoming>, begun: I
         "ModelInfer" => {
             let limit = head.headers.get(GRPC_TIMEOUT).and_then(|value| timeout(value.to_str().ok()?));
             let arrival = Arrival { begun, limit, protocol: "grpc" };
-            infer(world, &passed_on(head.headers), &message, arrival).await
+            infer(world, &caller, &passed_on(head.headers), &message, arrival).await
         }
         "ModelMetadata" | "ModelConfig" | "ModelStatistics" => {
             let path = head.uri.path_and_query().cloned();
-            ask(world, path, &passed_on(head.headers), gathered.chunks.clone(), &message).await
+            let [name, _] = names(&message)?;
+            let workload = world.admitted(&name, &caller)?;
+            ask(world, &workload, path, &passed_on(head.headers), gathered.chunks.clone()).await
         }
         _ => Err(Refusal::UnknownMethod(head.uri.path().to_owned())),
     }
 }
 
-async fn infer(world: &World, metadata: &HeaderMap, message: &Chunks, arrival: Arrival) -> Result<Answer, Refusal> {
+/// Methods that probes and balancers call, who have no token.
+fn is_open(method: &str) -> bool {
+    matches!(method, "ServerLive" | "ServerReady" | "ServerMetadata" | "ModelReady")
+}
+
+async fn infer(
+    world: &World,
+    caller: &Caller,
+    metadata: &HeaderMap,
+    message: &Chunks,
+    arrival: Arrival,
+) -> Result<Answer, Refusal> {
     let [name, version] = names(message)?;
-    let workload = world.serving(&name)?;
+    let workload = world.admitted(&name, caller)?;
     let ask = Ask {
         model: workload.model.clone(),
         form: Form::Grpc { metadata: metadata.clone() },
@@ -95,22 +112,20 @@ async fn infer(world: &World, metadata: &HeaderMap, message: &Chunks, arrival: A
 
 async fn ask(
     world: &World,
+    workload: &Arc<Workload>,
     path: Option<PathAndQuery>,
     metadata: &HeaderMap,
     body: Chunks,
-    message: &Chunks,
 ) -> Result<Answer, Refusal> {
-    let [name, _] = names(message)?;
-    let workload = world.serving(&name)?;
     let path = path.unwrap_or_else(|| PathAndQuery::from_static("/"));
     let is_metadata = path.path().ends_with("/ModelMetadata");
-    if let Some(answer) = world.call_triton(&workload, path, metadata, body).await {
+    if let Some(answer) = world.call_triton(workload, path, metadata, body).await {
         return Ok(answer);
     }
     if !is_metadata {
         return Err(Refusal::NeedsTriton(workload.key.to_string()));
     }
-    let json = world.car_metadata(&workload).await?;
+    let json = world.car_metadata(workload).await?;
     let metadata: ModelMetadata = serde_json::from_slice(&json.head(json.len()))
         .map_err(|_| Refusal::BrokenBody("a car's metadata are not KServe v2"))?;
     Ok(said(metadata.message()))
@@ -176,37 +191,49 @@ fn stream(world: Arc<World>, request: Request<Incoming>) -> Response<Reply> {
 }
 
 async fn answer_stream(world: &World, request: Request<Incoming>, answers: &mpsc::Sender<Frame<Bytes>>) {
-    let (head, mut body) = request.into_parts();
-    let metadata = passed_on(head.headers);
-    let mut waiting = Chunks::default();
-    let status = loop {
-        match message::next_frame(&mut waiting) {
-            Ok(Some(message)) => {
-                let arrival = Arrival { begun: Instant::now(), limit: None, protocol: "grpc" };
-                let answered = infer(world, &metadata, &message, arrival).await;
-                for piece in message::frame(stream_answer(answered)).pieces() {
-                    if answers.send(Frame::data(piece.clone())).await.is_err() {
-                        return;
-                    }
-                }
-            }
-            Ok(None) if message::announced(&waiting) > world.intake.limit() => {
-                break (grpc_code::RESOURCE_EXHAUSTED, Refusal::TooLarge(world.intake.limit()).to_string());
-            }
-            Ok(None) => match body.frame().await {
-                Some(Ok(frame)) => frame.into_data().map_or((), |data| waiting.push(data)),
-                Some(Err(_)) => return,
-                None => break (grpc_code::OK, String::new()),
-            },
-            Err(broken) => {
-                let refusal = bad_frame(broken);
-                break (refusal.grpc(), refusal.to_string());
-            }
-        }
+    let (code, sentence) = match answer_messages(world, request, answers).await {
+        Ok(true) => (grpc_code::OK, String::new()),
+        Ok(false) => return,
+        Err(refusal) => (refusal.grpc(), refusal.to_string()),
     };
-    let mut trailers = Answer::grpc_error(status.0, &status.1).headers;
+    let mut trailers = Answer::grpc_error(code, &sentence).headers;
     trailers.remove(CONTENT_TYPE);
     drop(answers.send(Frame::trailers(trailers)).await);
+}
+
+/// False if the caller left before its last answer.
+async fn answer_messages(
+    world: &World,
+    request: Request<Incoming>,
+    answers: &mpsc::Sender<Frame<Bytes>>,
+) -> Result<bool, Refusal> {
+    let (mut head, mut body) = request.into_parts();
+    let pass = world.gate.pass(&mut head.headers);
+    let metadata = passed_on(head.headers);
+    world.caller(&pass).await?;
+    let mut waiting = Chunks::default();
+    loop {
+        if let Some(message) = message::next_frame(&mut waiting).map_err(bad_frame)? {
+            // Again for each message: a stream may outlive its caller's token.
+            let caller = world.caller(&pass).await?;
+            let arrival = Arrival { begun: Instant::now(), limit: None, protocol: "grpc" };
+            let answered = infer(world, &caller, &metadata, &message, arrival).await;
+            for piece in message::frame(stream_answer(answered)).pieces() {
+                if answers.send(Frame::data(piece.clone())).await.is_err() {
+                    return Ok(false);
+                }
+            }
+            continue;
+        }
+        if message::announced(&waiting) > world.intake.limit() {
+            return Err(Refusal::TooLarge(world.intake.limit()));
+        }
+        match body.frame().await {
+            Some(Ok(frame)) => frame.into_data().map_or((), |data| waiting.push(data)),
+            Some(Err(_)) => return Ok(false),
+            None => return Ok(true),
+        }
+    }
 }
 
 /// `ModelStreamInferResponse`: an error's sentence (field 1) or an answer (field 2).

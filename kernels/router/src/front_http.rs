@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::header::{CONTENT_TYPE, EXPECT, HOST, RETRY_AFTER};
+use http::header::{CONTENT_TYPE, EXPECT, HOST, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use serde_json::json;
@@ -56,7 +56,7 @@ pub async fn answer(world: Arc<World>, request: Request<Incoming>) -> Result<Res
             Ok(plain(StatusCode::BAD_REQUEST, &error_json("no placements are known yet; try again in a second")))
         }
         Route::Server => Ok(plain(StatusCode::OK, &server_metadata())),
-        Route::Model { name, question, .. } => ask(&world, name, question, &request).await,
+        Route::Model { name, question, .. } => ask(&world, name, question, request).await,
         Route::Unknown => Err(Refusal::UnknownPath(path.clone())),
     };
     Ok(answered.map_or_else(|refusal| refused(&refusal), respond))
@@ -99,8 +99,9 @@ async fn infer(
     if request.method() != Method::POST {
         return Err(Refusal::WrongMethod);
     }
-    let workload = world.serving(name)?;
-    let (head, body) = request.into_parts();
+    let (mut head, body) = request.into_parts();
+    let caller = world.caller(&world.gate.pass(&mut head.headers)).await?;
+    let workload = world.admitted(name, &caller)?;
     let limit = head.headers.get(TIMEOUT_MS).and_then(|value| value.to_str().ok()?.parse().ok());
     let arrival = Arrival { begun, limit: limit.map(Duration::from_millis), protocol: "http" };
     let gathered = world.intake.gather(body).await?;
@@ -110,7 +111,7 @@ async fn infer(
     world.infer(&workload, ask, arrival).await
 }
 
-async fn ask(world: &World, name: &str, question: Question, request: &Request<Incoming>) -> Result<Answer, Refusal> {
+async fn ask(world: &World, name: &str, question: Question, request: Request<Incoming>) -> Result<Answer, Refusal> {
     if question == Question::Ready {
         let ready = world.directory.model(name).is_some_and(|workload| workload.replicas(None) > 0);
         return Ok(if ready {
@@ -119,9 +120,11 @@ async fn ask(world: &World, name: &str, question: Question, request: &Request<In
             plain(StatusCode::BAD_REQUEST, &error_json("Model version not ready"))
         });
     }
-    let workload = world.serving(name)?;
-    if let Some(path) = request.uri().path_and_query()
-        && let Some(answer) = world.ask_triton(&workload, path, &passed_on(request.headers().clone())).await
+    let (mut head, _) = request.into_parts();
+    let caller = world.caller(&world.gate.pass(&mut head.headers)).await?;
+    let workload = world.admitted(name, &caller)?;
+    if let Some(path) = head.uri.path_and_query()
+        && let Some(answer) = world.ask_triton(&workload, path, &passed_on(head.headers)).await
     {
         return Ok(answer);
     }
@@ -165,6 +168,9 @@ fn refused(refusal: &Refusal) -> Response<Reply> {
     let mut response = respond(plain(refusal.status(), &refusal.json()));
     if let Some(seconds) = refusal.retry_after() {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if let Some(challenge) = refusal.challenge() {
+        response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
     }
     response
 }

@@ -6,9 +6,11 @@
 //! and no vehicle's id leaves it.
 
 mod access;
+mod admission;
 mod answers;
 mod ask;
 mod body;
+mod callers;
 mod car;
 mod cars;
 mod compare;
@@ -17,8 +19,11 @@ mod directory;
 mod dispatch;
 mod durations;
 mod errors;
+mod files;
 mod front_grpc;
 mod front_http;
+mod jwks;
+mod jwt;
 mod lease;
 mod listen;
 mod message;
@@ -27,10 +32,14 @@ mod observed;
 mod pace;
 mod placements;
 mod queue;
+mod quota;
+mod ring_verifier;
 mod settings;
 mod strikes;
 mod terms;
+mod token_review;
 mod triton;
+mod verdicts;
 mod verify;
 mod waiting;
 mod workload;
@@ -45,6 +54,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
+use kube::Client;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -54,6 +64,7 @@ use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
 use crate::access::AccessLog;
+use crate::admission::{Gate, Mode};
 use crate::body::Intake;
 use crate::directory::Directory;
 use crate::lease::Face;
@@ -101,6 +112,8 @@ async fn run(settings: Settings) -> Result<Option<JoinHandle<()>>, String> {
     let metrics = Arc::new(Metrics::new().map_err(|error| error.to_string())?);
     let (access, writer) = AccessLog::open(&settings.access_log)
         .map_err(|error| format!("--access-log {}: {error}; give a file that can be written", settings.access_log))?;
+    let client = cluster(&settings).await?;
+    let gate = Gate::open(&settings.admission, client.clone())?;
     let directory = Arc::new(Directory::new(metrics.clone(), settings.rejection()));
     let world = Arc::new(World {
         directory: directory.clone(),
@@ -109,6 +122,7 @@ async fn run(settings: Settings) -> Result<Option<JoinHandle<()>>, String> {
         place: Here { router: settings.id.clone(), region: settings.region.clone(), since: Instant::now() },
         access,
         intake: Intake::new(settings.max_body, settings.body_time(), settings.body_memory),
+        gate,
     });
     let acceptor = match (&settings.cars, &settings.ca, &settings.cert, &settings.key) {
         (Some(_), Some(ca), Some(cert), Some(key)) => Some(cars::tls(ca, cert, key)?),
@@ -119,7 +133,7 @@ async fn run(settings: Settings) -> Result<Option<JoinHandle<()>>, String> {
     let (stopper, stop) = watch::channel(false);
     let (alive, mut finished) = mpsc::channel::<Infallible>(1);
 
-    follow(&settings, directory.clone(), face, &stop, &alive).await?;
+    follow(&settings, client, directory.clone(), face, &stop, &alive);
     if let (Some(listener), Some(acceptor)) = (listeners.cars, acceptor) {
         tokio::spawn(cars::listen(listener, settings.car_connections, acceptor, world.clone(), stop.clone()));
     }
@@ -178,17 +192,10 @@ fn announce(settings: &Settings, listeners: &Listeners) -> Result<Face, String> 
     })
 }
 
-/// Starts following placements, and the Lease where there is a cluster.
-async fn follow(
-    settings: &Settings,
-    directory: Arc<Directory>,
-    face: Face,
-    stop: &listen::Stop,
-    alive: &listen::Alive,
-) -> Result<(), String> {
-    if let Some(path) = settings.placements.clone() {
-        tokio::spawn(placements::follow_file(path, directory));
-        return Ok(());
+/// A client of the API server, if anything here needs one.
+async fn cluster(settings: &Settings) -> Result<Option<Client>, String> {
+    if settings.placements.is_some() && settings.admission.auth != Mode::TokenReview {
+        return Ok(None);
     }
     let config = match &settings.kubeconfig {
         Some(path) => {
@@ -202,7 +209,23 @@ async fn follow(
             format!("no cluster: {error}; give --kubeconfig, set KUBECONFIG, or give --placements instead")
         })?,
     };
-    let client = kube::Client::try_from(config).map_err(|error| format!("the cluster's configuration: {error}"))?;
+    Client::try_from(config).map(Some).map_err(|error| format!("the cluster's configuration: {error}"))
+}
+
+/// Starts following placements, and the Lease where there is a cluster.
+fn follow(
+    settings: &Settings,
+    client: Option<Client>,
+    directory: Arc<Directory>,
+    face: Face,
+    stop: &listen::Stop,
+    alive: &listen::Alive,
+) {
+    if let Some(path) = settings.placements.clone() {
+        tokio::spawn(placements::follow_file(path, directory));
+        return;
+    }
+    let Some(client) = client else { return };
     tokio::spawn(placements::follow_cluster(client.clone(), directory));
     let (stop, alive) = (stop.clone(), alive.clone());
     tokio::spawn(async move {
@@ -210,7 +233,6 @@ async fn follow(
         let _held = alive;
         lease::keep(client, face, stop).await;
     });
-    Ok(())
 }
 
 async fn wait_for_the_end() -> Result<(), String> {

@@ -7,7 +7,7 @@ use prometheus::{
 
 use serde_json::{Map, Value};
 
-use crate::errors::{Cause, Outcome};
+use crate::errors::{Cause, Outcome, Refusal};
 use crate::queue::Tier;
 use crate::verify::Verification;
 
@@ -30,6 +30,7 @@ pub struct Metrics {
     waiting: IntGaugeVec,
     refused_cars: IntCounterVec,
     verifications: IntCounterVec,
+    refused: IntCounterVec,
     dropped_lines: IntCounter,
     unknown: IntCounter,
 }
@@ -75,6 +76,7 @@ impl Metrics {
             "Answers of cars chosen to be compared with Triton's, by how that ended",
             &["workload", "outcome"],
         )?;
+        let refused = counter("parkade_router_refused_total", "Requests that were not let in, by reason", &["reason"])?;
         let dropped_lines = IntCounter::new(
             "parkade_router_access_lines_dropped_total",
             "Access lines dropped because their file was too slow",
@@ -86,6 +88,7 @@ impl Metrics {
         registry.register(Box::new(waiting.clone()))?;
         registry.register(Box::new(refused_cars.clone()))?;
         registry.register(Box::new(verifications.clone()))?;
+        registry.register(Box::new(refused.clone()))?;
         registry.register(Box::new(dropped_lines.clone()))?;
         let unknown = requests.with_label_values(&[NO_WORKLOAD, NO_TIER, Outcome::Rejected.label()]);
         Ok(Self {
@@ -97,6 +100,7 @@ impl Metrics {
             waiting,
             refused_cars,
             verifications,
+            refused,
             dropped_lines,
             unknown,
         })
@@ -146,6 +150,18 @@ impl Metrics {
     /// A car's connection was refused.
     pub fn refused_car(&self, reason: &str) {
         self.refused_cars.with_label_values(&[reason]).inc();
+    }
+
+    /// A request was not let in.
+    pub fn refused(&self, refusal: &Refusal) {
+        let reason = match refusal {
+            Refusal::Unauthenticated { .. } => "unauthenticated",
+            Refusal::NoProof => "unavailable",
+            Refusal::Forbidden { .. } => "forbidden",
+            Refusal::OverQuota { .. } => "quota",
+            _ => return,
+        };
+        self.refused.with_label_values(&[reason]).inc();
     }
 
     /// An access line was dropped.

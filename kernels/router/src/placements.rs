@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::StreamExt;
 use kube::api::DynamicObject;
@@ -13,31 +12,15 @@ use tracing::{info, warn};
 
 use crate::definition::{Definition, Definitions};
 use crate::directory::Directory;
-
-/// How often a placements file is looked at. Tests wait for it, so it is short; a read of an unchanged file costs microseconds.
-const FILE_PERIOD: Duration = Duration::from_millis(100);
+use crate::files;
 
 /// Follows a file that holds a JSON or YAML list of `InferenceWorkload` objects.
 pub async fn follow_file(path: PathBuf, directory: Arc<Directory>) {
-    let mut seen: Option<Vec<u8>> = None;
-    loop {
-        match tokio::fs::read(&path).await {
-            Ok(bytes) if seen.as_ref() != Some(&bytes) => {
-                match read_list(&bytes) {
-                    Ok(definitions) => directory.follow(&definitions),
-                    Err(sentence) => warn!(path = %path.display(), "{sentence}; what was known before stays"),
-                }
-                seen = Some(bytes);
-            }
-            Ok(_) => {}
-            Err(error) => {
-                if seen.take().is_some() {
-                    warn!(path = %path.display(), "cannot read placements: {error}; what was known before stays");
-                }
-            }
-        }
-        tokio::time::sleep(FILE_PERIOD).await;
-    }
+    files::follow(path, move |bytes| {
+        directory.follow(&read_list(bytes)?);
+        Ok(())
+    })
+    .await;
 }
 
 fn read_list(bytes: &[u8]) -> Result<Definitions, String> {

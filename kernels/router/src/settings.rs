@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use clap::Parser;
 
+use crate::admission::Admission;
+
 /// Bodies up to this size may go to a car; larger ones go to Triton only (8 MiB, `docs/architecture.md`).
 pub const CAR_BODY_LIMIT: usize = 8 << 20;
 
@@ -80,6 +82,10 @@ pub struct Settings {
     /// Where access lines go: `stderr`, `off`, or a file that is appended to.
     #[arg(long, env = "PARKADE_ROUTER_ACCESS_LOG", default_value = "stderr")]
     pub access_log: String,
+
+    /// Who is let in.
+    #[command(flatten)]
+    pub admission: Admission,
 
     /// Largest request or answer in bytes; larger requests get 413.
     #[arg(long, env = "PARKADE_ROUTER_MAX_BODY", default_value_t = 64 << 20)]
@@ -159,6 +165,12 @@ mod tests {
     fn cars_need_certificates() {
         let refused = Settings::try_parse_from(["parkade-router", "--cars", "127.0.0.1:0"]);
         assert!(refused.unwrap_err().to_string().contains("--ca"));
+    }
+
+    #[test]
+    fn jwts_need_an_issuer_and_its_keys() {
+        let refused = Settings::try_parse_from(["parkade-router", "--auth", "jwt"]).unwrap_err().to_string();
+        assert!(refused.contains("--auth-issuer") && refused.contains("--jwks"), "{refused}");
     }
 
     #[test]

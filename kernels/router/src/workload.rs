@@ -7,6 +7,7 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 use tracing::warn;
 
+use crate::callers::Callers;
 use crate::car::Car;
 use crate::definition::{Definition, Endpoint};
 use crate::metrics::Meters;
@@ -34,6 +35,8 @@ pub struct Rules {
     pub fleets: Vec<String>,
     /// How far two right floats may be apart, relative to 1 + their size.
     pub tolerance: f64,
+    /// Whose requests it takes, where callers are asked who they are.
+    pub callers: Callers,
     /// Whether its owner suspended it.
     pub suspended: bool,
 }
@@ -110,6 +113,11 @@ impl Workload {
         let gone = self.lock().follow(&definition.places);
         drop(gone);
         self.hand_over();
+    }
+
+    /// The namespace of its manifest.
+    pub fn namespace(&self) -> &str {
+        self.key.split_once('/').map_or("", |(namespace, _)| namespace)
     }
 
     /// The manifest's rules at this moment.
@@ -306,6 +314,7 @@ fn rules(definition: &Definition) -> Rules {
         timeout: definition.timeout,
         fleets: definition.fleets.clone(),
         tolerance: definition.tolerance,
+        callers: definition.callers.clone(),
         suspended: definition.suspended,
     }
 }

@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value, json};
 
 use crate::access::{AccessLog, Line};
+use crate::admission::Gate;
 use crate::ask::{Answer, Ask};
 use crate::body::{Chunks, Intake};
 use crate::directory::Directory;
@@ -57,6 +58,8 @@ pub struct World {
     pub access: AccessLog,
     /// How bodies are read.
     pub intake: Intake,
+    /// Who is let in.
+    pub gate: Gate,
 }
 
 /// When and how a request came.
