@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.router import leaving
 from benchmarks.router.__main__ import PARTS
+from benchmarks.router.asking import Cell
 from benchmarks.router.programs import build
 from benchmarks.router.table import BEGIN, END, Must, Section, as_markdown, write
 
@@ -77,3 +79,12 @@ def test_tables_go_between_the_markers(tmp_path):
     assert "stale" not in text
     assert text.startswith("before\n")
     assert text.endswith("after\n")
+
+
+def test_the_formula_adds_stalls_where_segments_are_lost_and_retries_where_cars_leave():
+    calm = leaving.expected_p99(250.0, 400.0, Cell("http", leaving.SMALL, 1), kill=True)
+    assert calm == pytest.approx(2 * leaving.DELAY + leaving.INFERENCE, rel=0.02)
+    stormy = leaving.expected_p99(3.0, 400.0, Cell("http", leaving.SMALL, 1), kill=True)
+    assert stormy > 1.5 * calm
+    lossy = leaving.expected_p99(80.0, 250.0, Cell("http", leaving.LARGE, 1), kill=False)
+    assert 4.0 * leaving.STALL < lossy < 6.0 * leaving.STALL

@@ -10,6 +10,7 @@ use clap::Args;
 use http::{HeaderMap, HeaderValue, Response};
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Mutex;
 use tokio::task::spawn_local;
 
 use crate::alarm::Alarm;
@@ -40,16 +41,25 @@ pub struct Settings {
     /// Microseconds that every inference takes.
     #[arg(long, default_value_t = 0)]
     service_micros: u64,
+    /// Further servers over HTTP/1.1, each with one replica: one inference at a time, first come, first served.
+    #[arg(long, default_value_t = 0)]
+    singles: usize,
 }
 
 #[derive(Clone, Debug)]
 struct Serving {
     answer_bytes: Option<usize>,
     service: Option<(Duration, Alarm)>,
+    /// Held by the inference under way, where there is one replica.
+    replica: Option<Rc<Mutex<()>>>,
 }
 
 impl Serving {
     async fn work(&self) {
+        let _held = match &self.replica {
+            Some(replica) => Some(replica.lock().await),
+            None => None,
+        };
         if let Some((time, alarm)) = &self.service {
             alarm.at(Instant::now() + *time).await;
         }
@@ -60,9 +70,16 @@ impl Serving {
 pub async fn run(settings: Settings) -> Result<(), String> {
     let time = Duration::from_micros(settings.service_micros);
     let service = (!time.is_zero()).then(|| (time, Alarm::start()));
-    let serving = Serving { answer_bytes: settings.answer_bytes, service };
+    let serving = Serving { answer_bytes: settings.answer_bytes, service, replica: None };
     let (http, grpc) = (bind("--http", settings.http).await?, bind("--grpc", settings.grpc).await?);
-    say(&json!({"http": local(&http)?, "grpc": local(&grpc)?}))?;
+    let mut singles = Vec::with_capacity(settings.singles);
+    for _ in 0..settings.singles {
+        let listener = bind("--singles", SocketAddr::from(([127, 0, 0, 1], 0))).await?;
+        singles.push(local(&listener)?);
+        let serving = Serving { replica: Some(Rc::new(Mutex::new(()))), ..serving.clone() };
+        spawn_local(accept(listener, move |stream| drop(spawn_local(serve_http(stream, serving.clone())))));
+    }
+    say(&json!({"http": local(&http)?, "grpc": local(&grpc)?, "singles": singles}))?;
     let speaking_http = serving.clone();
     spawn_local(accept(grpc, move |stream| drop(spawn_local(serve_grpc(stream, serving.clone())))));
     accept(http, move |stream| drop(spawn_local(serve_http(stream, speaking_http.clone())))).await;

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks.router import proxying
+from benchmarks.router import idling, leaving, proxying, queueing, soaking
 from benchmarks.router.envoy import installed
 from benchmarks.router.programs import Bench, build
 from benchmarks.router.table import Section, as_json, as_markdown, write
@@ -25,13 +25,32 @@ class Terms:
     """How long everything takes."""
 
     rounds: int
+    """Interleaved rounds where something is compared."""
     seconds: float
+    """Of each run of callers against a proxy."""
+    connections: int
+    """Idle ones."""
+    queueing: float
+    """Seconds of each run of callers against a queue."""
+    simulated: int
+    """Requests played through."""
+    small: int
+    """Requests while cars leave."""
+    large: int
+    """Requests over a link that loses segments."""
+    soak: float
+    """Minutes."""
 
 
-FULL, QUICK = Terms(rounds=5, seconds=1.5), Terms(rounds=1, seconds=0.3)
+FULL = Terms(5, 1.5, 10_000, 10.0, 1_000_000, 1_000_000, 20_000, 2.0)
+QUICK = Terms(1, 0.3, 200, 2.0, 100_000, 12_000, 300, 0.08)
 
 PARTS: Mapping[str, Callable[[Bench, Terms], Section]] = {
     "cost": lambda bench, terms: proxying.measure(bench, terms.rounds, terms.seconds),
+    "idle": lambda bench, terms: idling.measure(bench, terms.connections, terms.seconds),
+    "queue": lambda bench, terms: queueing.measure(bench, terms.rounds, terms.queueing, terms.simulated),
+    "leave": lambda bench, terms: leaving.measure(bench, terms.small, terms.large),
+    "soak": lambda bench, terms: soaking.measure(bench, terms.soak),
 }
 
 
@@ -39,19 +58,19 @@ PARTS: Mapping[str, Callable[[Bench, Terms], Section]] = {
 @click.option("--parts", help=f"Parts, separated by blanks. [default: {' '.join(PARTS)}]")
 @click.option("--quick", is_flag=True, help="All parts in under a minute; the figures mean little.")
 @click.option("--rounds", type=click.IntRange(min=1), help=f"Interleaved rounds. [default: {FULL.rounds}]")
+@click.option("--soak-minutes", "minutes", type=click.FloatRange(min=0.01), help=f"[default: {FULL.soak:g}]")
 @click.option("--json", "output", type=click.Path(path_type=Path), help="Write the figures here.")
-@click.option("--docs", type=click.Path(path_type=Path), help="Put the tables between the markers of this page.")
-@click.option(
-    "--bin", "binaries", type=click.Path(path_type=Path), help="Folder of built programs; default: build them."
-)
-def main(parts: str | None, rounds: int | None, output: Path | None, docs: Path | None,
-         binaries: Path | None, *, quick: bool) -> None:  # fmt: skip
-    """Measure the request path; the whole default run also writes docs/benchmarks.md."""
+@click.option("--docs", is_flag=True, help=f"Put the tables into {DOCS.name}; the whole default run does so anyway.")
+@click.option("--bin", "binaries", type=click.Path(path_type=Path), help="Built programs. [default: builds them]")
+def main(parts: str | None, rounds: int | None, minutes: float | None, output: Path | None,
+         binaries: Path | None, **flags: bool) -> None:  # fmt: skip
+    """Measure the request path."""
+    quick, docs = flags["quick"], flags["docs"]
     names = parts.split() if parts else list(PARTS)
     if unknown := [name for name in names if name not in PARTS]:
         raise InvalidInput(f"{unknown[0]} is no part; choose from {' '.join(PARTS)}")
     base = QUICK if quick else FULL
-    terms = replace(base, rounds=rounds or base.rounds)
+    terms = replace(base, rounds=rounds or base.rounds, soak=minutes or base.soak)
     sections = []
     with tempfile.TemporaryDirectory() as folder:
         bench = _bench(binaries or _built(), Path(folder))
@@ -63,11 +82,9 @@ def main(parts: str | None, rounds: int | None, output: Path | None, docs: Path 
     about = describe()
     if output is not None:
         output.write_text(json.dumps({"machine": about, "sections": [as_json(each) for each in sections]}, indent=1))
-    if docs is None and not (quick or parts or rounds):
-        docs = DOCS
-    if docs is not None:
+    if docs or not (quick or parts or rounds or minutes):
         title = "Measured on {cores} cores of {processor}, {memoryGiB} GiB, {system}; Envoy 1.40.".format(**about)
-        write(docs, "\n\n".join([title, *map(as_markdown, sections)]))
+        write(DOCS, "\n\n".join([title, *map(as_markdown, sections)]))
 
 
 def _built() -> Path:

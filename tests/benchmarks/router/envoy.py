@@ -3,7 +3,7 @@
 import contextlib
 import json
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -24,12 +24,14 @@ def installed() -> Path | None:
 
 
 @contextlib.contextmanager
-def envoy(bench: Bench, servers: Mapping[str, str]) -> Iterator[Program]:
-    """Envoy before one server; `said` has its addresses as the router's."""
+def envoy(
+    bench: Bench, http_servers: Sequence[str], grpc_server: str, policy: str = "ROUND_ROBIN"
+) -> Iterator[Program]:
+    """Envoy before servers, which it chooses among by a policy; `said` has its addresses as the router's."""
     assert bench.envoy is not None
     http, grpc, admin = free_ports(3)
     configuration = bench.folder / "envoy.json"
-    configuration.write_text(json.dumps(_configuration(http, grpc, admin, servers)))
+    configuration.write_text(json.dumps(_configuration((http, grpc, admin), http_servers, grpc_server, policy)))
     command = [
         bench.envoy, "--config-path", configuration, "--concurrency", 1, "--disable-hot-restart",
         "--log-level", "warning",
@@ -40,14 +42,16 @@ def envoy(bench: Bench, servers: Mapping[str, str]) -> Iterator[Program]:
         yield program
 
 
-def _configuration(http: int, grpc: int, admin: int, servers: Mapping[str, str]) -> dict[str, object]:
+def _configuration(ports: tuple[int, int, int], http_servers: Sequence[str], grpc_server: str,
+                   policy: str) -> dict[str, object]:  # fmt: skip
+    http, grpc, admin = ports
     return {
         "admin": {"address": _address(f"127.0.0.1:{admin}")},
         "static_resources": {
             "listeners": [_listener("http", http, "HTTP1"), _listener("grpc", grpc, "HTTP2")],
             "clusters": [
-                _cluster("http", servers["http"], "http_protocol_options"),
-                _cluster("grpc", servers["grpc"], "http2_protocol_options"),
+                _cluster("http", http_servers, "http_protocol_options", policy),
+                _cluster("grpc", [grpc_server], "http2_protocol_options", policy),
             ],
         },
     }
@@ -72,18 +76,19 @@ def _listener(name: str, port: int, codec: str) -> dict[str, object]:
     return {"name": name, "address": _address(f"127.0.0.1:{port}"), "filter_chains": [{"filters": filters}]}
 
 
-def _cluster(name: str, address: str, protocol: str) -> dict[str, object]:
+def _cluster(name: str, addresses: Sequence[str], protocol: str, policy: str) -> dict[str, object]:
     limits = {"max_connections": MOST, "max_pending_requests": MOST, "max_requests": MOST}
     options = {"@type": OPTIONS, "explicit_http_config": {protocol: {}}}
     return {
         "name": name,
         "type": "STATIC",
+        "lb_policy": policy,
         "connect_timeout": "1s",
         "circuit_breakers": {"thresholds": [limits]},
         "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": options},
         "load_assignment": {
             "cluster_name": name,
-            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": _address(address)}}]}],
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": _address(each)}} for each in addresses]}],
         },
     }
 

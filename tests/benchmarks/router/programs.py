@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import resource
 import shutil
 import socket
 import subprocess
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from parkade.local.pki import Authority, KeyPair
 
@@ -59,7 +60,7 @@ class Program:
     def __init__(self, command: Sequence[object], core: int, log: Path, *, speaks: bool = True) -> None:
         self.command = [str(word) for word in command]
         self.core, self.log, self.speaks = core, log, speaks
-        self.said: dict[str, str] = {}
+        self.said: dict[str, Any] = {}
 
     def __enter__(self) -> Self:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PARKADE_")}
@@ -95,13 +96,13 @@ class Program:
                 with contextlib.suppress(BrokenPipeError):
                     pipe.close()
 
-    def hear(self) -> dict[str, str]:
+    def hear(self) -> dict[str, Any]:
         """The next line of JSON that it prints."""
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
             raise RuntimeError(f"{self.command[0]} ended; {self.log} says why: {self.log.read_text()[-500:]}")
-        found: dict[str, str] = json.loads(line)
+        found: dict[str, Any] = json.loads(line)
         return found
 
     def tell(self, line: str) -> None:
@@ -143,6 +144,14 @@ def until(condition: Callable[[], object], what: str, seconds: float = PATIENCE)
         time.sleep(0.02)
 
 
+def allow_descriptors(count: int) -> int:
+    """Let this process's children open as many files as they may, at most `count`; how many that is."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count if hard == resource.RLIM_INFINITY else min(count, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return wanted
+
+
 def free_ports(count: int) -> list[int]:
     """Ports that nobody listens on now, for programs that cannot choose their own."""
     with contextlib.ExitStack() as stack:
@@ -150,6 +159,14 @@ def free_ports(count: int) -> list[int]:
         for each in sockets:
             each.bind(("127.0.0.1", 0))
         return [each.getsockname()[1] for each in sockets]
+
+
+@contextlib.contextmanager
+def relay(bench: Bench, address: str, delay: float, loss: float) -> Iterator[Program]:
+    """A relay before an address: `delay` seconds each way, `loss` of the segments stalled."""
+    command = [bench.loadbench, "relay", "--target", address, "--delay-millis", 1e3 * delay, "--loss", loss]
+    with Program(command, bench.others, bench.folder / "relay.log") as program:
+        yield program
 
 
 @contextlib.contextmanager

@@ -18,11 +18,12 @@ FASTER = (("http", SMALL, 1.5), ("http", LARGE, 1.2), ("grpc", SMALL, 1.0), ("gr
 """Requests a second of Envoy's that the router must reach."""
 DIRECT, OURS, ENVOY, DIALLED = "direct", "router", "Envoy", "router to cars"
 ABOUT = (
-    "Callers and an upstream that computes nothing on one core, the router or Envoy (one worker thread) on the other; "
-    "answers as large as requests; no access log on either. Medians of {rounds} interleaved rounds of {seconds:g} s; "
-    "latencies and processor time in microseconds, `added` is the median's distance to the same callers without "
-    "anything between. Cars are {cars} connections of mutual TLS that were dialled. Where other work shares the cores, "
-    "`core busy` is below 100 %, and requests a second of processor time say more than requests/s."
+    "Callers and an upstream that computes nothing on one core, the router or Envoy (one worker thread) on the "
+    "other; answers as large as requests; no access log on either. Medians of {rounds} interleaved rounds of "
+    "{seconds:g} s; latencies and processor time in microseconds, `added` is the median's distance to the same "
+    "callers without anything between. Cars are {cars} connections of mutual TLS that were dialled. Where other "
+    "work shares the cores, `core busy` is below 100 %, and requests a second of processor time say more than "
+    "requests/s."
 )
 
 Results = Mapping[tuple[str, Cell], Seen]
@@ -39,7 +40,7 @@ def measure(bench: Bench, rounds: int, seconds: float, cells: Sequence[Cell] = C
         stack.enter_context(cars(bench, ours.said["cars"], CARS, *flags))
         targets = {DIRECT: (server, "bench"), OURS: (ours, "bench"), DIALLED: (ours, "cars")}
         if bench.envoy is not None:
-            targets[ENVOY] = (stack.enter_context(envoy(bench, server.said)), "bench")
+            targets[ENVOY] = (stack.enter_context(envoy(bench, [server.said["http"]], server.said["grpc"])), "bench")
         for _ in range(rounds):
             for cell in cells:
                 for name, (program, model) in targets.items():
