@@ -66,6 +66,22 @@ def test_cars_are_offered_as_soon_as_they_are_planned():
     assert places(to_cell(3)) == [(CELL, 3, 100, [])]
 
 
+def test_each_place_tells_its_jurisdiction():
+    def told(comparison):
+        return {(p.place, p.region, p.jurisdiction) for p in status(comparison).placements}
+
+    both = to_cell(3, servers=(server(S1, loaded()),), cells=(cell(replicas=3, ready=1),))
+    assert told(both) == {(CELL, "us-ca", "US"), (POOL, "us-ca", "US")}
+    lost = replace(both, snapshot=replace(both.snapshot, regions=()))
+    assert told(lost) == {(CELL, "", ""), (POOL, "", "")}, "what the region was before does not count"
+
+
+def test_a_place_that_is_held_tells_its_jurisdiction():
+    held = to_cell(3, cells=(cell(replicas=3, ready=3),), workloads=(workload(status=offers(cells=(CELL,))),))
+    held = replace(held, changed=frozenset({KEY}))
+    assert [(p.place, p.jurisdiction) for p in status(held).placements] == [(CELL, "US")]
+
+
 def test_only_servers_that_hold_the_model_ready_are_offered():
     loading = server(S2, loaded(ready=False))
     assert places(to_triton(S1, S2, servers=(server(S1, loaded()), loading))) == [(POOL, 1, 100, [S1])]

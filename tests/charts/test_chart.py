@@ -1,5 +1,6 @@
 """The Helm chart: renders, is taken by a real API server, and grants each component what it needs and no more."""
 
+import json
 import os
 import subprocess
 import sys
@@ -22,6 +23,14 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "one operator that observes": ("--set", "operator.replicas=1", "--set", "settings.mode=Observe"),
     "fleet link elsewhere": ("--set", "nats.enabled=false", "--set", "nats.url=tls://nats.example:4222"),
     "models on a claim of your own": ("--set", "modelStore.existingClaim=shared"),
+    "callers by service account, with quotas": (
+        "--set", "router.auth.mode=token-review", "--set", "router.quota.default.rate=100",
+        "--set", "router.quota.namespaces.vision.rate=2000", "--set", "router.quota.namespaces.vision.burst=4000",
+    ),
+    "callers by an issuer": (
+        "--set", "router.auth.mode=jwt", "--set", "router.auth.issuer=https://issuer.example",
+        "--set", "router.auth.jwks=https://issuer.example/keys",
+    ),
     "no services for workloads": ("--set", "operator.services=false", "--set", "router.zone=us-ca-a"),
     "reached from outside": (
         "--set", "router.service.type=LoadBalancer", "--set", "router.carsAdvertise=cars.example:443",
@@ -93,12 +102,45 @@ def test_the_operator_understands_its_environment(services: bool, render: Render
         ("operator.replica=2", "additional properties 'replica' not allowed"),
         ("nats.url=nats://link:4222", "does not match pattern"),
         ("operator.replicas=0", "minimum"),
+        ("router.auth.mode=jwt", "issuer"),
+        ("router.quota.default.rate=0", "exclusiveMinimum"),
     ],
 )
 def test_a_wrong_value_is_refused_by_name(value: str, sentence: str, render: Render) -> None:
     with pytest.raises(ValueError, match="values don't meet the specifications") as refusal:
         render("--set", value)
     assert sentence in str(refusal.value)
+
+
+ADMISSION: dict[str, tuple[set[str], bool]] = {
+    "as it comes": (set(), False),
+    "callers by service account, with quotas": (
+        {"--auth=token-review", "--auth-audience=parkade", "--quota=/etc/parkade/quota/quota.json"}, True,
+    ),
+    "callers by an issuer": (
+        {
+            "--auth=jwt", "--auth-audience=parkade", "--auth-issuer=https://issuer.example",
+            "--jwks=https://issuer.example/keys", "--auth-namespace-claim=/kubernetes.io/namespace",
+        },
+        False,
+    ),
+}  # fmt: skip
+"""Flags of the router, and whether it may have tokens reviewed."""
+
+
+@pytest.mark.parametrize("variant", ADMISSION)
+def test_callers_are_asked_only_where_that_is_set(variant: str, render: Render) -> None:
+    flags, reviews = ADMISSION[variant]
+    rendered = render(*VARIANTS[variant])
+    (pod,) = (pod for name, pod in pods(rendered) if name == "parkade-router")
+    arguments = set(pod["containers"][0]["args"])
+    assert {it for it in arguments if it.startswith(("--auth", "--jwks", "--quota"))} == flags
+    rules = [rule for thing in objects(rendered) for rule in thing.get("rules", [])]
+    assert any("tokenreviews" in rule["resources"] for rule in rules) == reviews
+    quotas = [thing["data"] for thing in objects(rendered) if thing["metadata"]["name"] == "parkade-router-quota"]
+    assert len(quotas) == len([it for it in flags if it.startswith("--quota")])
+    for data in quotas:
+        assert json.loads(data["quota.json"])["namespaces"] == {"vision": {"rate": 2000, "burst": 4000}}
 
 
 NEEDS = {

@@ -292,6 +292,10 @@ fn offer(world: &World, identity: &Identity, request: &Request<Incoming>) -> Res
     if let Some((left, fault)) = workload.keeps_away(&identity.vehicle) {
         return Err(Refused::answers(key, left, fault));
     }
+    if rules.barred.iter().any(|place| place == cell) {
+        let sentence = format!("workload {key} may not be served in the jurisdiction of cell {cell}");
+        return Err(Refused::new(StatusCode::FORBIDDEN, "jurisdiction", sentence));
+    }
     if !workload.has_cell(cell) {
         let sentence = format!("the plan has no cell {cell} for workload {key}; try again");
         return Err(Refused::new(StatusCode::SERVICE_UNAVAILABLE, "cell", sentence));

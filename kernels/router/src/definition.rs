@@ -47,8 +47,10 @@ pub struct Definition {
     pub callers: Callers,
     /// Whether its owner suspended it.
     pub suspended: bool,
-    /// The plan's places, by preference.
+    /// The plan's places that its manifest allows, by preference.
     pub places: Vec<PlannedPlace<Arc<Endpoint>>>,
+    /// Names of the plan's other places: outside of the jurisdictions that may see payloads.
+    pub barred: Vec<String>,
 }
 
 /// All workloads by `namespace/name`.
@@ -87,6 +89,24 @@ struct Spec {
     latency: Option<Latency>,
     #[serde(default)]
     trust: Option<Trust>,
+    #[serde(default)]
+    placement: Option<Bounds>,
+}
+
+#[derive(Deserialize, Default)]
+struct Bounds {
+    #[serde(default)]
+    jurisdictions: Option<Vec<String>>,
+}
+
+impl Bounds {
+    /// Whether a place may see payloads; one whose jurisdiction nobody told is in none.
+    fn allow(&self, placement: &Placement) -> bool {
+        match self.jurisdictions.as_deref() {
+            None | Some([]) => true,
+            Some(names) => placement.jurisdiction.as_ref().is_some_and(|name| names.contains(name)),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -126,6 +146,8 @@ struct Placement {
     #[serde(default)]
     share: u32,
     #[serde(default)]
+    jurisdiction: Option<String>,
+    #[serde(default)]
     endpoints: Option<Vec<Server>>,
 }
 
@@ -150,6 +172,8 @@ impl Definition {
         let trust = object.spec.trust.unwrap_or_default();
         let key = format!("{}/{}", object.metadata.namespace, object.metadata.name);
         let placements = object.status.unwrap_or_default().placements.unwrap_or_default();
+        let bounds = object.spec.placement.unwrap_or_default();
+        let (allowed, barred): (Vec<_>, Vec<_>) = placements.into_iter().partition(|placement| bounds.allow(placement));
         let callers = object.metadata.annotations.as_ref().and_then(|annotations| annotations.get(CALLERS));
         let definition = Self {
             born: object.metadata.creation_timestamp.unwrap_or_default(),
@@ -161,7 +185,8 @@ impl Definition {
             tolerance: trust.tolerance.and_then(|text| text.parse().ok()).unwrap_or(DEFAULT_TOLERANCE),
             callers: callers.map(|text| Callers::read(text)).unwrap_or_default(),
             suspended: object.spec.suspend,
-            places: placements.into_iter().map(planned).collect(),
+            places: allowed.into_iter().map(planned).collect(),
+            barred: barred.into_iter().map(|placement| placement.place).collect(),
         };
         Ok((key, definition))
     }
@@ -217,6 +242,28 @@ mod tests {
         assert_eq!(definition.verify_percent, 2);
         assert!((definition.tolerance - 0.01).abs() < 1e-9);
         assert_eq!(definition.callers, Callers::Named(vec!["maps".to_owned()]));
+    }
+
+    #[test]
+    fn places_outside_of_its_jurisdictions_are_barred() {
+        let read = |jurisdictions: serde_json::Value| {
+            let object = json!({
+                "metadata": {"name": "a"},
+                "spec": {"model": {"name": "m"}, "placement": {"jurisdictions": jurisdictions}},
+                "status": {"placements": [
+                    {"place": "austin", "tier": "Datacenter", "jurisdiction": "US"},
+                    {"place": "cell-0", "tier": "Vehicle", "jurisdiction": "DE"},
+                    {"place": "cell-1", "tier": "Vehicle"}]}
+            });
+            let definition = Definition::read(object).unwrap().1;
+            (definition.places.iter().map(|place| place.name.to_string()).collect::<Vec<_>>(), definition.barred)
+        };
+        let named = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(read(json!(["US"])), (named(&["austin"]), named(&["cell-0", "cell-1"])));
+        assert_eq!(read(json!(["US", "DE"])), (named(&["austin", "cell-0"]), named(&["cell-1"])));
+        for any in [json!([]), json!(null)] {
+            assert_eq!(read(any), (named(&["austin", "cell-0", "cell-1"]), vec![]));
+        }
     }
 
     #[test]

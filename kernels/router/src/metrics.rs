@@ -28,6 +28,7 @@ pub struct Metrics {
     retries: IntCounterVec,
     credits: IntGaugeVec,
     waiting: IntGaugeVec,
+    barred: IntGaugeVec,
     refused_cars: IntCounterVec,
     verifications: IntCounterVec,
     refused: IntCounterVec,
@@ -43,6 +44,7 @@ pub struct Meters {
     retries: [IntCounter; Cause::ALL.len()],
     credits: [IntGauge; 2],
     waiting: IntGauge,
+    barred: IntGauge,
     verifications: [IntCounter; Verification::ALL.len()],
 }
 
@@ -68,6 +70,11 @@ impl Metrics {
         let retries =
             counter("parkade_router_retries_total", "Attempts that missed, by cause", &["workload", "cause"])?;
         let credits = gauge("parkade_router_credits", "Replicas known to be free", &["workload", "tier"])?;
+        let barred = gauge(
+            "parkade_router_places_barred",
+            "Planned places outside of the workload's jurisdictions, which get no request",
+            &["workload"],
+        )?;
         let waiting = gauge("parkade_router_waiting", "Requests that wait for a credit", &["workload"])?;
         let refused_cars =
             counter("parkade_router_cars_refused_total", "Connections of cars that were refused", &["reason"])?;
@@ -86,6 +93,7 @@ impl Metrics {
         registry.register(Box::new(retries.clone()))?;
         registry.register(Box::new(credits.clone()))?;
         registry.register(Box::new(waiting.clone()))?;
+        registry.register(Box::new(barred.clone()))?;
         registry.register(Box::new(refused_cars.clone()))?;
         registry.register(Box::new(verifications.clone()))?;
         registry.register(Box::new(refused.clone()))?;
@@ -98,6 +106,7 @@ impl Metrics {
             retries,
             credits,
             waiting,
+            barred,
             refused_cars,
             verifications,
             refused,
@@ -118,6 +127,7 @@ impl Metrics {
             retries: Cause::ALL.map(|cause| self.retries.with_label_values(&[workload, cause.label()])),
             credits: real.map(|tier| self.credits.with_label_values(&[workload, tier])),
             waiting: self.waiting.with_label_values(&[workload]),
+            barred: self.barred.with_label_values(&[workload]),
             verifications: Verification::ALL
                 .map(|ended| self.verifications.with_label_values(&[workload, ended.label()])),
         }
@@ -127,6 +137,7 @@ impl Metrics {
     pub fn forget(&self, workload: &str) {
         // A combination that was never used is no error here.
         let _ = self.waiting.remove_label_values(&[workload]);
+        let _ = self.barred.remove_label_values(&[workload]);
         for tier in [Tier::Vehicle.label(), Tier::Datacenter.label(), NO_TIER] {
             for outcome in Outcome::ALL {
                 let _ = self.requests.remove_label_values(&[workload, tier, outcome.label()]);
@@ -209,6 +220,11 @@ impl Meters {
         report.insert("outcomes".to_owned(), Map::from_iter(outcomes).into());
         report.insert("retries".to_owned(), Map::from_iter(retries).into());
         report.insert("verifications".to_owned(), Map::from_iter(checks).into());
+    }
+
+    /// Places of the plan that the workload may not use.
+    pub fn bars(&self, places: usize) {
+        self.barred.set(signed(places));
     }
 
     /// What the queue holds at this scrape.

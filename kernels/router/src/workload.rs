@@ -37,6 +37,8 @@ pub struct Rules {
     pub tolerance: f64,
     /// Whose requests it takes, where callers are asked who they are.
     pub callers: Callers,
+    /// Places of the plan that may not see its payloads.
+    pub barred: Vec<String>,
     /// Whether its owner suspended it.
     pub suspended: bool,
 }
@@ -101,6 +103,7 @@ impl Workload {
             strikes: Mutex::new(Strikes::new(rejection)),
             rules: RwLock::new(Arc::new(rules(definition))),
         };
+        workload.tell_barred(&definition.barred);
         workload.lock().follow(&definition.places);
         workload.verifier.follow(definition.verify_percent);
         workload
@@ -108,11 +111,22 @@ impl Workload {
 
     /// Follows a changed definition; connections of cells that left the plan are closed.
     pub fn follow(self: &Arc<Self>, definition: &Definition) {
+        if self.rules().barred != definition.barred {
+            self.tell_barred(&definition.barred);
+        }
         *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules(definition));
         self.verifier.follow(definition.verify_percent);
         let gone = self.lock().follow(&definition.places);
         drop(gone);
         self.hand_over();
+    }
+
+    fn tell_barred(&self, barred: &[String]) {
+        self.meters.bars(barred.len());
+        if !barred.is_empty() {
+            let places = barred.join(", ");
+            warn!(workload = &*self.key, "not used, being outside of spec.placement.jurisdictions: {places}");
+        }
     }
 
     /// The namespace of its manifest.
@@ -315,6 +329,7 @@ fn rules(definition: &Definition) -> Rules {
         fleets: definition.fleets.clone(),
         tolerance: definition.tolerance,
         callers: definition.callers.clone(),
+        barred: definition.barred.clone(),
         suspended: definition.suspended,
     }
 }

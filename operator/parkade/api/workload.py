@@ -277,6 +277,10 @@ class Placed(StatusPart):
     """Percent of the expected rate."""
     reason: Line = ""
     """Why it is there."""
+    region: Line = ""
+    """Where it is."""
+    jurisdiction: Line = ""
+    """The region's; routers use no place outside of spec.placement.jurisdictions."""
     endpoints: Annotated[tuple[Endpoint, ...], Listed(most=256)] = ()
     """Datacenter only."""
 

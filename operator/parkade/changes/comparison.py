@@ -8,8 +8,8 @@ from functools import cached_property
 from math import ceil
 from typing import Final
 
-from parkade.api import InferenceWorkload, Reason, VehicleCell
-from parkade.api.base import Resource
+from parkade.api import InferenceWorkload, Reason, Region, VehicleCell
+from parkade.api.base import Resource, Tier
 from parkade.changes.changes import Target
 from parkade.plan import Plan, ServedModel, WorkloadPlan
 from parkade.problem.eligibility import FILE_REASONS
@@ -75,6 +75,16 @@ class Comparison:
     def wanted(self) -> dict[ServerKey, dict[str, ServedModel]]:
         """Planned models of each live server by name."""
         return {(order.pool, order.http): {m.model: m for m in order.models} for order in self.plan.servers}
+
+    @cached_property
+    def regions(self) -> dict[tuple[Tier, str], Region]:
+        """Where each cell and each Triton pool is, by tier and name."""
+        regions = {region.metadata.name: region for region in self.snapshot.regions}
+        named: dict[tuple[Tier, str], str] = {
+            ("Vehicle", cell.metadata.name): cell.spec.region for cell in self.cells.values()
+        }
+        named |= {("Datacenter", pool.metadata.name): pool.spec.region for pool in self.snapshot.triton_pools}
+        return {place: regions[name] for place, name in named.items() if name in regions}
 
     @cached_property
     def servers(self) -> tuple[TritonServer, ...]:

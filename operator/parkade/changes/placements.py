@@ -21,9 +21,16 @@ def placements(comparison: Comparison, workload: InferenceWorkload) -> tuple[Pla
         case Fate.STOP:
             return ()
         case Fate.HOLD:
-            return tuple(_still_there(comparison, workload))
+            return tuple(_located(comparison, row) for row in _still_there(comparison, workload))
         case Fate.SERVE:
-            return _served(comparison, workload)
+            return tuple(_located(comparison, row) for row in _served(comparison, workload))
+
+
+def _located(comparison: Comparison, row: Placed) -> Placed:
+    """With the region as it is now; routers judge by it, so a place whose region is gone has none."""
+    region = comparison.regions.get((row.tier, row.place))
+    where = (region.metadata.name, region.spec.jurisdiction) if region else ("", "")
+    return row.model_copy(update={"region": where[0], "jurisdiction": where[1]})
 
 
 def _served(comparison: Comparison, workload: InferenceWorkload) -> tuple[Placed, ...]:
