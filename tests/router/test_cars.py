@@ -11,7 +11,7 @@ import pytest
 from tritonclient.utils import InferenceServerException
 
 from parkade.local.pki import Authority
-from router.peers import Router, cell, grpc_caller, http_caller, values
+from router.peers import Router, cell, grpc_caller, http_caller, values, workload
 from router.places import CELL, MODEL, WORKLOAD, Datacenter, Fleet, until
 
 REFUSED = {
@@ -39,6 +39,29 @@ def test_only_trusted_fleets_see_payloads(router: Router, fleet: Fleet) -> None:
     router.planned(cell(), trust={"fleets": ["owners-ca"]})
     assert b" 403 " in fleet.car("a", fleet="owners-ny").answer_to_offer()
     assert b" 101 " in fleet.car("a", fleet="owners-ca").answer_to_offer()
+
+
+def test_a_fleet_that_is_trusted_no_longer_is_hung_up_on(router: Router, fleet: Fleet, datacenter: Datacenter) -> None:
+    places = (cell(), datacenter.placement())
+    router.planned(*places)
+    idle, busy, kept = fleet.car("idle", "owners-ny"), fleet.car("busy", "owners-ny"), fleet.car("kept")
+    busy.app.mood = "slow"
+    busy.join()
+    until(busy.is_taken)
+    with http_caller(router) as http, ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(http.double, values())
+        until(busy.app.entered.is_set)
+        for car in (idle, kept):
+            car.join()
+            until(car.is_taken)
+        for car in (idle, busy):
+            car.stays = False
+        router.plan(workload(*places, trust={"fleets": ["owners-ca"]}))
+        until(idle.offer.closed.done)
+        np.testing.assert_array_equal(answer.result(10), values() * 2)
+        until(busy.offer.closed.done)
+        pool.submit(http.double, values()).result(10)
+    assert (idle.app.requests, busy.app.requests, kept.app.requests) == (0, 1, 1)
 
 
 def test_a_stranger_gets_no_handshake(router: Router, fleet: Fleet, tmp_path) -> None:

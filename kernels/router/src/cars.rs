@@ -285,7 +285,7 @@ fn offer(world: &World, identity: &Identity, request: &Request<Incoming>) -> Res
         return Err(Refused::new(StatusCode::CONFLICT, "model", sentence));
     }
     let rules = workload.rules();
-    if !rules.fleets.is_empty() && !rules.fleets.contains(&identity.fleet) {
+    if !rules.trust(&identity.vehicle) {
         let sentence = format!("workload {key} does not trust fleet {}", identity.fleet);
         return Err(Refused::new(StatusCode::FORBIDDEN, "trust", sentence));
     }

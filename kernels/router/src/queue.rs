@@ -372,13 +372,13 @@ impl<C: Dialled, S: PartialEq + Clone, W> Queue<C, S, W> {
         })
     }
 
-    /// Takes all idle connections of one car: its link may be dead.
-    pub fn withdraw_vehicle(&mut self, vehicle: &str) -> Vec<C> {
+    /// Takes all idle connections of the cars that `leaves` names: their links may be dead, or they are trusted no longer.
+    pub fn withdraw_vehicles(&mut self, leaves: impl Fn(&str) -> bool) -> Vec<C> {
         let mut gone = Vec::new();
         for place in &mut self.places {
             for _ in 0..place.idle.len() {
                 match place.idle.pop_front() {
-                    Some(car) if &**car.vehicle() == vehicle => gone.push(car),
+                    Some(car) if leaves(car.vehicle()) => gone.push(car),
                     Some(car) => place.idle.push_back(car),
                     None => break,
                 }

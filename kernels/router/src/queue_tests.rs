@@ -385,7 +385,7 @@ fn a_dead_link_withdraws_every_idle_connection_of_that_car() {
     for (id, vehicle) in [(1, "a"), (2, "b"), (3, "a")] {
         queue.offer("cell", car(id, vehicle)).unwrap();
     }
-    assert_eq!(queue.withdraw_vehicle("a"), [car(1, "a"), car(3, "a")]);
+    assert_eq!(queue.withdraw_vehicles(|vehicle| vehicle == "a"), [car(1, "a"), car(3, "a")]);
     assert_eq!(queue.withdraw(2), Some(car(2, "b")));
     assert_eq!(queue.withdraw(2), None);
     assert_eq!(queue.replicas(None), 0);

@@ -1,5 +1,6 @@
 //! One workload at run time: its queue, its rules, and permits to use one replica once.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -59,6 +60,8 @@ pub struct Workload {
     queue: Mutex<CarQueue>,
     strikes: Mutex<Strikes>,
     rules: RwLock<Arc<Rules>>,
+    /// Whether the fleets it trusts ever changed, so that a car that was taken must be looked at again.
+    retrusted: AtomicBool,
 }
 
 /// Why no permit was given.
@@ -90,6 +93,14 @@ pub struct Permit {
     under_way: bool,
 }
 
+impl Rules {
+    /// Whether a car, by `fleet/vehicle`, may see payloads.
+    pub fn trust(&self, vehicle: &str) -> bool {
+        let fleet = vehicle.split_once('/').map_or("", |(fleet, _)| fleet);
+        self.fleets.is_empty() || self.fleets.iter().any(|name| name == fleet)
+    }
+}
+
 impl Workload {
     /// A workload as first seen; bad cars are kept away for `rejection`, and all workloads' checks share `bound`.
     pub fn new(key: Arc<str>, definition: &Definition, meters: Meters, rejection: Duration, bound: Bound) -> Self {
@@ -102,6 +113,7 @@ impl Workload {
             queue: Mutex::new(Queue::new(QUEUE_LIMIT)),
             strikes: Mutex::new(Strikes::new(rejection)),
             rules: RwLock::new(Arc::new(rules(definition))),
+            retrusted: AtomicBool::new(false),
         };
         workload.tell_barred(&definition.barred);
         workload.lock().follow(&definition.places);
@@ -111,13 +123,20 @@ impl Workload {
 
     /// Follows a changed definition; connections of cells that left the plan are closed.
     pub fn follow(self: &Arc<Self>, definition: &Definition) {
-        if self.rules().barred != definition.barred {
+        let before = self.rules();
+        if before.barred != definition.barred {
             self.tell_barred(&definition.barred);
         }
         *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules(definition));
         self.verifier.follow(definition.verify_percent);
         let gone = self.lock().follow(&definition.places);
         drop(gone);
+        if before.fleets != definition.fleets {
+            self.retrusted.store(true, Ordering::Relaxed);
+            let rules = self.rules();
+            let gone = self.lock().withdraw_vehicles(|vehicle| !rules.trust(vehicle));
+            drop(gone);
+        }
         self.hand_over();
     }
 
@@ -167,9 +186,12 @@ impl Workload {
         Some(self.permit(grant))
     }
 
-    /// A car offers a connection; it is closed if its cell has left the plan.
+    /// A car offers a connection; it is closed if its cell has left the plan, or its fleet is trusted no longer.
     pub fn offer(self: &Arc<Self>, cell: &str, car: Car) {
-        let refused = self.lock().offer(cell, car);
+        let refused = {
+            let mut queue = self.lock();
+            if self.still_trusts(&car) { queue.offer(cell, car) } else { Err(car) }
+        };
         drop(refused);
         self.hand_over();
     }
@@ -182,7 +204,7 @@ impl Workload {
 
     /// All idle connections of a car whose link may be dead.
     pub fn withdraw_vehicle(&self, vehicle: &str) {
-        let gone = self.lock().withdraw_vehicle(vehicle);
+        let gone = self.lock().withdraw_vehicles(|name| name == vehicle);
         drop(gone);
     }
 
@@ -309,12 +331,18 @@ impl Workload {
             if let Some(took) = took {
                 queue.answered(grant.tier(), took);
             }
+            let keep = keep && !matches!(&grant, Grant::Car { car, .. } if !self.still_trusts(car));
             (queue.release(grant, keep), queue.waiting())
         };
         drop(gone);
         if waiting > 0 {
             self.hand_over();
         }
+    }
+
+    /// Whether a car that was taken may stay. Asked with the queue locked, so that no car slips past a change of the fleets.
+    fn still_trusts(&self, car: &Car) -> bool {
+        !self.retrusted.load(Ordering::Relaxed) || self.rules().trust(&car.vehicle)
     }
 
     fn lock(&self) -> MutexGuard<'_, CarQueue> {
