@@ -71,7 +71,9 @@ def workload(name: str = "sign-reader", namespace: str = "vision", **spec: Any) 
         "payload": {"request": "20Ki", "response": "1Ki"},
         "placement": {"minReplicas": 2},
     }
-    return _object("InferenceWorkload", name, {"model": model} | defaults | spec, metadata=metadata)
+    status = spec.pop("status", {})
+    body = {field: value for field, value in ({"model": model} | defaults | spec).items() if value is not None}
+    return _object("InferenceWorkload", name, body, metadata=metadata, status=status)
 
 
 def cell(pool: VehicleNodePool, shard: int = 0, vehicles: int = 4, free: int | None = None, **more: Any) -> VehicleCell:

@@ -32,13 +32,14 @@ from parkade.changes import (
     observe_offers,
     observe_rejections,
     unreachable,
+    with_observed_demand,
 )
 from parkade.cluster import Applying, ClusterClient, ClusterFacts, Unreadable, read, refresh
 from parkade.errors import ClusterRefused
 from parkade.plan import Plan, Solve
 from parkade.problem.arrays import ProblemArrays
 from parkade.settings import Economics, Settings
-from parkade.snapshot import Rejection, Snapshot, StagedArtifact, StoredModel, TritonServer
+from parkade.snapshot import ObservedWorkload, Rejection, Snapshot, StagedArtifact, StoredModel, TritonServer
 from parkade.solver import SolutionArrays
 from parkade.solver.warm import Memory
 from parkade.telemetry import Metrics, PlanFigures, WorkloadFigures, logfmt
@@ -95,6 +96,13 @@ class Shipping(Protocol):
         """Begin a step beside the cycle; False while the same or its server is under way, or backs off."""
 
 
+class Observing(Protocol):
+    """What routers observed of their requests."""
+
+    def observed(self, snapshot: Snapshot) -> tuple[ObservedWorkload, ...]:
+        """What is known now of the workloads in the snapshot, from its routers."""
+
+
 Outcome = Literal["applied", "started", "waiting", "refused"]
 
 
@@ -116,12 +124,13 @@ class Cycle:
         settings: Settings,
         client: ClusterClient,
         applying: Applying,
-        shipping: Shipping,
+        beside: tuple[Shipping, Observing],
         planner: tuple[Planner, Solver],
         metrics: Metrics,
     ) -> None:
         self._settings, self._client, self._applying = settings, client, applying
-        self._shipping, self._metrics = shipping, metrics
+        self._shipping, self._observing = beside
+        self._metrics = metrics
         self._planner, self._solver = planner
         self._memory: Memory | None = None
         self._unoffered: Unoffered = {}
@@ -142,7 +151,8 @@ class Cycle:
             log.info("paused by the ConfigMap parkade-settings")
             return None
         with self._phase("plan", turn):  # 2 frame, 3 solve, 4 name and pack
-            plan = self._planner(lasting(facts.snapshot), self._settings.economics, self._timed_solve(turn))
+            sought = with_observed_demand(lasting(facts.snapshot), self._settings.observed_demand)
+            plan = self._planner(sought, self._settings.economics, self._timed_solve(turn))
         with self._phase("diff", turn):  # 5 the steps from here to there
             changes, due = self._diff(facts, plan, frozenset())
         with self._phase("recheck", turn):  # 6 is it still so?
@@ -167,6 +177,7 @@ class Cycle:
             servers=self._shipping.servers(facts.snapshot),
             artifacts=self._shipping.artifacts(facts.snapshot),
             stored=self._shipping.stored(facts.snapshot),
+            observed=self._observing.observed(facts.snapshot),
         )
         self._unoffered = observe_offers(self._unoffered, snapshot)
         self._rejections = observe_rejections(self._rejections, snapshot)
@@ -225,6 +236,7 @@ class Cycle:
         for row in facts.unreadable:
             self._tell_unreadable(row)
         metrics, snapshot = self._metrics, facts.snapshot
+        self._tell_disagreements(snapshot)
         self._tell_routers(snapshot)
         metrics.unreadable.set(len(facts.unreadable))
         certificate = plan.certificate
@@ -253,6 +265,15 @@ class Cycle:
             if problem and ("", problem) not in self._told:
                 self._told.add(("", problem))
                 log.warning("no Service leads to a router: %s", problem)
+
+    def _tell_disagreements(self, snapshot: Snapshot) -> None:
+        """Cars that spot checks found out, as events of the workload; the cars themselves stay unnamed."""
+        found = {row.workload: row.disagreed for row in snapshot.observed if row.disagreed}
+        for workload in snapshot.workloads:
+            if count := found.get(workload.key):
+                meta = workload.metadata
+                target = Target(workload.kind, meta.namespace, meta.name, meta.uid)
+                self._tell(target, Reason.ANSWERS_DISAGREE.value, Reason.ANSWERS_DISAGREE.say(count=count))
 
     def _tell_unreadable(self, row: Unreadable) -> None:
         log.warning("%s %s is left out: %s", row.target.kind, row.target.key, row.message)

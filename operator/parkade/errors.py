@@ -7,6 +7,7 @@
     ├── Unavailable           something Parkade talks to does not answer; worth another try
     │   ├── ClusterUnavailable
     │   ├── TritonUnavailable
+    │   ├── RouterUnavailable
     │   └── SourceUnavailable
     ├── ClusterRefused        the API server refuses a request; the message is its own sentence
     ├── ModelRejected         a server or a car will not load the model; the same bytes will fail again
@@ -62,6 +63,10 @@ class ClusterRefused(ParkadeError):
 
 class TritonUnavailable(Unavailable):
     """A Triton server does not answer."""
+
+
+class RouterUnavailable(Unavailable):
+    """A router does not answer."""
 
 
 class SourceUnavailable(Unavailable):

@@ -81,6 +81,11 @@ class Settings:
     health_port: int = 9465
     resync: float = 10.0
     """Seconds after which the cycle runs though nothing woke it; it notices a Triton that was restarted."""
+    observe_seconds: float = 5.0
+    """Between two readings of what routers observed."""
+    observed_demand: Literal["Missing", "Larger"] = "Missing"
+    """Missing: only workloads without `spec.demand` are planned from what routers observe; Larger: in each region the
+    larger of the manifest's rate and the observed one counts."""
     solve_seconds: float = 10.0
     """A solve is cut short after this long, and its best plan so far is used; a plan may take three solves. Problems
     that end by their work limit, as all but huge ones do, are solved alike on every machine."""
@@ -116,6 +121,8 @@ class Settings:
                 raise InvalidInput(f"{variable}={text!r} is not a number; unset it for the default") from None
         if chosen.get("status_url", "Service") not in ("Service", "Router"):
             raise InvalidInput("PARKADE_STATUS_URL must be Service or Router")
+        if chosen.get("observed_demand", "Missing") not in ("Missing", "Larger"):
+            raise InvalidInput("PARKADE_OBSERVED_DEMAND must be Missing or Larger")
         if not chosen.get("services", True) and chosen.get("status_url", "Service") == "Service":
             raise InvalidInput(
                 "PARKADE_SERVICES=false leaves no Service to name; set PARKADE_STATUS_URL=Router with it"

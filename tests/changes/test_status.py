@@ -37,7 +37,7 @@ from parkade.changes.poolstatus import grid_event_status, triton_pool_status, ve
 from parkade.changes.status import workload_status
 from parkade.plan import Shortfall
 from parkade.problem.reasons import Reason, Refusal
-from parkade.snapshot import RouterAddress, StagedArtifact
+from parkade.snapshot import ObservedFigures, ObservedWorkload, RouterAddress, StagedArtifact
 
 
 def status(comparison, urls="Router"):
@@ -327,3 +327,20 @@ def test_a_price_series_that_says_nothing_is_told():
     known = snapshot(price_series=(("prices", "caiso.csv", "2026-01-01T00:00:00Z,0.2"),))
     told = {c.type: c for c in vehicle_pool_status(known, pool).conditions}["FieldsHonoured"]
     assert told.status == "True"
+
+
+def test_what_routers_observed_is_shown_and_stays_without_them():
+    figures = ObservedFigures(rate=61.234, p50=0.0123, p99=1.0241, failed=0.00125)
+    row = ObservedWorkload(KEY, (("us-ca", 66.0),), (), figures)
+    told = status(to_cell(3, observed=(row,), **SERVED)).observed
+    assert (told.rate, told.p50, told.p99, told.failed) == ("61.2", "12.3ms", "1020ms", "0.00125")
+    assert [(entry.region, entry.rate) for entry in told.by_region] == [("us-ca", "66")]
+    before = workload(status={"observed": {"rate": "5"}})
+    assert status(to_cell(3, workloads=(before,), cells=SERVED["cells"])).observed.rate == "5"
+
+
+def test_a_workload_that_nobody_asks_rests():
+    idle = compare(snapshot(workloads=(workload(demand=None, placement={"minReplicas": 0}),)), plan(part()))
+    assert condition(idle, "Placed") == ("True", "NoDemand")
+    assert condition(idle, "Ready") == ("False", "NoDemand")
+    assert condition(idle, "SLOMet") == ("Unknown", "NoDemand")

@@ -70,7 +70,7 @@ def test_the_lease_says_where_the_router_is(plane: Plane, running: Router) -> No
     until(lambda: has_lease(plane))
     found = lease(plane)
     assert found["metadata"]["labels"]["parkade.dev/component"] == "router"
-    annotations = {f"parkade.dev/{name}": running.addresses[name] for name in ("http", "grpc", "cars")}
+    annotations = {f"parkade.dev/{name}": running.addresses[name] for name in ("http", "grpc", "cars", "metrics")}
     annotations["parkade.dev/zone"] = "us-ca-a"
     assert annotations.items() <= found["metadata"]["annotations"].items()
     assert (found["spec"]["holderIdentity"], found["spec"]["leaseDurationSeconds"]) == ("test", 15)

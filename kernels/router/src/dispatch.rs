@@ -191,17 +191,16 @@ impl<'a> Search<'a> {
             }
             Replica::Server(server) => {
                 let server = server.clone();
-                let begun = Instant::now();
                 let attempt = tokio::time::timeout(limit, self.tritons.attempt(&server, self.ask, limit)).await;
                 let attempt = attempt.unwrap_or(Attempt::Missed(Cause::Timeout));
-                match &attempt {
-                    Attempt::Missed(_) => self.tritons.rest(self.workload, &place, &server),
-                    Attempt::Answered(answer) if answer.is_good() => {
-                        self.workload.observed.place(&place, begun.elapsed());
-                    }
-                    _ => {}
+                if matches!(attempt, Attempt::Missed(_)) {
+                    self.tritons.rest(self.workload, &place, &server);
                 }
-                permit.finish(attempt.is_good().then(|| begun.elapsed()));
+                let took = attempt.is_good().then(|| begun.elapsed());
+                if let Some(took) = took {
+                    self.workload.observed.place(&place, took);
+                }
+                permit.finish(took);
                 attempt
             }
         }

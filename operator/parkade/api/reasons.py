@@ -82,6 +82,10 @@ class Reason(StrEnum):
     MODEL_NAME_TAKEN = "ModelNameTaken", "{owner} already serves a model named {model}; choose another model.name"
     INVALID_VALUES = "InvalidValues", "{problem}; correct the manifest and apply it again"
     BATCH_NOT_SUPPORTED = "BatchNotSupported", "this release does not work on spec.batch yet; use demand and latency"
+    NO_DEMAND = (
+        "NoDemand",
+        "nobody asked for an hour and minReplicas is 0; the first request brings a replica, or set spec.demand",
+    )
     NO_PLACE = "NoPlace", "no place may run it; mend one of these: {causes}"
     NO_ELIGIBLE_PLACE = "NoEligiblePlace", "no place may run it; mend one of these: {causes}"
     NO_PLACE_MEETS_SLO = (
@@ -137,6 +141,13 @@ class Reason(StrEnum):
     MALFORMED_ANSWERS = (
         "MalformedAnswers",
         "{vehicle} sends messages that cannot be read: {problem}; update or remove its agent",
+    )
+    ANSWERS_DISAGREE = (
+        "AnswersDisagree",
+        (
+            "spot checks found {count} answers of cars that are not what Triton computes; those cars are kept away for"
+            " a while: update or remove their agents"
+        ),
     )
     WAITING_FOR_VEHICLES = "WaitingForVehicles", "{ready} of {desired} replicas are ready; cars are loading or away"
     WAITING_FOR_SERVERS = "WaitingForServers", "{ready} of {desired} replicas are ready; servers are loading"

@@ -131,7 +131,7 @@ class Demand(Part):
     region: Name
     """Where the callers are."""
     rate: Amount
-    """Requests per second to plan for; observed demand may replace it."""
+    """Requests per second to plan for."""
 
 
 class Latency(Part):
@@ -214,9 +214,9 @@ class WorkloadSpec(Part):
     model: Model
     """What is served, from which files, and what it needs."""
     demand: Annotated[tuple[Demand, ...], Listed(least=1, most=64, keys=("region",))] | None = None
-    """Requests per second by where callers are; needs latency, excludes batch."""
+    """Requests per second by where callers are; excludes batch. Without it, what routers observe counts."""
     latency: Latency | None = None
-    """How fast answers must be; needed with demand."""
+    """How fast answers must be; needed without batch."""
     payload: Payload = Payload()
     """Bytes of one request and its answer."""
     placement: Placement = Placement()
@@ -230,14 +230,14 @@ class WorkloadSpec(Part):
 
     rules = (
         Rule(
-            "set exactly one of demand (requests that arrive) and batch (items to work through)",
-            "has(self.demand) != has(self.batch)",
-            lambda spec: (spec.demand is None) != (spec.batch is None),
+            "keep one of demand (requests that arrive) and batch (items to work through)",
+            "!has(self.demand) || !has(self.batch)",
+            lambda spec: spec.demand is None or spec.batch is None,
         ),
         Rule(
-            "set latency.target: a workload with demand needs it",
-            "!has(self.demand) || has(self.latency)",
-            lambda spec: spec.demand is None or spec.latency is not None,
+            "set latency.target: a workload that answers requests needs it",
+            "has(self.batch) || has(self.latency)",
+            lambda spec: spec.batch is not None or spec.latency is not None,
         ),
         Rule(
             "remove latency: a batch has a deadline instead",
@@ -297,6 +297,15 @@ class Expected(StatusPart):
     grams_co2_per_hour: Count = 0
 
 
+class RegionRate(StatusPart):
+    """Requests by where their callers are."""
+
+    region: Line = ""
+    """A Region; empty where nobody knows."""
+    rate: Line = ""
+    """Requests per second that a plan would count on."""
+
+
 class Observed(StatusPart):
     """What routers and servers saw lately."""
 
@@ -306,6 +315,8 @@ class Observed(StatusPart):
     p99: Line = ""
     failed: Line = ""
     """Share of requests that failed."""
+    by_region: Annotated[tuple[RegionRate, ...], Listed(most=65)] = ()
+    """Requests per second by where callers are; a workload without demand is planned from these."""
 
 
 class PlanQuality(StatusPart):

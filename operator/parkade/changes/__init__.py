@@ -23,9 +23,11 @@ from parkade.changes.changes import (
     UnloadModel,
 )
 from parkade.changes.comparison import FINALIZER, Comparison, Fate, Unoffered, observe_offers
+from parkade.changes.demand import with_observed_demand
 from parkade.changes.diff import Budget, diff
 from parkade.changes.fronts import Fronts, unreachable
 from parkade.changes.lasting import lasting
+from parkade.changes.observations import Observations, folded, seeded
 from parkade.changes.rejections import observe_rejections
 
 __all__ = [
@@ -44,6 +46,7 @@ __all__ = [
     "Fate",
     "Fronts",
     "LoadModel",
+    "Observations",
     "RemoveFiles",
     "SetFinalizers",
     "ShowStatus",
@@ -52,8 +55,11 @@ __all__ = [
     "UnloadModel",
     "Unoffered",
     "diff",
+    "folded",
     "lasting",
     "observe_offers",
     "observe_rejections",
+    "seeded",
     "unreachable",
+    "with_observed_demand",
 ]

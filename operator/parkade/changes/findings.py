@@ -7,7 +7,7 @@ from parkade.api import InferenceWorkload, Reason
 from parkade.api.workload import WorkloadStatus
 from parkade.changes.comparison import Comparison
 from parkade.changes.conditions import Finding, fields_honoured, find
-from parkade.changes.obstacles import obstacle
+from parkade.changes.obstacles import obstacle, rests
 from parkade.plan import WorkloadPlan
 
 
@@ -45,6 +45,8 @@ def _as_planned(comparison: Comparison, part: WorkloadPlan) -> Finding:
     if part.shortfalls:
         worst = max(part.shortfalls, key=lambda want: (want.short / max(want.quantity, 1e-9), want.cover))
         return Finding("Placed", "False", str(worst.reason), worst.message)
+    if not part.placements and rests(comparison, part):
+        return find("Placed", "True", Reason.NO_DEMAND)
     if not part.placements:
         return find("Placed", "False", Reason.NO_PLACE, causes=_causes(part))
     if comparison.snapshot.mode == "Observe":
@@ -92,7 +94,8 @@ def _slo_met(
         return replace(stopped, status="Unknown")
     if part is None or latency is None or not part.placements or workload.key in comparison.changed:
         nowhere = _placed(comparison, workload, part)
-        unknown = nowhere.status == "Unknown" or status.placements  # an older version may well meet the target
+        idle = nowhere.reason == Reason.NO_DEMAND
+        unknown = idle or nowhere.status == "Unknown" or status.placements  # an older version may well meet the target
         return replace(nowhere, type="SLOMet", status="Unknown" if unknown else "False")
     facts = {"expected": status.expected.p99, "percentile": latency.percentile, "target": latency.target}
     late = next((p for p in part.placements if str(p.reason) == Reason.LATE_BUT_SERVED), None)

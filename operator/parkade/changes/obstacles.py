@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from parkade.api import InferenceWorkload, Reason
 from parkade.changes.comparison import Comparison, Fate, failure, holds
 from parkade.changes.conditions import Finding, find
+from parkade.plan import WorkloadPlan
 
 
 def obstacle(comparison: Comparison, workload: InferenceWorkload, ready: int) -> Finding:
@@ -24,12 +25,24 @@ def _obstacles(comparison: Comparison, workload: InferenceWorkload, ready: int) 
     yield from _servers(comparison, workload)
     if comparison.snapshot.mode == "Observe":
         yield find("Ready", "False", Reason.OBSERVING)
+    if rests(comparison, part):
+        yield find("Ready", "False", Reason.NO_DEMAND)
     if not part.placements:
         yield find("Ready", "False", Reason.NO_PLACE, causes="see the condition Placed")
     on_cars = any(place.tier == "Vehicle" for place in part.placements)
     reason = Reason.WAITING_FOR_VEHICLES if on_cars else Reason.WAITING_FOR_SERVERS
     yield from _cars(comparison, key)
     yield find("Ready", "False", reason, ready=ready, desired=part.replicas)
+
+
+def rests(comparison: Comparison, part: WorkloadPlan) -> bool:
+    """Whether the plan has no replica because nothing asks for one: no rate, observed or written, and no least."""
+    workload = comparison.workloads.get(part.workload)
+    if workload is None or part.left_out is not None or part.shortfalls or part.placements:
+        return False
+    spec = workload.spec
+    asked = spec.demand or any(row.demand for row in comparison.snapshot.observed if row.workload == workload.key)
+    return spec.batch is None and not spec.placement.min_replicas and not asked
 
 
 def _artifact(comparison: Comparison, workload: InferenceWorkload) -> Iterator[Finding]:

@@ -1,7 +1,7 @@
 """The status that an InferenceWorkload should show: a pure function of snapshot, plan and what it shows now."""
 
 from parkade.api import InferenceWorkload
-from parkade.api.workload import Expected, PlanQuality, WorkloadStatus
+from parkade.api.workload import Expected, Observed, PlanQuality, RegionRate, WorkloadStatus
 from parkade.changes.comparison import Comparison, Fate
 from parkade.changes.conditions import merged, timestamp
 from parkade.changes.findings import findings
@@ -25,7 +25,7 @@ def workload_status(comparison: Comparison, workload: InferenceWorkload, urls: U
         selector=f"parkade.dev/workload={meta.name}",
         placements=placements(comparison, workload),
         expected=before.expected if holding else _expected(comparison, workload),
-        observed=before.observed,
+        observed=_observed(comparison, workload),
         plan=before.plan if holding else _quality(comparison, workload),
     )
     found = findings(comparison, workload, status)
@@ -54,6 +54,25 @@ def _expected(comparison: Comparison, workload: InferenceWorkload) -> Expected:
         watts=max(0, round(foreseen.watts)),
         grams_co2_per_hour=max(0, round(foreseen.grams_co2_per_hour)),
     )
+
+
+def _observed(comparison: Comparison, workload: InferenceWorkload) -> Observed:
+    """What routers observed; what is shown already where none told anything yet."""
+    row = next((row for row in comparison.snapshot.observed if row.workload == workload.key), None)
+    if row is None or row.figures is None:
+        return workload.status.observed
+    figures = row.figures
+    return Observed(
+        rate=f"{figures.rate:.3g}",
+        p50=_milliseconds(figures.p50),
+        p99=_milliseconds(figures.p99),
+        failed=f"{figures.failed:.3g}",
+        by_region=tuple(RegionRate(region=region, rate=f"{rate:.4g}") for region, rate in row.demand),
+    )
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{float(f'{seconds * 1000:.3g}'):g}ms" if seconds else ""
 
 
 def _quality(comparison: Comparison, workload: InferenceWorkload) -> PlanQuality:

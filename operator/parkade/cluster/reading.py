@@ -173,6 +173,7 @@ def _router(meta: Json) -> RouterAddress | None:
         grpc=says.get("parkade.dev/grpc", ""),
         cars=says.get("parkade.dev/cars", ""),
         zone=says.get("parkade.dev/zone", ""),
+        metrics=says.get("parkade.dev/metrics", ""),
     )
 
 

@@ -16,6 +16,7 @@ from prometheus_client import start_http_server
 from parkade.cluster import Applying, ClusterClient, Leadership, Recorder
 from parkade.cycle import Cycle, Solver
 from parkade.handlers import watching
+from parkade.handlers.observing import Observing
 from parkade.handlers.probes import Probes
 from parkade.handlers.running import Running
 from parkade.handlers.shipping import ModelShipping
@@ -71,9 +72,10 @@ class Operator:
         )
         self.works = Works(self.wake.call)
         self.shipping = ModelShipping(self.client, settings.namespace, ModelStore(settings.model_store), self.works)
+        self.observing = Observing(settings.observe_seconds, self.wake.call)
         applying = Applying(self.client, Recorder(self.client, settings.identity))
         planner = (plan_once, bounded_solve(settings))
-        self.cycle = Cycle(settings, self.client, applying, self.shipping, planner, self.metrics)
+        self.cycle = Cycle(settings, self.client, applying, (self.shipping, self.observing), planner, self.metrics)
         self.running = Running(self.cycle, self.leadership, self.wake, settings.resync, self.metrics)
 
     def run(self) -> None:
@@ -82,12 +84,14 @@ class Operator:
         metrics_server, _ = start_http_server(self.settings.metrics_port, registry=self.metrics.registry)
         probes.start()
         self.leadership.start()
+        self.observing.start()
         self.running.start()
         try:
             asyncio.run(self._watch())
         finally:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)  # told twice to end, the Lease is still handed back
             self.running.stop()
+            self.observing.stop()
             self.leadership.stop()
             self.works.close()
             self.shipping.close()

@@ -242,7 +242,7 @@ def _why_left_out(
         return _left_out(workload, Reason.SUSPENDED)
     if owners[name].key != workload.key:
         return _left_out(workload, Reason.MODEL_NAME_TAKEN, owner=owners[name].key, model=name)
-    if spec.demand is None and not offline:  # nobody hands out its items yet
+    if spec.batch is not None and not offline:  # nobody hands out its items yet
         return _left_out(workload, Reason.BATCH_NOT_SUPPORTED)
     return None
 

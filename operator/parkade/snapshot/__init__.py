@@ -4,6 +4,7 @@
 """
 
 from parkade.snapshot.fronts import Endpoint, ServiceFace, ServicePort, SliceFace
+from parkade.snapshot.observed import ObservedFigures, ObservedTime, ObservedWorkload, RouterReport
 from parkade.snapshot.snapshot import (
     LoadedModel,
     PodFace,
@@ -18,9 +19,13 @@ from parkade.snapshot.snapshot import (
 __all__ = [
     "Endpoint",
     "LoadedModel",
+    "ObservedFigures",
+    "ObservedTime",
+    "ObservedWorkload",
     "PodFace",
     "Rejection",
     "RouterAddress",
+    "RouterReport",
     "ServiceFace",
     "ServicePort",
     "SliceFace",

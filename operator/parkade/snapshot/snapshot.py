@@ -6,6 +6,7 @@ from typing import Literal
 
 from parkade.api import GridEvent, InferenceWorkload, Region, TritonPool, VehicleCell, VehicleNodePool
 from parkade.snapshot.fronts import ServiceFace, SliceFace
+from parkade.snapshot.observed import ObservedWorkload
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -99,6 +100,8 @@ class RouterAddress:
     cars: str
     zone: str = ""
     """`topology.kubernetes.io/zone` of its node; empty when it does not know."""
+    metrics: str = ""
+    """Where it tells what it observed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +127,7 @@ class Snapshot:
     """Those whose Lease lasts."""
     silent_routers: tuple[RouterAddress, ...] = ()
     """Those whose Lease ran out: they died, or the API server took no renewals. One that left has no Lease."""
+    observed: tuple[ObservedWorkload, ...] = ()
     cordoned_cells: frozenset[str] = frozenset()
     """Cells whose node is cordoned or being drained: they are to be emptied."""
     price_series: tuple[tuple[str, str, str], ...] = ()
