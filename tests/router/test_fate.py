@@ -11,7 +11,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 from tritonclient.utils import InferenceServerException
 
 from router.peers import Router, cell, grpc_caller, http_caller, values
-from router.places import MODEL, WORKLOAD, Datacenter, Fleet, until
+from router.places import MODEL, WORKLOAD, Car, Datacenter, Fleet, until
 
 JSON_BODY = {"inputs": [{"name": "x", "shape": [2], "datatype": "FP32", "data": [1, 2]}]}
 
@@ -190,3 +190,54 @@ def test_at_most_once_is_not_spot_checked(router: Router, fleet: Fleet, datacent
     assert ask(router).status == 200
     until(lambda: router.metric("verifications_total", workload=WORKLOAD) == 1)
     assert datacenter.app.requests == 1, "the second request only"
+
+
+def hedging(router: Router, fleet: Fleet, percent: int) -> tuple[Car, Car]:
+    """Two cars that have answered often enough, of which the first hangs from now on."""
+    router.flags = ("--hedge-percent", str(percent))
+    router.planned(cell(), timeout="20s")
+    slow, quick = fleet.joined("a", "b")
+    with http_caller(router) as http:
+        for _ in range(40):
+            http.double(values())
+            until(lambda: router.metric("credits", tier="Vehicle") == 2)
+    slow.app.mood = "hang"
+    return slow, quick
+
+
+def twice(router: Router) -> None:
+    """One of the two goes to the car that hangs: the one that was idle longest is next."""
+    with http_caller(router) as http:
+        for _ in range(2):
+            np.testing.assert_array_equal(http.double(values()), values() * 2)
+
+
+def test_a_slow_car_is_overtaken(router: Router, fleet: Fleet) -> None:
+    slow, _ = hedging(router, fleet, 100)
+    dialled = slow.offer
+    twice(router)
+    assert router.metric("hedges_total", workload=WORKLOAD, outcome="won") >= 1
+    assert router.metric("retries_total") == 0, "nothing missed"
+    until(dialled.closed.done)
+    lines = router.lines(42)
+    assert any((line["attempts"], line["status"]) == (2, 200) for line in lines[40:])
+    assert router.metric("requests_total", outcome="answered") == len(lines) == 42
+
+
+def test_the_budget_bounds_hedges(router: Router, fleet: Fleet) -> None:
+    hedging(router, fleet, 1)
+    twice(router)
+    assert router.metric("hedges_total", outcome="skipped") >= 1
+    assert router.metric("hedges_total") == router.metric("hedges_total", outcome="skipped"), "42 requests earn none"
+    assert router.metric("retries_total", cause="timeout") == 1
+
+
+@pytest.mark.parametrize(("percent", "headers"), [(0, {}), (100, {"at_most_once": "true"})])
+def test_no_hedge_where_it_is_off_or_forbidden(
+    router: Router, fleet: Fleet, percent: int, headers: dict[str, str]
+) -> None:
+    hedging(router, fleet, percent)
+    before = router.metric("hedges_total")
+    fates = [ask(router, timeout_ms="1000", **headers).status for _ in range(2)]
+    assert router.metric("hedges_total") == before
+    assert sorted(fates) == ([200, 503] if headers else [200, 200])

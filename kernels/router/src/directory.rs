@@ -26,13 +26,14 @@ pub struct Directory {
     index: RwLock<Arc<Index>>,
     metrics: Arc<Metrics>,
     rejection: Duration,
+    hedge_percent: u8,
     checks: Bound,
 }
 
 impl Directory {
-    /// An empty directory, not ready. Workloads keep bad cars away for `rejection`.
-    pub fn new(metrics: Arc<Metrics>, rejection: Duration) -> Self {
-        Self { index: RwLock::default(), metrics, rejection, checks: Bound::default() }
+    /// An empty directory, not ready. Workloads keep bad cars away for `rejection`, and hedge this percent of requests.
+    pub fn new(metrics: Arc<Metrics>, rejection: Duration, hedge_percent: u8) -> Self {
+        Self { index: RwLock::default(), metrics, rejection, hedge_percent, checks: Bound::default() }
     }
 
     /// Follows what a source says now. Called by one task only.
@@ -51,7 +52,8 @@ impl Directory {
                 info!(workload = key, model = &*definition.model, "serving");
                 let key: Arc<str> = key.as_str().into();
                 let meters = self.metrics.of(&key);
-                Arc::new(Workload::new(key, definition, meters, self.rejection, self.checks.clone()))
+                let workload = Workload::new(key, definition, meters, self.rejection, self.checks.clone());
+                Arc::new(workload.hedging(self.hedge_percent))
             });
             workload.follow(definition);
             next.by_model.insert(definition.model.clone(), workload.clone());
@@ -117,7 +119,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_oldest_owns_a_model_name() {
-        let directory = Directory::new(Arc::new(Metrics::new().unwrap()), Duration::ZERO);
+        let directory = Directory::new(Arc::new(Metrics::new().unwrap()), Duration::ZERO, 0);
         assert!(!directory.is_known());
         directory.follow(&definitions(&[("a", "m", "2026-02-01T00:00:00Z"), ("b", "m", "2026-01-01T00:00:00Z")]));
         assert_eq!(&*directory.model("m").unwrap().key, "n/b");
@@ -128,7 +130,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_workload_that_stays_keeps_its_queue() {
-        let directory = Directory::new(Arc::new(Metrics::new().unwrap()), Duration::ZERO);
+        let directory = Directory::new(Arc::new(Metrics::new().unwrap()), Duration::ZERO, 0);
         let rows = definitions(&[("a", "m", ""), ("b", "o", "")]);
         directory.follow(&rows);
         let before = directory.model("m").unwrap();

@@ -1,12 +1,16 @@
 //! One request and its attempts: a credit, a place, an answer or a miss, another place, inside the deadline.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::future::{Either, select};
 use tracing::debug;
 
 use crate::ask::{Answer, Ask, Attempt};
+use crate::definition::Endpoint;
 use crate::errors::{Cause, Refusal};
+use crate::hedges::Hedged;
 use crate::queue::{Tier, Want};
 use crate::terms::Terms;
 use crate::triton::Tritons;
@@ -67,14 +71,13 @@ pub async fn dispatch(
             Ok(permit) if search.progress.attempts < MOST_ATTEMPTS => permit,
             given_up => return search.given_up(given_up.err(), begun),
         };
-        let place = permit.place();
         search.progress.attempts += 1;
-        search.progress.place = Some(place.clone());
+        search.progress.place = Some(permit.place());
         let now = Instant::now();
         let left = terms.standing.deadline.saturating_duration_since(now);
         // Without a second attempt no time need be kept for it.
         let limit = if terms.at_most_once { left } else { permit.limit(target, left) };
-        let attempt = search.once(permit, now, limit).await;
+        let (attempt, place) = search.once(permit, now, limit).await;
         match search.judge(attempt, place) {
             Ok(served) => return Ok(served),
             Err(cause) => search.missed(cause),
@@ -83,6 +86,39 @@ pub async fn dispatch(
             return search.words.ok_or(refusal);
         }
     }
+}
+
+/// A replica that was asked.
+enum Asked {
+    Car(Arc<str>),
+    Server(Arc<Endpoint>),
+}
+
+/// An attempt that ended by itself.
+struct Done {
+    permit: Permit,
+    replica: Asked,
+    attempt: Attempt,
+    /// The time of a good answer.
+    took: Option<Duration>,
+}
+
+/// One attempt. Dropped before its end it is cancelled at its place, as its permit is then.
+async fn send(tritons: &Tritons, ask: &Ask, mut permit: Permit, begun: Instant, limit: Duration) -> Done {
+    let (replica, attempt) = match permit.begin() {
+        Replica::Car(car) => {
+            let vehicle = car.vehicle.clone();
+            (Asked::Car(vehicle), tokio::time::timeout(limit, car.attempt(ask, limit)).await)
+        }
+        Replica::Server(server) => {
+            let server = server.clone();
+            let attempt = tokio::time::timeout(limit, tritons.attempt(&server, ask, limit)).await;
+            (Asked::Server(server), attempt)
+        }
+    };
+    let attempt = attempt.unwrap_or(Attempt::Missed(Cause::Timeout));
+    let took = attempt.is_good().then(|| begun.elapsed());
+    Done { permit, replica, attempt, took }
 }
 
 /// One request on its way from place to place.
@@ -174,36 +210,104 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// One attempt; afterwards the replica is free again, or closed, or rests.
-    async fn once(&mut self, mut permit: Permit, begun: Instant, limit: Duration) -> Attempt {
-        let (_, place) = permit.place();
-        match permit.begin() {
-            Replica::Car(car) => {
-                let vehicle = car.vehicle.clone();
-                let attempt = tokio::time::timeout(limit, car.attempt(self.ask, limit)).await;
-                let attempt = attempt.unwrap_or(Attempt::Missed(Cause::Timeout));
+    /// One attempt, and where hedges are on, a second one beside it when a car is slow.
+    async fn once(&mut self, permit: Permit, begun: Instant, limit: Duration) -> (Attempt, (Tier, Arc<str>)) {
+        match self.patience(&permit) {
+            Some((patience, vehicle)) if patience < limit => {
+                self.hedged(permit, begun, limit, (patience, vehicle)).await
+            }
+            _ => self.settle(send(self.tritons, self.ask, permit, begun, limit).await),
+        }
+    }
+
+    /// The car that is asked, and when it is slow; `None` where no second attempt may follow.
+    fn patience(&self, permit: &Permit) -> Option<(Duration, Arc<str>)> {
+        let mut hedges = self.workload.hedges().filter(|_| !self.terms.at_most_once)?;
+        let vehicle = permit.vehicle()?;
+        Some((hedges.patience()?, vehicle))
+    }
+
+    /// The first good answer of two attempts. The other is dropped, which cancels it at its place.
+    async fn hedged(
+        &mut self,
+        permit: Permit,
+        begun: Instant,
+        limit: Duration,
+        (patience, vehicle): (Duration, Arc<str>),
+    ) -> (Attempt, (Tier, Arc<str>)) {
+        let (tritons, ask) = (self.tritons, self.ask);
+        let mut first = pin!(send(tritons, ask, permit, begun, limit));
+        if let Ok(done) = tokio::time::timeout(patience, first.as_mut()).await {
+            return self.settle(done);
+        }
+        let Some(permit) = self.second(vehicle) else {
+            self.workload.meters.hedged(Hedged::Skipped);
+            return self.settle(first.await);
+        };
+        self.progress.attempts += 1;
+        let now = Instant::now();
+        let left = limit.saturating_sub(now.saturating_duration_since(begun));
+        let second = pin!(send(tritons, ask, permit, now, left));
+        let (done, other, won) = match select(first, second).await {
+            Either::Left((done, second)) => (done, second, Hedged::Lost),
+            Either::Right((done, first)) => (done, first, Hedged::Won),
+        };
+        let Attempt::Missed(cause) = done.attempt else {
+            if won == Hedged::Won
+                && let Some(mut hedges) = self.workload.hedges()
+            {
+                // How slow the first one would have been is not known, only that it was slower than this.
+                hedges.answered(begun.elapsed());
+            }
+            self.workload.meters.hedged(won);
+            return self.settle(done);
+        };
+        self.settle(done);
+        self.missed(cause);
+        let done = other.await;
+        let answered = !matches!(done.attempt, Attempt::Missed(_));
+        let ended = match won {
+            _ if !answered => Hedged::Failed,
+            Hedged::Lost => Hedged::Won,
+            _ => Hedged::Lost,
+        };
+        self.workload.meters.hedged(ended);
+        self.settle(done)
+    }
+
+    /// A free replica elsewhere for a second attempt, if the budget allows one.
+    fn second(&self, vehicle: Arc<str>) -> Option<Permit> {
+        let mut want = self.want.clone();
+        want.avoid.push(vehicle);
+        let permit = self.workload.try_acquire(&want)?;
+        self.workload.hedges()?.spend().then_some(permit)
+    }
+
+    /// After an attempt the replica is free again, or closed, or rests.
+    fn settle(&mut self, done: Done) -> (Attempt, (Tier, Arc<str>)) {
+        let Done { permit, replica, attempt, took } = done;
+        let place = permit.place();
+        match replica {
+            Asked::Car(vehicle) => {
+                if let (Some(took), Some(mut hedges)) = (took, self.workload.hedges()) {
+                    hedges.answered(took);
+                }
                 if self.remember(vehicle, &attempt) {
-                    permit.finish(attempt.is_good().then(|| begun.elapsed()));
+                    permit.finish(took);
                 } else {
                     permit.discard();
                 }
-                attempt
             }
-            Replica::Server(server) => {
-                let server = server.clone();
-                let attempt = tokio::time::timeout(limit, self.tritons.attempt(&server, self.ask, limit)).await;
-                let attempt = attempt.unwrap_or(Attempt::Missed(Cause::Timeout));
+            Asked::Server(server) => {
                 if matches!(attempt, Attempt::Missed(_)) {
-                    self.tritons.rest(self.workload, &place, &server);
-                }
-                let took = attempt.is_good().then(|| begun.elapsed());
-                if let Some(took) = took {
-                    self.workload.observed.place(&place, took);
+                    self.tritons.rest(self.workload, &place.1, &server);
+                } else if let Some(took) = took {
+                    self.workload.observed.place(&place.1, took);
                 }
                 permit.finish(took);
-                attempt
             }
         }
+        (attempt, place)
     }
 
     /// What an attempt says about the car; true if it may have the next request.

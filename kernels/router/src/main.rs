@@ -22,6 +22,7 @@ mod errors;
 mod files;
 mod front_grpc;
 mod front_http;
+mod hedges;
 mod jwks;
 mod jwt;
 mod lease;
@@ -114,7 +115,7 @@ async fn run(settings: Settings) -> Result<Option<JoinHandle<()>>, String> {
         .map_err(|error| format!("--access-log {}: {error}; give a file that can be written", settings.access_log))?;
     let client = cluster(&settings).await?;
     let gate = Gate::open(&settings.admission, client.clone())?;
-    let directory = Arc::new(Directory::new(metrics.clone(), settings.rejection()));
+    let directory = Arc::new(Directory::new(metrics.clone(), settings.rejection(), settings.hedge_percent));
     let world = Arc::new(World {
         directory: directory.clone(),
         tritons: Tritons::new(settings.max_body),

@@ -8,6 +8,7 @@ use prometheus::{
 use serde_json::{Map, Value};
 
 use crate::errors::{Cause, Outcome, Refusal};
+use crate::hedges::Hedged;
 use crate::queue::Tier;
 use crate::verify::Verification;
 
@@ -32,6 +33,7 @@ pub struct Metrics {
     refused_cars: IntCounterVec,
     verifications: IntCounterVec,
     refused: IntCounterVec,
+    hedges: IntCounterVec,
     dropped_lines: IntCounter,
     unknown: IntCounter,
 }
@@ -46,6 +48,7 @@ pub struct Meters {
     waiting: IntGauge,
     barred: IntGauge,
     verifications: [IntCounter; Verification::ALL.len()],
+    hedges: [IntCounter; Hedged::ALL.len()],
 }
 
 impl Metrics {
@@ -78,6 +81,11 @@ impl Metrics {
         let waiting = gauge("parkade_router_waiting", "Requests that wait for a credit", &["workload"])?;
         let refused_cars =
             counter("parkade_router_cars_refused_total", "Connections of cars that were refused", &["reason"])?;
+        let hedges = counter(
+            "parkade_router_hedges_total",
+            "Second attempts beside a slow one, by how they ended",
+            &["workload", "outcome"],
+        )?;
         let verifications = counter(
             "parkade_router_verifications_total",
             "Answers of cars chosen to be compared with Triton's, by how that ended",
@@ -97,6 +105,7 @@ impl Metrics {
         registry.register(Box::new(refused_cars.clone()))?;
         registry.register(Box::new(verifications.clone()))?;
         registry.register(Box::new(refused.clone()))?;
+        registry.register(Box::new(hedges.clone()))?;
         registry.register(Box::new(dropped_lines.clone()))?;
         let unknown = requests.with_label_values(&[NO_WORKLOAD, NO_TIER, Outcome::Rejected.label()]);
         Ok(Self {
@@ -110,6 +119,7 @@ impl Metrics {
             refused_cars,
             verifications,
             refused,
+            hedges,
             dropped_lines,
             unknown,
         })
@@ -128,6 +138,7 @@ impl Metrics {
             credits: real.map(|tier| self.credits.with_label_values(&[workload, tier])),
             waiting: self.waiting.with_label_values(&[workload]),
             barred: self.barred.with_label_values(&[workload]),
+            hedges: Hedged::ALL.map(|ended| self.hedges.with_label_values(&[workload, ended.label()])),
             verifications: Verification::ALL
                 .map(|ended| self.verifications.with_label_values(&[workload, ended.label()])),
         }
@@ -147,6 +158,9 @@ impl Metrics {
         }
         for ended in Verification::ALL {
             let _ = self.verifications.remove_label_values(&[workload, ended.label()]);
+        }
+        for ended in Hedged::ALL {
+            let _ = self.hedges.remove_label_values(&[workload, ended.label()]);
         }
         for cause in Cause::ALL {
             let _ = self.retries.remove_label_values(&[workload, cause.label()]);
@@ -203,6 +217,11 @@ impl Meters {
     /// An attempt missed.
     pub fn missed(&self, cause: Cause) {
         self.retries[cause as usize].inc();
+    }
+
+    /// A slow attempt got a second one beside it, or should have.
+    pub fn hedged(&self, ended: Hedged) {
+        self.hedges[ended as usize].inc();
     }
 
     /// A check of a car's answer ended.

@@ -108,6 +108,9 @@ pub struct Settings {
     /// Offers of a car whose answers could not be used several times in a row are refused this long.
     #[arg(long, env = "PARKADE_ROUTER_REJECTION_SECONDS", default_value_t = 300)]
     pub rejection_seconds: u32,
+    /// At most this percent of a workload's requests get a second attempt elsewhere when a car is slower than usual; 0: none.
+    #[arg(long, env = "PARKADE_ROUTER_HEDGE_PERCENT", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub hedge_percent: u8,
     /// After SIGTERM, requests under way get this long to finish.
     #[arg(long, env = "PARKADE_ROUTER_DRAIN_SECONDS", default_value_t = 20)]
     pub drain_seconds: u64,

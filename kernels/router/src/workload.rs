@@ -11,6 +11,7 @@ use tracing::warn;
 use crate::callers::Callers;
 use crate::car::Car;
 use crate::definition::{Definition, Endpoint};
+use crate::hedges::Hedges;
 use crate::metrics::Meters;
 use crate::observed::Observed;
 use crate::queue::{self, Grant, Queue, Tier, Turn, Want};
@@ -59,6 +60,8 @@ pub struct Workload {
     pub verifier: Verifier,
     queue: Mutex<CarQueue>,
     strikes: Mutex<Strikes>,
+    /// `None`: off.
+    hedges: Option<Mutex<Hedges>>,
     rules: RwLock<Arc<Rules>>,
     /// Whether the fleets it trusts ever changed, so that a car that was taken must be looked at again.
     retrusted: AtomicBool,
@@ -112,6 +115,7 @@ impl Workload {
             verifier: Verifier::new(bound),
             queue: Mutex::new(Queue::new(QUEUE_LIMIT)),
             strikes: Mutex::new(Strikes::new(rejection)),
+            hedges: None,
             rules: RwLock::new(Arc::new(rules(definition))),
             retrusted: AtomicBool::new(false),
         };
@@ -119,6 +123,17 @@ impl Workload {
         workload.lock().follow(&definition.places);
         workload.verifier.follow(definition.verify_percent);
         workload
+    }
+
+    /// With a second attempt for at most this percent of its requests.
+    pub fn hedging(mut self, percent: u8) -> Self {
+        self.hedges = (percent > 0).then(|| Mutex::new(Hedges::new(percent)));
+        self
+    }
+
+    /// Patience and budget for hedges, unless they are off.
+    pub fn hedges(&self) -> Option<MutexGuard<'_, Hedges>> {
+        self.hedges.as_ref().map(|hedges| hedges.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Follows a changed definition; connections of cells that left the plan are closed.
@@ -386,6 +401,14 @@ impl Permit {
             Some(Grant::Car { place, .. }) => (Tier::Vehicle, place.clone()),
             Some(Grant::Server { place, .. }) => (Tier::Datacenter, place.clone()),
             None => unreachable!("a permit holds its grant until it is consumed"),
+        }
+    }
+
+    /// The car, unless it is a Triton server.
+    pub fn vehicle(&self) -> Option<Arc<str>> {
+        match &self.grant {
+            Some(Grant::Car { car, .. }) => Some(car.vehicle.clone()),
+            _ => None,
         }
     }
 
