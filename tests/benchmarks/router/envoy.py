@@ -14,6 +14,8 @@ ROUTER = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"
 OPTIONS = "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 MOST = 1_000_000
 """For every circuit breaker: none shall open."""
+BACKLOG = 4096
+"""Callers who dial at once."""
 
 
 def installed() -> Path | None:
@@ -73,7 +75,12 @@ def _listener(name: str, port: int, codec: str) -> dict[str, object]:
         ],
     }
     filters = [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]
-    return {"name": name, "address": _address(f"127.0.0.1:{port}"), "filter_chains": [{"filters": filters}]}
+    return {
+        "name": name,
+        "address": _address(f"127.0.0.1:{port}"),
+        "filter_chains": [{"filters": filters}],
+        "tcp_backlog_size": BACKLOG,
+    }
 
 
 def _cluster(name: str, addresses: Sequence[str], protocol: str, policy: str) -> dict[str, object]:

@@ -1,6 +1,7 @@
 //! One caller over HTTP/1.1, who keeps a connection for as long as it lasts.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::net::TcpStream;
@@ -9,12 +10,15 @@ use super::Run;
 use crate::payload::http_request;
 use crate::wire::Wire;
 
+/// Time for the first connection.
+const DIAL: Duration = Duration::from_secs(2);
+
 /// Asks until the run is over.
 pub async fn ask(run: Rc<Run>) {
     let settings = &run.settings;
     let request = http_request(&settings.model, &settings.target, settings.bytes);
-    // Dialled before the first request is due, so that no request waits for it.
-    let mut kept = dial(&settings.target).await.ok();
+    // Dialled before the first request is due, so that no request waits for it; a full backlog is tried again with one.
+    let mut kept = tokio::time::timeout(DIAL, dial(&settings.target)).await.ok().and_then(Result::ok);
     while let Some(due) = run.next().await {
         match run.bounded(exchange(&settings.target, &mut kept, &request)).await {
             Ok(200) => run.ended(due, Ok(())),
