@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import os
 import signal
 from contextlib import suppress
 from dataclasses import dataclass
@@ -163,9 +164,11 @@ def _runtime(options: RunOptions) -> Any:  # noqa: ANN401 -- a `Runtime`, whose 
         from parkade.vehicle.triton import TritonRuntime  # noqa: PLC0415
 
         return TritonRuntime(options.triton_url)
+    from parkade.vehicle.batching import BatchingRuntime  # noqa: PLC0415
     from parkade.vehicle.runtime import OnnxRuntime  # noqa: PLC0415
 
-    return OnnxRuntime()
+    cores = len(os.sched_getaffinity(0))
+    return BatchingRuntime(OnnxRuntime(), cores) if options.slots > cores else OnnxRuntime()
 
 
 def _certificates(options: RunOptions) -> Any:  # noqa: ANN401 -- `Certificates`
