@@ -21,6 +21,7 @@ from parkade.changes import (
     Changes,
     Comparison,
     Fronts,
+    Gateway,
     LoadModel,
     RemoveFiles,
     StageArtifact,
@@ -132,6 +133,8 @@ class Cycle:
         self._shipping, self._observing = beside
         self._metrics = metrics
         self._planner, self._solver = planner
+        gateway = Gateway(settings.gateway, settings.grpc_gateway, settings.gateway_hostname)
+        self._fronts = Fronts(settings.status_url, settings.services, gateway, settings.namespace)
         self._memory: Memory | None = None
         self._unoffered: Unoffered = {}
         self._rejections: tuple[Rejection, ...] = ()
@@ -185,7 +188,7 @@ class Cycle:
 
     def _diff(self, facts: ClusterFacts, plan: Plan, changed: frozenset[str]) -> tuple[Changes, float | None]:
         comparison = Comparison(facts.snapshot, plan, self._unoffered, changed)
-        return diff(comparison, Fronts(self._settings.status_url, self._settings.services))
+        return diff(comparison, self._fronts)
 
     def _apply(self, changes: Changes, snapshot: Snapshot, leads: Callable[[], bool], turn: _Turn) -> None:
         """Carry out the steps in order; a refused one is reported and the others go on."""
@@ -260,11 +263,16 @@ class Cycle:
             log.info("%s", logfmt(term=snapshot.term, causes=",".join(turn.woken.causes), **outcomes, **seconds))
 
     def _tell_routers(self, snapshot: Snapshot) -> None:
-        """Log once why a router is behind no Service."""
-        for problem in map(unreachable, snapshot.routers if self._settings.services else ()):
+        """Log once why a router is behind no Service, or a Gateway before none."""
+        problems = list(map(unreachable, snapshot.routers if self._settings.services else ()))
+        if snapshot.routes is None and self._fronts.gateway != Gateway():
+            problems.append(
+                "a Gateway is set and the Gateway API is not installed; apply its CRDs, HTTPRoute and GRPCRoute"
+            )
+        for problem in problems:
             if problem and ("", problem) not in self._told:
                 self._told.add(("", problem))
-                log.warning("no Service leads to a router: %s", problem)
+                log.warning("callers have one way in less: %s", problem)
 
     def _tell_disagreements(self, snapshot: Snapshot) -> None:
         """Cars that spot checks found out, as events of the workload; the cars themselves stay unnamed."""

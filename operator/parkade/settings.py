@@ -1,6 +1,7 @@
 """What an operator of Parkade may set: two frozen objects, read once and passed as arguments."""
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -74,6 +75,12 @@ class Settings:
     """What `status.url` names: the workload's Service, or the router's own address where no kube-proxy runs."""
     services: bool = True
     """Each workload has a Service with the routers behind it."""
+    gateway: str = ""
+    """`namespace/name[/listener]` of the Gateway on which each workload has an HTTPRoute; empty: none."""
+    grpc_gateway: str = ""
+    """The same for the GRPCRoute that all workloads have in common."""
+    gateway_hostname: str = ""
+    """Host name of a workload's HTTPRoute, with `{name}` and `{namespace}`; empty: whatever the listener takes."""
     kube_qps: float = 50.0
     """Requests a second that the Kubernetes client may send."""
     kube_burst: int = 100
@@ -123,11 +130,22 @@ class Settings:
             raise InvalidInput("PARKADE_STATUS_URL must be Service or Router")
         if chosen.get("observed_demand", "Missing") not in ("Missing", "Larger"):
             raise InvalidInput("PARKADE_OBSERVED_DEMAND must be Missing or Larger")
+        _check_gateways(chosen)
         if not chosen.get("services", True) and chosen.get("status_url", "Service") == "Service":
             raise InvalidInput(
                 "PARKADE_SERVICES=false leaves no Service to name; set PARKADE_STATUS_URL=Router with it"
             )
         return cls(**chosen, economics=Economics(**limits))  # type: ignore[arg-type]  # checked against the fields
+
+
+def _check_gateways(chosen: Mapping[str, object]) -> None:
+    for name in ("gateway", "grpc_gateway"):
+        if not re.fullmatch(r"|[a-z0-9-]+(/[a-z0-9.-]+){1,2}", text := str(chosen.get(name, ""))):
+            raise InvalidInput(f"PARKADE_{name.upper()}={text!r} is not namespace/name or namespace/name/listener")
+    if chosen.get("gateway") and not chosen.get("services", True):
+        raise InvalidInput("PARKADE_GATEWAY leads to Services; set PARKADE_SERVICES=true with it")
+    if not re.fullmatch(r"|([a-z0-9.-]|\{name\}|\{namespace\})+", text := str(chosen.get("gateway_hostname", ""))):
+        raise InvalidInput(f"PARKADE_GATEWAY_HOSTNAME={text!r} is no host name; write for example {{name}}.example.com")
 
 
 def _flag(variable: str, text: str) -> bool:

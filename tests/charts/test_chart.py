@@ -32,6 +32,10 @@ VARIANTS: dict[str, tuple[str, ...]] = {
         "--set", "router.auth.jwks=https://issuer.example/keys",
     ),
     "no services for workloads": ("--set", "operator.services=false", "--set", "router.zone=us-ca-a"),
+    "behind a Gateway": (
+        "--set-json",
+        'operator.gateway={"http": "a/b/http", "grpc": "a/b/grpc", "hostname": "{name}.{namespace}.models.example"}',
+    ),
     "reached from outside": (
         "--set", "router.service.type=LoadBalancer", "--set", "router.carsAdvertise=cars.example:443",
         "--set", "imagePullSecrets[0].name=pull", "--set-string", "operator.env.PARKADE_RESYNC=5",
@@ -227,6 +231,14 @@ def granted(render: Render, plane: Plane) -> Callable[[str, str], bool]:
         return done.stdout.strip() == "yes"
 
     return ask
+
+
+def test_the_operator_may_write_routes(render: Render) -> None:
+    """The authorizer of a server without the Gateway API cannot be asked."""
+    rules = [rule for thing in objects(render()) if thing["kind"] == "ClusterRole" for rule in thing["rules"]]
+    (rule,) = [rule for rule in rules if rule["apiGroups"] == ["gateway.networking.k8s.io"]]
+    assert set(rule["resources"]) == {"httproutes", "grpcroutes"}
+    assert set(rule["verbs"]) == {"get", "list", "create", "patch", "delete"}
 
 
 @pytest.mark.parametrize("component", NEEDS)

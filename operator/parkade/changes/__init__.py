@@ -7,6 +7,7 @@ makes before it breaks: what a workload leaves goes only when all it moves to an
 from parkade.changes.changes import (
     Announce,
     ApplyCell,
+    ApplyRoute,
     ApplyService,
     ApplySlice,
     Change,
@@ -25,7 +26,7 @@ from parkade.changes.changes import (
 from parkade.changes.comparison import FINALIZER, Comparison, Fate, Unoffered, observe_offers
 from parkade.changes.demand import with_observed_demand
 from parkade.changes.diff import Budget, diff
-from parkade.changes.fronts import Fronts, unreachable
+from parkade.changes.fronts import Fronts, Gateway, unreachable
 from parkade.changes.lasting import lasting
 from parkade.changes.observations import Observations, folded, seeded
 from parkade.changes.rejections import observe_rejections
@@ -34,6 +35,7 @@ __all__ = [
     "FINALIZER",
     "Announce",
     "ApplyCell",
+    "ApplyRoute",
     "ApplyService",
     "ApplySlice",
     "Budget",
@@ -45,6 +47,7 @@ __all__ = [
     "DeletePod",
     "Fate",
     "Fronts",
+    "Gateway",
     "LoadModel",
     "Observations",
     "RemoveFiles",

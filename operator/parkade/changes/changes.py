@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 
 from parkade.api.base import StatusPart
 from parkade.plan import CellAssignment, ServedModel
-from parkade.snapshot import ServiceFace, SliceFace
+from parkade.snapshot import RouteFace, ServiceFace, SliceFace
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -105,11 +105,24 @@ class ApplySlice:
 
 
 @dataclass(frozen=True, slots=True)
+class ApplyRoute:
+    """A route from a Gateway to a workload's Service, or to the routers in common."""
+
+    kind: ClassVar = "route"
+    workload: Target | None
+    """None for a route that all workloads have in common."""
+    exists: bool
+    """Ours already; otherwise a namesake made by somebody else is left alone."""
+    face: RouteFace
+
+
+@dataclass(frozen=True, slots=True)
 class DeleteFront:
-    """Take away a Service or an EndpointSlice of ours."""
+    """Take away a Service, an EndpointSlice or a route of ours."""
 
     kind: ClassVar = "front-delete"
-    front: Literal["Service", "EndpointSlice"]
+    front: str
+    """Its kind."""
     namespace: str
     name: str
 
@@ -174,6 +187,7 @@ Change = (
     | DeletePod
     | ApplyService
     | ApplySlice
+    | ApplyRoute
     | DeleteFront
     | LoadModel
     | UnloadModel
@@ -191,7 +205,7 @@ class Changes:
     """Before anything outside the cluster belongs to a workload."""
     stages: tuple[StageArtifact, ...] = ()
     cells: tuple[ApplyCell, ...] = ()
-    fronts: tuple[ApplyService | ApplySlice | DeleteFront, ...] = ()
+    fronts: tuple[ApplyService | ApplySlice | ApplyRoute | DeleteFront, ...] = ()
     loads: tuple[LoadModel, ...] = ()
     """At most one a server."""
     statuses: tuple[ShowStatus, ...] = ()

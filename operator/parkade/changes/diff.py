@@ -17,6 +17,7 @@ from parkade.changes.poolstatus import (
     triton_pool_status,
     vehicle_pool_status,
 )
+from parkade.changes.routes import route_steps
 from parkade.changes.servers import server_steps
 from parkade.changes.status import workload_status
 
@@ -45,7 +46,7 @@ def diff(comparison: Comparison, fronts: Fronts, budget: Budget = Budget()) -> t
         claims=claims(comparison),
         stages=servers.stages,
         cells=cells,
-        fronts=front_steps(comparison, fronts),
+        fronts=(*front_steps(comparison, fronts), *route_steps(comparison, fronts)),
         loads=servers.loads[: budget.loads],
         statuses=statuses,
         pods=pods[: budget.pods],

@@ -22,6 +22,18 @@ _ENDPOINTS: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
+class Gateway:
+    """Where routes of the Gateway API hang; all empty for none."""
+
+    http: str = ""
+    """`namespace/name[/listener]` for HTTPRoutes."""
+    grpc: str = ""
+    """The same for the GRPCRoute."""
+    hostname: str = ""
+    """Host name of a workload with `{name}` and `{namespace}` in it; empty: whatever the listener takes."""
+
+
+@dataclass(frozen=True, slots=True)
 class Fronts:
     """What a site wants of the ways in; from the settings."""
 
@@ -29,6 +41,9 @@ class Fronts:
     """What `status.url` names."""
     services: bool = True
     """Each workload has a Service."""
+    gateway: Gateway = Gateway()
+    namespace: str = "parkade-system"
+    """Of the operator and the routers' Service."""
 
 
 def front_steps(comparison: Comparison, fronts: Fronts) -> tuple[ApplyService | ApplySlice | DeleteFront, ...]:
@@ -72,7 +87,7 @@ def _of(workload: InferenceWorkload, piece: SliceFace) -> SliceFace:
     return replace(piece, workload=workload.key, name=f"{workload.metadata.name}-{piece.name}")
 
 
-def _deletion(front: Literal["Service", "EndpointSlice"], workload: str, name: str) -> DeleteFront:
+def _deletion(front: str, workload: str, name: str) -> DeleteFront:
     return DeleteFront(front, workload.partition("/")[0], name)
 
 

@@ -3,6 +3,7 @@
 from parkade.changes import (
     Announce,
     ApplyCell,
+    ApplyRoute,
     ApplyService,
     ApplySlice,
     CreatePod,
@@ -12,14 +13,23 @@ from parkade.changes import (
     ShowStatus,
     Target,
 )
-from parkade.cluster import fronts, manifests
-from parkade.cluster.client import ClusterClient
+from parkade.cluster import fronts, manifests, routes
+from parkade.cluster.client import ClusterClient, Json
 from parkade.cluster.recording import Recorder
-from parkade.cluster.resources import CELLS, OWNED_KINDS, PODS, SERVICES, SLICES
+from parkade.cluster.resources import CELLS, FRONT_KINDS, OWNED_KINDS, PODS, SERVICES, SLICES
 from parkade.errors import ClusterRefused
 
 ClusterChange = (
-    SetFinalizers | ApplyCell | CreatePod | DeletePod | ApplyService | ApplySlice | DeleteFront | ShowStatus | Announce
+    SetFinalizers
+    | ApplyCell
+    | CreatePod
+    | DeletePod
+    | ApplyService
+    | ApplySlice
+    | ApplyRoute
+    | DeleteFront
+    | ShowStatus
+    | Announce
 )
 
 
@@ -49,14 +59,21 @@ class Applying:
                 self._create_pod(change)
             case DeletePod(namespace=namespace, name=name):
                 self._client.delete(PODS.path(namespace, name), {"gracePeriodSeconds": 0})
+            case ApplyService() | ApplySlice() | ApplyRoute() | DeleteFront():
+                self._apply_front(change)
+            case Announce():
+                self._recorder.record(change)
+
+    def _apply_front(self, change: ApplyService | ApplySlice | ApplyRoute | DeleteFront) -> None:
+        match change:
             case ApplyService():
                 self._apply_service(change)
             case ApplySlice(workload=workload, face=face):
                 self._client.apply(SLICES.path(workload.namespace, face.name), fronts.endpoint_slice(change))
+            case ApplyRoute():
+                self._apply_route(change)
             case DeleteFront(front=front, namespace=namespace, name=name):
-                self._client.delete((SERVICES if front == "Service" else SLICES).path(namespace, name))
-            case Announce():
-                self._recorder.record(change)
+                self._client.delete(FRONT_KINDS[front].path(namespace, name))
 
     def _create_pod(self, change: CreatePod) -> None:
         try:
@@ -72,16 +89,27 @@ class Applying:
         somebody edited is first set right as a whole.
         """
         body, path = fronts.service(change), SERVICES.path(change.workload.namespace, change.workload.name)
-        if not change.exists:
-            try:
-                self._client.create(SERVICES.path(change.workload.namespace), body)
-            except ClusterRefused as refusal:
-                if not refusal.already_exists or not self._is_owned(path, change.workload):
-                    raise
-            else:
-                return
+        if not change.exists and self._create(SERVICES.path(change.workload.namespace), path, body, change.workload):
+            return
         self._client.merge(path, {"spec": {"selector": None} | body["spec"]})
         self._client.apply(path, body)
+
+    def _apply_route(self, change: ApplyRoute) -> None:
+        """As a Service; the lists of a route are whole, so that server-side apply alone sets them right."""
+        resource, body = FRONT_KINDS[change.face.kind], routes.route(change)
+        path = resource.path(change.face.namespace, change.face.name)
+        if change.exists or not self._create(resource.path(change.face.namespace), path, body, change.workload):
+            self._client.apply(path, body)
+
+    def _create(self, collection: str, path: str, body: Json, owner: Target | None) -> bool:
+        """Create an object; False if it is there and ours, so that it may be applied."""
+        try:
+            self._client.create(collection, body)
+        except ClusterRefused as refusal:
+            if not refusal.already_exists or owner is None or not self._is_owned(path, owner):
+                raise
+            return False
+        return True
 
     def _is_owned(self, path: str, owner: Target) -> bool:
         """The object is ours by its owner, whatever became of its labels."""

@@ -10,7 +10,7 @@ from parkade.snapshot import Endpoint, ServiceFace, ServicePort, SliceFace
 
 OURS: Final = "parkade.dev/workload"
 """The label that Services and EndpointSlices of ours carry: the workload's name."""
-_MANAGED: Final = {"app.kubernetes.io/managed-by": "parkade", "app.kubernetes.io/part-of": "parkade"}
+MANAGED: Final = {"app.kubernetes.io/managed-by": "parkade", "app.kubernetes.io/part-of": "parkade"}
 _SERVICE_NAME: Final = "kubernetes.io/service-name"
 _SLICE_MANAGED: Final = {"endpointslice.kubernetes.io/managed-by": "parkade"}
 """Tells Kubernetes' own controllers to leave the slice alone."""
@@ -78,7 +78,7 @@ def service(change: ApplyService) -> Json:
         {"name": port.name, "port": port.port, "protocol": "TCP", "appProtocol": port.protocol}
         for port in change.face.ports
     ]
-    body = beside(change.workload, change.workload.name, _MANAGED | {OURS: change.workload.name})
+    body = beside(change.workload, change.workload.name, MANAGED | {OURS: change.workload.name})
     spec = {"ports": ports, "trafficDistribution": change.face.traffic}
     return body | {"apiVersion": SERVICES.api, "kind": SERVICES.kind, "spec": spec}
 
@@ -86,7 +86,7 @@ def service(change: ApplyService) -> Json:
 def endpoint_slice(change: ApplySlice) -> Json:
     """One EndpointSlice of the workload's Service."""
     face, name = change.face, change.workload.name
-    body = beside(change.workload, face.name, _MANAGED | _SLICE_MANAGED | {OURS: name, _SERVICE_NAME: name})
+    body = beside(change.workload, face.name, MANAGED | _SLICE_MANAGED | {OURS: name, _SERVICE_NAME: name})
     return body | {
         "apiVersion": SLICES.api,
         "kind": SLICES.kind,

@@ -26,6 +26,7 @@ from parkade.cluster.resources import (
     WORKLOADS,
     Resource,
 )
+from parkade.cluster.routes import read_routes
 from parkade.errors import ClusterRefused, InvalidManifest
 from parkade.problem.energy import named_series
 from parkade.snapshot import PodFace, RouterAddress, Snapshot
@@ -85,6 +86,7 @@ def read(client: ClusterClient, namespace: str, term: int, now: datetime) -> Clu
         price_series=_series(client, namespace, (*regions, *vehicle_pools, *triton_pools)),
         services=read_services(client),
         slices=read_slices(client),
+        routes=read_routes(client),
         unreadable=frozenset(row.target.key for row in unreadable if row.target.kind == WORKLOADS.kind),
     )
     return ClusterFacts(snapshot, paused, tuple(unreadable))

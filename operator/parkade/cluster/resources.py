@@ -38,9 +38,18 @@ PODS: Final = Resource("v1", "Pod", "pods")
 SECRETS: Final = Resource("v1", "Secret", "secrets")
 SERVICES: Final = Resource("v1", "Service", "services")
 SLICES: Final = Resource("discovery.k8s.io/v1", "EndpointSlice", "endpointslices")
+_GATEWAY: Final = "gateway.networking.k8s.io/v1"
+ROUTES: Final = {
+    "HTTPRoute": Resource(_GATEWAY, "HTTPRoute", "httproutes"),
+    "GRPCRoute": Resource(_GATEWAY, "GRPCRoute", "grpcroutes"),
+}
+"""Of the Gateway API, where it is installed."""
 LEASES: Final = Resource("coordination.k8s.io/v1", "Lease", "leases")
 
 OWNED_KINDS: Final = {
     resource.kind: resource for resource in (WORKLOADS, REGIONS, TRITON_POOLS, VEHICLE_POOLS, CELLS, GRID_EVENTS)
 }
 """Parkade's own kinds by name."""
+
+FRONT_KINDS: Final = {resource.kind: resource for resource in (SERVICES, SLICES, *ROUTES.values())}
+"""The ways in by name."""

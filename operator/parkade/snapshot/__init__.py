@@ -3,7 +3,7 @@
 `cluster` and `serving` gather the facts; everything after this room is a pure function of a `Snapshot`.
 """
 
-from parkade.snapshot.fronts import Endpoint, ServiceFace, ServicePort, SliceFace
+from parkade.snapshot.fronts import Endpoint, RouteFace, ServiceFace, ServicePort, SliceFace
 from parkade.snapshot.observed import ObservedFigures, ObservedTime, ObservedWorkload, RouterReport
 from parkade.snapshot.snapshot import (
     LoadedModel,
@@ -24,6 +24,7 @@ __all__ = [
     "ObservedWorkload",
     "PodFace",
     "Rejection",
+    "RouteFace",
     "RouterAddress",
     "RouterReport",
     "ServiceFace",

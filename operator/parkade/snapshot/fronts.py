@@ -56,3 +56,20 @@ class ServiceFace:
     """`trafficDistribution`."""
     selects: bool = False
     """It has a selector, by which Kubernetes would put pods behind it."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class RouteFace:
+    """A route of the Gateway API with one rule."""
+
+    kind: Literal["HTTPRoute", "GRPCRoute"]
+    namespace: str
+    name: str
+    parent: str
+    """The Gateway, `namespace/name` or `namespace/name/listener`."""
+    hostnames: tuple[str, ...]
+    """Empty: whatever the listener takes."""
+    matches: tuple[str, ...]
+    """`PathPrefix <path>`, `Exact <path>`, or `Service <name>` of gRPC."""
+    backend: str
+    """`service:port` in the route's own namespace."""

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Literal
 
 from parkade.api import GridEvent, InferenceWorkload, Region, TritonPool, VehicleCell, VehicleNodePool
-from parkade.snapshot.fronts import ServiceFace, SliceFace
+from parkade.snapshot.fronts import RouteFace, ServiceFace, SliceFace
 from parkade.snapshot.observed import ObservedWorkload
 
 
@@ -134,6 +134,8 @@ class Snapshot:
     """(ConfigMap name, key, CSV text) of every series that a Region or a pool names."""
     services: tuple[ServiceFace, ...] = ()
     slices: tuple[SliceFace, ...] = ()
+    routes: tuple[RouteFace, ...] | None = None
+    """None where the Gateway API is not installed."""
     stored: tuple[StoredModel, ...] | None = ()
     """What the repositories hold; empty where they were not read this time, None when one does not answer."""
     unreadable: frozenset[str] = frozenset()
