@@ -1,12 +1,12 @@
 """What callers see: the public clients over HTTP and gRPC, against cars and a datacenter."""
 
 import queue
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import numpy as np
 import pytest
 import tritonclient.grpc as over_grpc
-import tritonclient.http as over_http
 from tritonclient.utils import InferenceServerException
 
 from router.peers import Router, cell, grpc_caller, http_caller, values, workload
@@ -235,15 +235,14 @@ def test_a_new_plan_is_followed(router: Router, fleet: Fleet, datacenter: Datace
 def test_overflow_goes_to_any_free_place(router: Router, fleet: Fleet, datacenter: Datacenter) -> None:
     router.planned(cell(100), datacenter.placement(share=0))
     (car,) = fleet.joined("a")
-    car.app.mood = "slow"
-    with http_caller(router, concurrency=2) as http:
-        tensor = over_http.InferInput("x", [4], "FP32")
-        tensor.set_data_from_numpy(values())
-        first = http.client.async_infer(MODEL, [tensor])
+    car.app.mood = "held"
+    with http_caller(router) as first, http_caller(router) as second, ThreadPoolExecutor(1) as pool:
+        held = pool.submit(first.double, values())
         until(car.app.entered.is_set)
-        http.double(values())
+        second.double(values())
         assert datacenter.app.requests == 1
-        np.testing.assert_array_equal(first.get_result().as_numpy("y"), values() * 2)
+        car.app.mood = "honest"
+        np.testing.assert_array_equal(held.result(10), values() * 2)
     assert router.metric("retries_total") == 0
 
 

@@ -29,13 +29,17 @@ const PARSED_JSON: usize = 16 << 10;
 /// Errors that a car may send are sentences.
 const ERROR_LIMIT: usize = 4096;
 
+/// W3C trace context: random numbers. `tracestate` and `baggage` may say who the caller is, and no car gets them.
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
 /// All of a caller's headers that a car gets to see: it belongs to somebody else.
-const SHOWN_TO_CARS: [HeaderName; 5] = [
+const SHOWN_TO_CARS: [HeaderName; 6] = [
     CONTENT_TYPE,
     CONTENT_ENCODING,
     ACCEPT,
     ACCEPT_ENCODING,
     HeaderName::from_static("inference-header-content-length"),
+    TRACEPARENT,
 ];
 /// All of a car's headers that a caller gets to see.
 const SHOWN_TO_CALLERS: [HeaderName; 3] =
@@ -168,7 +172,10 @@ fn request(ask: &Ask, limit: Duration) -> Request<Chunks> {
     headers.insert(TIMEOUT_MS, HeaderValue::from(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)));
     match &ask.form {
         Form::Http { headers: shown, .. } => copy(shown, headers, &SHOWN_TO_CARS),
-        Form::Grpc { .. } => drop(headers.insert(CONTENT_TYPE, GRPC_PROTO)),
+        Form::Grpc { metadata } => {
+            headers.insert(CONTENT_TYPE, GRPC_PROTO);
+            copy(metadata, headers, &[TRACEPARENT]);
+        }
     }
     request
 }
