@@ -42,6 +42,11 @@ class Router:
     authority: Authority
     folder: Path
     flags: tuple[str, ...] = ()
+    id: str = "0"
+    others: Path | None = None
+    """The file that names all routers; without it this one is alone."""
+    delay: int = 0
+    """Seconds that it still serves after SIGTERM."""
     process: "subprocess.Popen[str] | None" = None
     addresses: dict[str, str] = field(default_factory=dict)
 
@@ -54,10 +59,16 @@ class Router:
         return self.folder / "access.log"
 
     def start(self, *source: str) -> "Router":
-        pair = self.authority.issue("router", common_name="127.0.0.1")
-        ports = [f"--{port}=127.0.0.1:0" for port in ("http", "grpc", "cars", "metrics")]
+        uri = f"parkade://router/{self.id}"
+        pair = self.authority.issue(f"router-{self.id}", common_name="127.0.0.1", uris=(uri,), listens=True)
+        # A router that is started again is where it was.
+        ports = {name: self.addresses.get(name, "127.0.0.1:0") for name in ("http", "grpc", "cars", "metrics")}
+        if self.others:
+            ports["peers-listen"] = self.addresses.get("peers", "127.0.0.1:0")
+            source = ("--placements", str(self.placements), "--peers", str(self.others))
         command = [
-            str(self.binary), *ports,
+            str(self.binary), *(f"--{name}={address}" for name, address in ports.items()),
+            "--shutdown-delay-seconds", str(self.delay), *(("--id", self.id) if self.others else ()),
             "--ca", str(self.authority.certificate), "--cert", str(pair.certificate), "--key", str(pair.key),
             "--access-log", str(self.access_log), *(source or ("--placements", str(self.placements))), *self.flags,
         ]  # fmt: skip
@@ -77,8 +88,11 @@ class Router:
 
     def planned(self, *placements: dict, **spec: object) -> "Router":
         self.plan(workload(*placements, **spec)).start()
-        until(lambda: httpx.get(f"http://{self.http}/v2/health/ready").is_success)
+        self.ready()
         return self
+
+    def ready(self) -> None:
+        until(lambda: httpx.get(f"http://{self.http}/v2/health/ready").is_success)
 
     @property
     def http(self) -> str:
@@ -106,6 +120,14 @@ class Router:
 
     def terminate(self) -> None:
         self.process.send_signal(signal.SIGTERM)
+
+    def restart(self, how: signal.Signals = signal.SIGTERM) -> None:
+        """End it and start it again where it was; returns when it is ready."""
+        self.process.send_signal(how)
+        self.process.wait(30)
+        self.process.stdout.close()
+        self.start()
+        self.ready()
 
     def stop(self) -> None:
         if self.process is None:

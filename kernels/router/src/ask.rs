@@ -49,6 +49,8 @@ pub struct Ask {
     pub only: Option<Tier>,
     /// Whether a model version was named, which only Triton knows.
     pub versioned: bool,
+    /// Whether it may wait here though another router keeps the workload's queue.
+    pub guest: bool,
 }
 
 impl Ask {
@@ -73,12 +75,12 @@ impl Ask {
     /// A request over HTTP.
     pub fn http(model: &str, path: &'static str, headers: HeaderMap, body: Chunks) -> Self {
         let form = Form::Http { path: PathAndQuery::from_static(path), headers };
-        Self { model: model.into(), form, body, only: None, versioned: false }
+        Self { model: model.into(), form, body, only: None, versioned: false, guest: false }
     }
 
     /// A request over gRPC.
     pub fn grpc(model: &str, metadata: HeaderMap, body: Chunks) -> Self {
-        Self { model: model.into(), form: Form::Grpc { metadata }, body, only: None, versioned: false }
+        Self { model: model.into(), form: Form::Grpc { metadata }, body, only: None, versioned: false, guest: false }
     }
 }
 

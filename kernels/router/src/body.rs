@@ -41,6 +41,11 @@ impl Chunks {
         self
     }
 
+    /// The trailers.
+    pub const fn trailers(&self) -> Option<&HeaderMap> {
+        self.trailers.as_ref()
+    }
+
     /// Takes the trailers off.
     pub const fn take_trailers(&mut self) -> Option<HeaderMap> {
         self.trailers.take()

@@ -1,7 +1,6 @@
 //! Where cars dial in: mutual TLS, one `POST /v1/serve`, then the connection turns round and the car is the server.
 
 use std::convert::Infallible;
-use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,10 +12,6 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1 as server;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::WebPkiClientVerifier;
-use rustls::{RootCertStore, ServerConfig};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
@@ -60,31 +55,6 @@ struct Identity {
     fleet: String,
     /// `fleet/vehicle`.
     vehicle: Arc<str>,
-}
-
-/// Reads the certificates for mutual TLS.
-///
-/// # Errors
-/// A sentence that names the file and what is wrong with it.
-pub fn tls(ca: &Path, cert: &Path, key: &Path) -> Result<TlsAcceptor, String> {
-    let unreadable =
-        |path: &Path, error: &dyn std::fmt::Display| format!("{}: {error}; give a PEM file", path.display());
-    let chain = |path: &Path| -> Result<Vec<CertificateDer<'static>>, String> {
-        CertificateDer::pem_file_iter(path).and_then(Iterator::collect).map_err(|error| unreadable(path, &error))
-    };
-    let mut roots = RootCertStore::empty();
-    for root in chain(ca)? {
-        roots.add(root).map_err(|error| unreadable(ca, &error))?;
-    }
-    let verifier = WebPkiClientVerifier::builder(Arc::new(roots)).build().map_err(|error| unreadable(ca, &error))?;
-    let key_der = PrivateKeyDer::from_pem_file(key).map_err(|error| unreadable(key, &error))?;
-    let mut config = ServerConfig::builder()
-        .with_client_cert_verifier(verifier)
-        .with_single_cert(chain(cert)?, key_der)
-        .map_err(|error| format!("{} and {} do not fit: {error}", cert.display(), key.display()))?;
-    // Tickets spare a car that comes back most of a handshake.
-    config.ticketer = rustls::crypto::ring::Ticketer::new().map_err(|error| error.to_string())?;
-    Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
 /// Takes connections of cars until told to stop.

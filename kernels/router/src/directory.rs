@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tracing::{info, warn};
 
 use crate::definition::Definitions;
@@ -28,12 +29,14 @@ pub struct Directory {
     rejection: Duration,
     hedge_percent: u8,
     checks: Bound,
+    changed: Notify,
 }
 
 impl Directory {
     /// An empty directory, not ready. Workloads keep bad cars away for `rejection`, and hedge this percent of requests.
     pub fn new(metrics: Arc<Metrics>, rejection: Duration, hedge_percent: u8) -> Self {
-        Self { index: RwLock::default(), metrics, rejection, hedge_percent, checks: Bound::default() }
+        let (index, checks, changed) = (RwLock::default(), Bound::default(), Notify::new());
+        Self { index, metrics, rejection, hedge_percent, checks, changed }
     }
 
     /// Follows what a source says now. Called by one task only.
@@ -71,6 +74,12 @@ impl Directory {
             }
         }
         *self.index.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
+        self.changed.notify_one();
+    }
+
+    /// Waits until a source says something new. One task only may wait.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
     }
 
     /// The workload that serves a model name.

@@ -69,6 +69,7 @@ pub async fn dispatch(
         }
         let permit = match search.acquire().await {
             Ok(permit) if search.progress.attempts < MOST_ATTEMPTS => permit,
+            Err(NoPermit::Moved) => return Err(Refusal::Moved(workload.key.to_string())),
             given_up => return search.given_up(given_up.err(), begun),
         };
         search.progress.attempts += 1;
@@ -148,7 +149,7 @@ impl<'a> Search<'a> {
         terms: Terms,
         progress: &'a mut Progress,
     ) -> Self {
-        let want = Want { only: ask.only, prefer: None, avoid: Vec::new() };
+        let want = Want { only: ask.only, prefer: None, avoid: Vec::new(), guest: ask.guest };
         let absent = Vec::new();
         Self {
             tritons,
@@ -188,7 +189,9 @@ impl<'a> Search<'a> {
             match why {
                 Some(NoPermit::Full(wait)) => Refusal::QueueFull { workload, wait },
                 Some(NoPermit::Shed(wait)) => Refusal::Shed { workload, wait },
-                Some(NoPermit::Late) | None => Refusal::NoPlace { workload, attempts, waited: begun.elapsed(), last },
+                Some(NoPermit::Late | NoPermit::Moved) | None => {
+                    Refusal::NoPlace { workload, attempts, waited: begun.elapsed(), last }
+                }
             }
         })
     }

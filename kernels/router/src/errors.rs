@@ -99,6 +99,49 @@ impl Cause {
     }
 }
 
+/// Kinds of refusals that a caller's router treats each in its own way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// No place answered in time.
+    Late,
+    /// The request must not be sent twice, and perhaps it was served.
+    PerhapsDone,
+    /// Another router keeps the queue.
+    Moved,
+    /// Any other.
+    Other,
+}
+
+impl Kind {
+    /// All kinds, in the order of their declaration.
+    pub const ALL: [Self; 4] = [Self::Late, Self::PerhapsDone, Self::Moved, Self::Other];
+
+    /// The word between routers.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Late => "late",
+            Self::PerhapsDone => "perhaps_done",
+            Self::Moved => "moved",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// A refusal of the router that keeps the workload's queue, as it said it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Relayed {
+    /// Status of HTTP.
+    pub status: StatusCode,
+    /// Status of gRPC.
+    pub grpc: u32,
+    /// Seconds after which another try makes sense.
+    pub retry_after: Option<u32>,
+    /// What kind of refusal it is.
+    pub kind: Kind,
+    /// Why.
+    pub sentence: String,
+}
+
 /// A request that no place answered.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Refusal {
@@ -183,6 +226,10 @@ pub enum Refusal {
         /// When the next one is allowed.
         wait: Duration,
     },
+    /// Another router keeps the queue of this workload. Callers never see it: their router asks that one.
+    Moved(String),
+    /// The router that keeps the queue refused.
+    Relayed(Relayed),
 }
 
 impl fmt::Display for Refusal {
@@ -266,6 +313,8 @@ impl fmt::Display for Refusal {
                 "namespace {namespace} sends more than its {rate} requests a second; \
                  send them slower, or have its rate raised in the router's quota file"
             ),
+            Self::Moved(workload) => write!(out, "another router keeps the queue of workload {workload}; ask that one"),
+            Self::Relayed(relayed) => out.write_str(&relayed.sentence),
         }
     }
 }
@@ -291,6 +340,8 @@ impl Refusal {
             Self::OverQuota { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
+            Self::Moved(_) => StatusCode::MISDIRECTED_REQUEST,
+            Self::Relayed(relayed) => relayed.status,
         }
     }
 
@@ -306,7 +357,8 @@ impl Refusal {
             | Self::NoPlace { .. }
             | Self::PerhapsDone { .. }
             | Self::NeedsTriton(_)
-            | Self::NoProof => grpc_code::UNAVAILABLE,
+            | Self::NoProof
+            | Self::Moved(_) => grpc_code::UNAVAILABLE,
             Self::QueueFull { .. } | Self::Shed { .. } | Self::TooLarge(_) | Self::OverQuota { .. } => {
                 grpc_code::RESOURCE_EXHAUSTED
             }
@@ -314,6 +366,7 @@ impl Refusal {
             Self::Forbidden { .. } => grpc_code::PERMISSION_DENIED,
             Self::TooSlow(_) => grpc_code::DEADLINE_EXCEEDED,
             Self::BrokenBody(_) => grpc_code::INTERNAL,
+            Self::Relayed(relayed) => relayed.grpc,
         }
     }
 
@@ -324,6 +377,7 @@ impl Refusal {
             Self::QueueFull { wait, .. } | Self::Shed { wait, .. } => Some(wait.map_or(1, whole_seconds)),
             Self::Suspended(_) => Some(30),
             Self::OverQuota { wait, .. } => Some(whole_seconds(*wait)),
+            Self::Relayed(relayed) => relayed.retry_after,
             _ => None,
         }
     }
@@ -339,8 +393,19 @@ impl Refusal {
     /// Milliseconds after which a gRPC client with a retry policy may try again; negative: never.
     pub fn pushback(&self) -> Option<i64> {
         match self {
-            Self::PerhapsDone { .. } => Some(-1),
+            Self::PerhapsDone { .. } | Self::Relayed(Relayed { kind: Kind::PerhapsDone, .. }) => Some(-1),
             _ => self.retry_after().map(|seconds| i64::from(seconds) * 1000),
+        }
+    }
+
+    /// What kind of refusal it is, as one router tells another.
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::NoPlace { .. } => Kind::Late,
+            Self::PerhapsDone { .. } => Kind::PerhapsDone,
+            Self::Moved(_) => Kind::Moved,
+            Self::Relayed(relayed) => relayed.kind,
+            _ => Kind::Other,
         }
     }
 

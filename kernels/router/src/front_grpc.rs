@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use crate::admission::Caller;
 use crate::ask::{Answer, Ask, Form, GRPC, GRPC_MESSAGE, GRPC_STATUS, strip_hop_by_hop};
 use crate::body::{Chunks, Reply};
-use crate::errors::{Refusal, grpc_code};
+use crate::errors::{Kind, Refusal, grpc_code};
 use crate::front_http::EXTENSIONS;
 use crate::message::{self, BadFrame, Writer};
 use crate::workload::Workload;
@@ -62,7 +62,7 @@ async fn unary(world: &World, method: &str, request: Request<Incoming>, begun: I
         }
         "ModelReady" => {
             let [name, _] = names(&message)?;
-            let ready = world.directory.model(&name).is_some_and(|workload| workload.replicas(None) > 0);
+            let ready = world.is_ready(&name).await;
             Ok(said(Writer::default().truth(1, ready)))
         }
         "ModelInfer" => {
@@ -100,10 +100,11 @@ async fn infer(
         body: message::frame(message.clone()),
         only: None,
         versioned: !version.is_empty(),
+        guest: false,
     };
     let answered = world.infer(&workload, ask, arrival).await;
     match answered {
-        Err(refusal @ Refusal::NoPlace { .. }) if arrival.limit.is_some() => {
+        Err(refusal) if refusal.kind() == Kind::Late && arrival.limit.is_some() => {
             Ok(Answer::grpc_error(grpc_code::DEADLINE_EXCEEDED, &refusal.to_string()))
         }
         answered => answered,

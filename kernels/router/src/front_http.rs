@@ -2,9 +2,10 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use http::header::{CONTENT_TYPE, EXPECT, HOST, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{CONNECTION, CONTENT_TYPE, EXPECT, HOST, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use serde_json::json;
@@ -59,7 +60,11 @@ pub async fn answer(world: Arc<World>, request: Request<Incoming>) -> Result<Res
         Route::Model { name, question, .. } => ask(&world, name, question, request).await,
         Route::Unknown => Err(Refusal::UnknownPath(path.clone())),
     };
-    Ok(answered.map_or_else(|refusal| refused(&refusal), respond))
+    let mut response = answered.map_or_else(|refusal| refused(&refusal), respond);
+    if world.closing.load(Ordering::Relaxed) {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(response)
 }
 
 fn route(path: &str) -> Route<'_> {
@@ -107,14 +112,14 @@ async fn infer(
     let gathered = world.intake.gather(body).await?;
     let path = head.uri.path_and_query().cloned().unwrap_or_else(|| http::uri::PathAndQuery::from_static("/"));
     let form = Form::Http { path, headers: passed_on(head.headers) };
-    let ask = Ask { model: workload.model.clone(), form, body: gathered.chunks.clone(), only: None, versioned };
+    let ask =
+        Ask { model: workload.model.clone(), form, body: gathered.chunks.clone(), only: None, versioned, guest: false };
     world.infer(&workload, ask, arrival).await
 }
 
 async fn ask(world: &World, name: &str, question: Question, request: Request<Incoming>) -> Result<Answer, Refusal> {
     if question == Question::Ready {
-        let ready = world.directory.model(name).is_some_and(|workload| workload.replicas(None) > 0);
-        return Ok(if ready {
+        return Ok(if world.is_ready(name).await {
             plain(StatusCode::OK, "")
         } else {
             plain(StatusCode::BAD_REQUEST, &error_json("Model version not ready"))

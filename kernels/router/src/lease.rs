@@ -9,8 +9,19 @@ use kube::{Api, Client};
 use serde_json::json;
 use tracing::{info, warn};
 
-use crate::listen::Stop;
+use crate::directory::Directory;
+use crate::listen::{Phase, Stop};
 
+/// What a Lease's name begins with; the router's id follows.
+pub const NAME: &str = "parkade-router-";
+/// The label of all routers' Leases.
+pub const COMPONENT: &str = "parkade.dev/component=router";
+/// Annotation: `host:port` where cars dial.
+pub const CARS: &str = "parkade.dev/cars";
+/// Annotation: `host:port` where other routers pass requests on.
+pub const PEERS: &str = "parkade.dev/peers";
+/// Until placements are known, a router is no place to send requests to; they are looked for this often.
+const KNOWN_YET: Duration = Duration::from_millis(50);
 /// A Lease is renewed this often...
 const PERIOD: Duration = Duration::from_secs(5);
 /// ...for this long, so that two renewals may fail.
@@ -35,19 +46,27 @@ pub struct Face {
     pub zone: Option<String>,
     /// `host:port` of metrics and of what was observed.
     pub metrics: String,
+    /// `host:port` for other routers, if they can pass requests on.
+    pub peers: Option<String>,
 }
 
-/// Renews the Lease until told to stop, then deletes it.
-pub async fn keep(client: Client, face: Face, mut stop: Stop) {
+/// Renews the Lease once placements are known, until the router leaves; then deletes it.
+pub async fn keep(client: Client, face: Face, directory: &Directory, mut stop: Stop) {
+    while !directory.is_known() {
+        tokio::select! {
+            _ = stop.wait_for(|phase| *phase >= Phase::Leaving) => return,
+            () = tokio::time::sleep(KNOWN_YET) => {}
+        }
+    }
     let leases: Api<Lease> = Api::namespaced(client, &face.namespace);
-    let name = format!("parkade-router-{}", face.id);
+    let name = format!("{NAME}{}", face.id);
     let acquired = Timestamp::now();
     let mut period = tokio::time::interval(PERIOD);
     period.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut held = false;
     loop {
         tokio::select! {
-            _ = stop.wait_for(|stop| *stop) => break,
+            _ = stop.wait_for(|phase| *phase >= Phase::Leaving) => break,
             _ = period.tick() => {}
         }
         let lease = lease(&name, &face, acquired, Timestamp::now());
@@ -77,8 +96,10 @@ fn lease(name: &str, face: &Face, acquired: Timestamp, now: Timestamp) -> serde_
         "parkade.dev/grpc": face.grpc,
         "parkade.dev/metrics": face.metrics,
     });
-    if let Some(cars) = &face.cars {
-        annotations["parkade.dev/cars"] = json!(cars);
+    for (name, address) in [(CARS, &face.cars), (PEERS, &face.peers)] {
+        if let Some(address) = address {
+            annotations[name] = json!(address);
+        }
     }
     if let Some(zone) = &face.zone {
         annotations["parkade.dev/zone"] = json!(zone);
@@ -123,14 +144,15 @@ mod tests {
             cars: Some("127.0.0.1:3".into()),
             zone: Some("us-ca-a".into()),
             metrics: "127.0.0.1:4".into(),
+            peers: Some("127.0.0.1:5".into()),
         };
         let time = Timestamp::from_microsecond(1_700_000_000_000_001).unwrap();
         let value = lease("parkade-router-0", &face, time, time);
         assert_eq!(value["spec"]["renewTime"], "2023-11-14T22:13:20.000001Z");
         let read: Lease = serde_json::from_value(value).unwrap();
         let annotations = read.metadata.annotations.unwrap();
-        assert_eq!(annotations["parkade.dev/cars"], "127.0.0.1:3");
         assert_eq!(annotations["parkade.dev/zone"], "us-ca-a");
         assert_eq!(annotations["parkade.dev/metrics"], "127.0.0.1:4");
+        assert_eq!((&*annotations[super::CARS], &*annotations[super::PEERS]), ("127.0.0.1:3", "127.0.0.1:5"));
     }
 }

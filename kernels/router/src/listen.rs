@@ -35,13 +35,35 @@ const CONNECTION_WINDOW: u32 = 16 << 20;
 /// Reading goes in pieces of at most this size.
 const READ_BUFFER: usize = 256 << 10;
 
-/// Told to every connection: `true` means finish what is under way and take no more.
-pub type Stop = watch::Receiver<bool>;
+/// A listener is closed when nobody has come for this time...
+const QUIET: Duration = Duration::from_millis(5);
+/// ...or this many more have.
+const LAST_ACCEPTS: usize = 1024;
+/// Callers over HTTP/1.1 are told this long with every answer to connect elsewhere, before connections are closed: one
+/// that is closed the very moment its caller sends on it again loses that request.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
+
+/// How far the router's end has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// It has not begun.
+    #[default]
+    Serving,
+    /// Others are told that the router goes; it still serves all who come.
+    Leaving,
+    /// No connection is accepted any more.
+    Refusing,
+    /// Connections end after what is under way on them.
+    Closing,
+}
+
+/// Told to every listener and connection.
+pub type Stop = watch::Receiver<Phase>;
 
 /// Held by whatever must finish before the process ends.
 pub type Alive = mpsc::Sender<Infallible>;
 
-/// Accepts connections until told to stop. `serve` gets each with its place among `limit`.
+/// Accepts connections until they are to be refused. `serve` gets each with its place among `limit`.
 pub async fn accept<F, S>(listener: TcpListener, limit: usize, mut stop: Stop, serve: S)
 where
     S: Fn(TcpStream, OwnedSemaphorePermit) -> F,
@@ -50,11 +72,19 @@ where
     let places = Arc::new(Semaphore::new(limit));
     loop {
         let accepted = tokio::select! {
-            _ = stop.wait_for(|stop| *stop) => return,
+            _ = stop.wait_for(|phase| *phase >= Phase::Refusing) => break,
             accepted = next(&listener, &places) => accepted,
         };
         if let Some((stream, place)) = accepted {
             tokio::spawn(serve(stream, place));
+        }
+    }
+    // Who is connected already, as far as the kernel is concerned, is served; closing the listener would hang up on them.
+    for _ in 0..LAST_ACCEPTS {
+        match tokio::time::timeout(QUIET, next(&listener, &places)).await {
+            Ok(Some((stream, place))) => drop(tokio::spawn(serve(stream, place))),
+            Ok(None) => {}
+            Err(_) => return,
         }
     }
 }
@@ -75,7 +105,11 @@ async fn next(listener: &TcpListener, places: &Arc<Semaphore>) -> Option<(TcpStr
     }
 }
 
-fn tune(stream: &TcpStream) -> std::io::Result<()> {
+/// Sets what every connection needs: no small-packet delay, and an end when the other side is gone.
+///
+/// # Errors
+/// The connection is over already.
+pub fn tune(stream: &TcpStream) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let socket = SockRef::from(stream);
     socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 3))?;
@@ -97,7 +131,10 @@ pub async fn http(listener: TcpListener, limit: usize, idle: Duration, world: Ar
             let mut connection = pin!(connection);
             tokio::select! {
                 _ = connection.as_mut() => return,
-                _ = stop.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
+                () = async {
+                    drop(stop.wait_for(|phase| *phase >= Phase::Closing).await);
+                    tokio::time::sleep(LAST_ANSWERS).await;
+                } => connection.as_mut().graceful_shutdown(),
             }
             drop(connection.await);
         }
@@ -125,7 +162,7 @@ pub async fn grpc(listener: TcpListener, limit: usize, idle: Duration, world: Ar
             let mut connection = pin!(connection);
             tokio::select! {
                 _ = connection.as_mut() => return,
-                _ = stop.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
+                _ = stop.wait_for(|phase| *phase >= Phase::Closing) => connection.as_mut().graceful_shutdown(),
             }
             drop(connection.await);
         }
@@ -138,12 +175,13 @@ const SCRAPERS: usize = 64;
 
 /// Serves `/metrics`, `/v1/observed`, `/livez` and `/readyz`.
 pub async fn metrics(listener: TcpListener, world: Arc<World>, stop: Stop) {
+    let phases = stop.clone();
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(KEEPALIVE);
     accept(listener, SCRAPERS, stop, |stream, place| {
-        let world = world.clone();
+        let (world, phases) = (world.clone(), phases.clone());
         let service = service_fn(move |request: Request<Incoming>| {
-            let response = show(&world, &request);
+            let response = show(&world, *phases.borrow(), &request);
             async move { Ok::<_, Infallible>(response) }
         });
         let connection = builder.serve_connection(TokioIo::new(stream), service);
@@ -155,7 +193,7 @@ pub async fn metrics(listener: TcpListener, world: Arc<World>, stop: Stop) {
     .await;
 }
 
-fn show(world: &World, request: &Request<Incoming>) -> Response<Reply> {
+fn show(world: &World, phase: Phase, request: &Request<Incoming>) -> Response<Reply> {
     let (status, body) = match (request.method(), request.uri().path()) {
         (&Method::GET, "/metrics") => {
             for workload in world.directory.all() {
@@ -165,6 +203,9 @@ fn show(world: &World, request: &Request<Incoming>) -> Response<Reply> {
         }
         (&Method::GET, "/v1/observed") => (StatusCode::OK, world.report().to_string().into_bytes()),
         (&Method::GET, "/livez") => (StatusCode::OK, b"ok\n".to_vec()),
+        (&Method::GET, "/readyz") if phase > Phase::Serving => {
+            (StatusCode::SERVICE_UNAVAILABLE, b"the router is about to end\n".to_vec())
+        }
         (&Method::GET, "/readyz") if world.directory.is_known() => (StatusCode::OK, b"ok\n".to_vec()),
         (&Method::GET, "/readyz") => (StatusCode::SERVICE_UNAVAILABLE, b"no placements are known yet\n".to_vec()),
         _ => (StatusCode::NOT_FOUND, b"only /metrics, /v1/observed, /livez and /readyz are here\n".to_vec()),

@@ -18,8 +18,10 @@ mod definition;
 mod directory;
 mod dispatch;
 mod durations;
+mod ending;
 mod errors;
 mod files;
+mod forward;
 mod front_grpc;
 mod front_http;
 mod hedges;
@@ -30,14 +32,19 @@ mod listen;
 mod message;
 mod metrics;
 mod observed;
+mod owner;
 mod pace;
+mod peer;
+mod peers;
 mod placements;
 mod queue;
 mod quota;
 mod ring_verifier;
+mod routers;
 mod settings;
 mod strikes;
 mod terms;
+mod tls;
 mod token_review;
 mod triton;
 mod verdicts;
@@ -51,26 +58,31 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
 use kube::Client;
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use rustls::ClientConfig;
 use serde_json::json;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
-use tracing::{info, warn};
+use tokio::task::JoinSet;
+use tracing::info;
 use tracing_subscriber::EnvFilter;
 
 use crate::access::AccessLog;
 use crate::admission::{Gate, Mode};
 use crate::body::Intake;
 use crate::directory::Directory;
+use crate::forward::Reach;
 use crate::lease::Face;
+use crate::listen::Phase;
 use crate::metrics::Metrics;
 use crate::settings::Settings;
+use crate::tls::Files;
 use crate::triton::Tritons;
 use crate::world::{Here, World};
 
@@ -107,6 +119,7 @@ struct Listeners {
     grpc: TcpListener,
     metrics: TcpListener,
     cars: Option<TcpListener>,
+    peers: Option<TcpListener>,
 }
 
 async fn run(settings: Settings) -> Result<Option<JoinHandle<()>>, String> {
@@ -124,34 +137,31 @@ async fn run(settings: Settings) -> Result<Option<JoinHandle<()>>, String> {
         access,
         intake: Intake::new(settings.max_body, settings.body_time(), settings.body_memory),
         gate,
+        closing: AtomicBool::new(false),
     });
-    let acceptor = match (&settings.cars, &settings.ca, &settings.cert, &settings.key) {
-        (Some(_), Some(ca), Some(cert), Some(key)) => Some(cars::tls(ca, cert, key)?),
-        _ => None,
-    };
+    let for_cars = settings.certificates().map(Files::for_cars).transpose()?;
+    let for_routers =
+        settings.peers_listen.and_then(|_| settings.certificates()).map(Files::for_routers).transpose()?;
     let listeners = bind(&settings).await?;
     let face = announce(&settings, &listeners)?;
-    let (stopper, stop) = watch::channel(false);
-    let (alive, mut finished) = mpsc::channel::<Infallible>(1);
+    let (stopper, stop) = watch::channel(Phase::Serving);
+    let (alive, finished) = mpsc::channel::<Infallible>(1);
 
-    follow(&settings, client, directory.clone(), face, &stop, &alive);
-    if let (Some(listener), Some(acceptor)) = (listeners.cars, acceptor) {
-        tokio::spawn(cars::listen(listener, settings.car_connections, acceptor, world.clone(), stop.clone()));
+    let connector = for_routers.as_ref().map(|(_, connector)| connector.clone());
+    follow(&settings, client, &directory, face, connector, (&stop, &alive));
+    let mut accepting = JoinSet::new();
+    if let (Some(listener), Some(acceptor)) = (listeners.cars, for_cars) {
+        accepting.spawn(cars::listen(listener, settings.car_connections, acceptor, world.clone(), stop.clone()));
     }
-    tokio::spawn(listen::metrics(listeners.metrics, world.clone(), stop.clone()));
+    if let (Some(listener), Some((acceptor, _))) = (listeners.peers, for_routers) {
+        accepting.spawn(peers::listen(listener, acceptor, world.clone(), stop.clone(), alive.clone()));
+    }
     let (limit, idle) = (settings.connections, settings.idle());
-    tokio::spawn(listen::http(listeners.http, limit, idle, world.clone(), stop.clone(), alive.clone()));
-    tokio::spawn(listen::grpc(listeners.grpc, limit, idle, world.clone(), stop.clone(), alive));
+    accepting.spawn(listen::http(listeners.http, limit, idle, world.clone(), stop.clone(), alive.clone()));
+    accepting.spawn(listen::grpc(listeners.grpc, limit, idle, world.clone(), stop.clone(), alive));
+    tokio::spawn(listen::metrics(listeners.metrics, world.clone(), stop));
 
-    wait_for_the_end().await?;
-    info!("stopping: requests under way are finished, new ones are refused");
-    stopper.send_replace(true);
-    if tokio::time::timeout(settings.drain(), finished.recv()).await.is_err() {
-        warn!("requests were still under way after {} s", settings.drain_seconds);
-    }
-    for workload in directory.all() {
-        workload.close();
-    }
+    ending::end(&settings, &world, &stopper, accepting, finished).await?;
     Ok(writer)
 }
 
@@ -167,6 +177,10 @@ async fn bind(settings: &Settings) -> Result<Listeners, String> {
             Some(address) => Some(bound("--cars", address).await?),
             None => None,
         },
+        peers: match settings.peers_listen {
+            Some(address) => Some(bound("--peers-listen", address).await?),
+            None => None,
+        },
     })
 }
 
@@ -177,11 +191,12 @@ fn announce(settings: &Settings, listeners: &Listeners) -> Result<Face, String> 
     };
     let (http, grpc, metrics) = (address(&listeners.http)?, address(&listeners.grpc)?, address(&listeners.metrics)?);
     let cars = listeners.cars.as_ref().map(address).transpose()?;
-    let line = json!({"http": http, "grpc": grpc, "cars": cars, "metrics": metrics});
+    let peers = listeners.peers.as_ref().map(address).transpose()?;
+    let line = json!({"http": http, "grpc": grpc, "cars": cars, "peers": peers, "metrics": metrics});
     let mut out = std::io::stdout();
     // Nobody may be reading; serving does not depend on it.
     drop(writeln!(out, "{line}").and_then(|()| out.flush()));
-    info!(http, grpc, cars, "listening");
+    info!(http, grpc, cars, peers, "listening");
     Ok(Face {
         namespace: settings.namespace.clone(),
         id: settings.id.clone(),
@@ -190,6 +205,7 @@ fn announce(settings: &Settings, listeners: &Listeners) -> Result<Face, String> 
         cars: settings.advertise_cars.clone().or(cars),
         zone: Some(settings.zone.clone()).filter(|zone| !zone.is_empty()),
         metrics: settings.advertise_metrics.clone().unwrap_or(metrics),
+        peers: settings.advertise_peers.clone().or(peers),
     })
 }
 
@@ -213,36 +229,37 @@ async fn cluster(settings: &Settings) -> Result<Option<Client>, String> {
     Client::try_from(config).map(Some).map_err(|error| format!("the cluster's configuration: {error}"))
 }
 
-/// Starts following placements, and the Lease where there is a cluster.
+/// Starts following placements and other routers, and the Lease where there is a cluster.
 fn follow(
     settings: &Settings,
     client: Option<Client>,
-    directory: Arc<Directory>,
+    directory: &Arc<Directory>,
     face: Face,
-    stop: &listen::Stop,
-    alive: &listen::Alive,
+    connector: Option<Arc<ClientConfig>>,
+    (stop, alive): (&listen::Stop, &listen::Alive),
 ) {
+    let (routers, known) = watch::channel(Vec::new());
+    let reaches = connector.is_some();
+    if let Some(connector) = connector {
+        let reach = Reach { id: face.id.as_str().into(), connector, answer_limit: settings.max_body };
+        tokio::spawn(forward::assign(reach, directory.clone(), known, stop.clone()));
+    }
     if let Some(path) = settings.placements.clone() {
-        tokio::spawn(placements::follow_file(path, directory));
+        tokio::spawn(placements::follow_file(path, directory.clone()));
+        if let Some(path) = settings.peers.clone() {
+            tokio::spawn(routers::follow_file(path, routers));
+        }
         return;
     }
     let Some(client) = client else { return };
-    tokio::spawn(placements::follow_cluster(client.clone(), directory));
-    let (stop, alive) = (stop.clone(), alive.clone());
+    tokio::spawn(placements::follow_cluster(client.clone(), directory.clone()));
+    if reaches {
+        tokio::spawn(routers::follow_leases(client.clone(), face.namespace.clone(), routers));
+    }
+    let (stop, alive, directory) = (stop.clone(), alive.clone(), directory.clone());
     tokio::spawn(async move {
         // Until the Lease is deleted, the process stays.
         let _held = alive;
-        lease::keep(client, face, stop).await;
+        lease::keep(client, face, &directory, stop).await;
     });
-}
-
-async fn wait_for_the_end() -> Result<(), String> {
-    let failed = |error: std::io::Error| format!("signals cannot be caught: {error}");
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
 }

@@ -8,6 +8,7 @@ use prometheus::{
 use serde_json::{Map, Value};
 
 use crate::errors::{Cause, Outcome, Refusal};
+use crate::forward::Forwarded;
 use crate::hedges::Hedged;
 use crate::queue::Tier;
 use crate::verify::Verification;
@@ -34,6 +35,9 @@ pub struct Metrics {
     verifications: IntCounterVec,
     refused: IntCounterVec,
     hedges: IntCounterVec,
+    forwarded: IntCounterVec,
+    owns: IntGaugeVec,
+    refused_peers: IntCounterVec,
     dropped_lines: IntCounter,
     unknown: IntCounter,
 }
@@ -49,6 +53,8 @@ pub struct Meters {
     barred: IntGauge,
     verifications: [IntCounter; Verification::ALL.len()],
     hedges: [IntCounter; Hedged::ALL.len()],
+    forwarded: [IntCounter; Forwarded::ALL.len()],
+    owns: IntGauge,
 }
 
 impl Metrics {
@@ -92,6 +98,17 @@ impl Metrics {
             &["workload", "outcome"],
         )?;
         let refused = counter("parkade_router_refused_total", "Requests that were not let in, by reason", &["reason"])?;
+        let forwarded = counter(
+            "parkade_router_forwarded_total",
+            "Requests passed on to the router that keeps the queue, by how that ended",
+            &["workload", "outcome"],
+        )?;
+        let owns = gauge("parkade_router_owns", "1 where this router keeps the queue", &["workload"])?;
+        let refused_peers = counter(
+            "parkade_router_peers_refused_total",
+            "Connections refused where routers speak to each other",
+            &["reason"],
+        )?;
         let dropped_lines = IntCounter::new(
             "parkade_router_access_lines_dropped_total",
             "Access lines dropped because their file was too slow",
@@ -106,6 +123,9 @@ impl Metrics {
         registry.register(Box::new(verifications.clone()))?;
         registry.register(Box::new(refused.clone()))?;
         registry.register(Box::new(hedges.clone()))?;
+        registry.register(Box::new(forwarded.clone()))?;
+        registry.register(Box::new(owns.clone()))?;
+        registry.register(Box::new(refused_peers.clone()))?;
         registry.register(Box::new(dropped_lines.clone()))?;
         let unknown = requests.with_label_values(&[NO_WORKLOAD, NO_TIER, Outcome::Rejected.label()]);
         Ok(Self {
@@ -120,6 +140,9 @@ impl Metrics {
             verifications,
             refused,
             hedges,
+            forwarded,
+            owns,
+            refused_peers,
             dropped_lines,
             unknown,
         })
@@ -141,6 +164,8 @@ impl Metrics {
             hedges: Hedged::ALL.map(|ended| self.hedges.with_label_values(&[workload, ended.label()])),
             verifications: Verification::ALL
                 .map(|ended| self.verifications.with_label_values(&[workload, ended.label()])),
+            forwarded: Forwarded::ALL.map(|outcome| self.forwarded.with_label_values(&[workload, outcome.label()])),
+            owns: self.owns.with_label_values(&[workload]),
         }
     }
 
@@ -149,6 +174,10 @@ impl Metrics {
         // A combination that was never used is no error here.
         let _ = self.waiting.remove_label_values(&[workload]);
         let _ = self.barred.remove_label_values(&[workload]);
+        let _ = self.owns.remove_label_values(&[workload]);
+        for outcome in Forwarded::ALL {
+            let _ = self.forwarded.remove_label_values(&[workload, outcome.label()]);
+        }
         for tier in [Tier::Vehicle.label(), Tier::Datacenter.label(), NO_TIER] {
             for outcome in Outcome::ALL {
                 let _ = self.requests.remove_label_values(&[workload, tier, outcome.label()]);
@@ -187,6 +216,11 @@ impl Metrics {
             _ => return,
         };
         self.refused.with_label_values(&[reason]).inc();
+    }
+
+    /// A connection was refused where routers speak to each other.
+    pub fn refused_peer(&self, reason: &str) {
+        self.refused_peers.with_label_values(&[reason]).inc();
     }
 
     /// An access line was dropped.
@@ -244,6 +278,16 @@ impl Meters {
     /// Places of the plan that the workload may not use.
     pub fn bars(&self, places: usize) {
         self.barred.set(signed(places));
+    }
+
+    /// A request was passed on to another router.
+    pub fn forwarded(&self, outcome: Forwarded) {
+        self.forwarded[outcome as usize].inc();
+    }
+
+    /// Whether this router keeps the queue.
+    pub fn owns(&self, owns: bool) {
+        self.owns.set(owns.into());
     }
 
     /// What the queue holds at this scrape.

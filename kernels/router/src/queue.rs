@@ -65,6 +65,8 @@ pub struct Want {
     pub prefer: Option<Tier>,
     /// Cars that missed this request before.
     pub avoid: Vec<Arc<str>>,
+    /// Whether it may wait here though another router keeps the queue.
+    pub guest: bool,
 }
 
 /// A credit in use.
@@ -292,6 +294,11 @@ impl<C: Dialled, S: PartialEq + Clone, W> Queue<C, S, W> {
     /// A replica of this tier answered well after this time.
     pub fn answered(&mut self, tier: Tier, took: Duration) {
         self.pace.add(tier, took);
+    }
+
+    /// Sends every waiting request away; their wakers come back to be dropped.
+    pub fn dismiss(&mut self) -> impl Iterator<Item = W> + use<C, S, W> {
+        self.waiting.clear().into_iter().map(|waiter| waiter.waker)
     }
 
     /// The use of a credit ended. A car is kept for the next request if `keep`; else it comes back to be closed.

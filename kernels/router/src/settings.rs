@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Parser;
 
 use crate::admission::Admission;
+use crate::tls::Files;
 
 /// Bodies up to this size may go to a car; larger ones go to Triton only (8 MiB, `docs/architecture.md`).
 pub const CAR_BODY_LIMIT: usize = 8 << 20;
@@ -30,6 +31,9 @@ pub struct Settings {
     /// Where cars dial in over mutual TLS; without it no car can serve.
     #[arg(long, env = "PARKADE_ROUTER_CARS", requires_all = ["ca", "cert", "key"])]
     pub cars: Option<SocketAddr>,
+    /// Where other routers pass requests on over mutual TLS; without it every request is answered here.
+    #[arg(long, env = "PARKADE_ROUTER_PEERS_LISTEN", requires_all = ["ca", "cert", "key"])]
+    pub peers_listen: Option<SocketAddr>,
     /// Where `/metrics`, `/livez` and `/readyz` are served.
     #[arg(long, env = "PARKADE_ROUTER_METRICS", default_value = "127.0.0.1:8002")]
     pub metrics: SocketAddr,
@@ -40,6 +44,10 @@ pub struct Settings {
     /// A JSON or YAML list of `InferenceWorkload` objects instead of Kubernetes; read again when it changes.
     #[arg(long, env = "PARKADE_ROUTER_PLACEMENTS")]
     pub placements: Option<PathBuf>,
+    /// A JSON or YAML list of `{id, peers: host:port, cars: host:port}` of all routers, this one included, instead of their
+    /// Leases; read again when it changes.
+    #[arg(long, env = "PARKADE_ROUTER_PEERS", requires_all = ["placements", "peers_listen"])]
+    pub peers: Option<PathBuf>,
     /// Namespace of the router's Lease.
     #[arg(long, env = "PARKADE_ROUTER_NAMESPACE", default_value = "parkade-system")]
     pub namespace: String,
@@ -75,6 +83,9 @@ pub struct Settings {
     /// Name of the Region where the router is: callers who do not say where they are (`Parkade-Region`) count for it.
     #[arg(long, env = "PARKADE_ROUTER_REGION")]
     pub region: Option<String>,
+    /// `host:port` written to the Lease for other routers; default: the bound address.
+    #[arg(long, env = "PARKADE_ROUTER_ADVERTISE_PEERS")]
+    pub advertise_peers: Option<String>,
 
     /// Worker threads. One has the lowest latency (no wake-up across cores) and answers tens of thousands a second.
     #[arg(long, env = "PARKADE_ROUTER_THREADS", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
@@ -111,7 +122,10 @@ pub struct Settings {
     /// At most this percent of a workload's requests get a second attempt elsewhere when a car is slower than usual; 0: none.
     #[arg(long, env = "PARKADE_ROUTER_HEDGE_PERCENT", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=100))]
     pub hedge_percent: u8,
-    /// After SIGTERM, requests under way get this long to finish.
+    /// After SIGTERM, all who come are still served this long, while balancers and other routers learn that it goes.
+    #[arg(long, env = "PARKADE_ROUTER_SHUTDOWN_DELAY_SECONDS", default_value_t = 3)]
+    pub shutdown_delay_seconds: u64,
+    /// After that, requests under way get this long to finish.
     #[arg(long, env = "PARKADE_ROUTER_DRAIN_SECONDS", default_value_t = 20)]
     pub drain_seconds: u64,
 }
@@ -132,9 +146,19 @@ impl Settings {
         Duration::from_secs(self.rejection_seconds.into())
     }
 
-    /// How long requests under way may take after SIGTERM.
+    /// How long all who come are still served after SIGTERM.
+    pub const fn shutdown_delay(&self) -> Duration {
+        Duration::from_secs(self.shutdown_delay_seconds)
+    }
+
+    /// How long requests under way may take after that.
     pub const fn drain(&self) -> Duration {
         Duration::from_secs(self.drain_seconds)
+    }
+
+    /// The files of mutual TLS, if all are named.
+    pub fn certificates(&self) -> Option<Files<'_>> {
+        Some(Files { ca: self.ca.as_deref()?, cert: self.cert.as_deref()?, key: self.key.as_deref()? })
     }
 }
 
@@ -165,9 +189,11 @@ mod tests {
     }
 
     #[test]
-    fn cars_need_certificates() {
-        let refused = Settings::try_parse_from(["parkade-router", "--cars", "127.0.0.1:0"]);
-        assert!(refused.unwrap_err().to_string().contains("--ca"));
+    fn cars_and_routers_need_certificates() {
+        for flag in ["--cars", "--peers-listen"] {
+            let refused = Settings::try_parse_from(["parkade-router", flag, "127.0.0.1:0"]);
+            assert!(refused.unwrap_err().to_string().contains("--ca"));
+        }
     }
 
     #[test]

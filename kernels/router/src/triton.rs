@@ -38,7 +38,8 @@ const CONNECTION_WINDOW: u32 = 32 << 20;
 /// How much of an error is looked at for Triton's words.
 const ERROR_HEAD: usize = 512;
 
-const INFER: &str = "/inference.GRPCInferenceService/ModelInfer";
+/// The path of inference over gRPC.
+pub const INFER: &str = "/inference.GRPCInferenceService/ModelInfer";
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
 /// Clients for all Triton servers.

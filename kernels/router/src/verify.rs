@@ -138,7 +138,14 @@ fn question(ask: &Ask) -> Option<Ask> {
         }
         Form::Grpc { metadata } => Form::Grpc { metadata: metadata.clone() },
     };
-    Some(Ask { model: ask.model.clone(), form, body: ask.body.clone(), only: Some(Tier::Datacenter), versioned: false })
+    Some(Ask {
+        model: ask.model.clone(),
+        form,
+        body: ask.body.clone(),
+        only: Some(Tier::Datacenter),
+        versioned: false,
+        guest: false,
+    })
 }
 
 fn is_plain(answer: &Answer) -> bool {

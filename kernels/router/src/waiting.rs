@@ -132,6 +132,12 @@ impl<W> Waiting<W> {
         }
     }
 
+    /// Takes all requests out.
+    pub fn clear(&mut self) -> VecDeque<Waiter<W>> {
+        self.kinds = [0; 3];
+        std::mem::take(&mut self.line)
+    }
+
     /// How many with the same `only` wait.
     pub const fn alike(&self, only: Option<Tier>) -> usize {
         self.kinds[kind(only)]

@@ -14,6 +14,7 @@ use crate::definition::{Definition, Endpoint};
 use crate::hedges::Hedges;
 use crate::metrics::Meters;
 use crate::observed::Observed;
+use crate::peer::Peer;
 use crate::queue::{self, Grant, Queue, Tier, Turn, Want};
 use crate::settings::QUEUE_LIMIT;
 use crate::strikes::{Fault, Strikes};
@@ -22,6 +23,8 @@ use crate::waiting::{Admitted, Refused, Shed, Standing, Ticket};
 
 /// How long an answered car may take to be ready for the next request.
 const READY_AGAIN: Duration = Duration::from_secs(1);
+/// A request waits this long where another router keeps the queue, before that one is asked (again).
+const GUEST_PATIENCE: Duration = Duration::from_millis(250);
 
 type Waker = oneshot::Sender<Result<Permit, NoPermit>>;
 type CarQueue = Queue<Car, Arc<Endpoint>, Waker>;
@@ -65,6 +68,10 @@ pub struct Workload {
     rules: RwLock<Arc<Rules>>,
     /// Whether the fleets it trusts ever changed, so that a car that was taken must be looked at again.
     retrusted: AtomicBool,
+    /// The routers that keep the queue before this one; none if it is the owner.
+    before: RwLock<Arc<[Arc<Peer>]>>,
+    /// Whether there is such a router. Written with the queue locked, so that nobody begins to wait unseen.
+    elsewhere: AtomicBool,
 }
 
 /// Why no permit was given.
@@ -76,6 +83,8 @@ pub enum NoPermit {
     Shed(Option<Duration>),
     /// The time to wait is over.
     Late,
+    /// Another router keeps the queue.
+    Moved,
 }
 
 impl From<Refused> for NoPermit {
@@ -118,8 +127,11 @@ impl Workload {
             hedges: None,
             rules: RwLock::new(Arc::new(rules(definition))),
             retrusted: AtomicBool::new(false),
+            before: RwLock::default(),
+            elsewhere: AtomicBool::new(false),
         };
         workload.tell_barred(&definition.barred);
+        workload.meters.owns(true);
         workload.lock().follow(&definition.places);
         workload.verifier.follow(definition.verify_percent);
         workload
@@ -175,30 +187,67 @@ impl Workload {
 
     /// Waits for a credit until `until`.
     pub async fn acquire(self: &Arc<Self>, want: Want, standing: Standing, until: Instant) -> Result<Permit, NoPermit> {
-        let (ticket, shed, mut receiver) = {
+        let (ticket, shed, mut receiver, elsewhere) = {
             let mut queue = self.lock();
-            if let Some(grant) = queue.take(&want) {
+            let elsewhere = self.elsewhere.load(Ordering::Relaxed);
+            let taken = if elsewhere && !want.guest { take_car(&mut queue, want.clone()) } else { queue.take(&want) };
+            if let Some(grant) = taken {
                 drop(queue);
                 return Ok(self.permit(grant));
             }
+            if elsewhere && !want.guest {
+                return Err(NoPermit::Moved);
+            }
             let (waker, receiver) = oneshot::channel();
             let Admitted { ticket, shed } = queue.wait(want, standing, Instant::now(), waker)?;
-            (ticket, shed, receiver)
+            (ticket, shed, receiver, elsewhere)
         };
         if let Some(shed) = shed {
             refuse(shed);
         }
         let _forget = Forget { workload: self, ticket };
-        match tokio::time::timeout_at(until.into(), &mut receiver).await {
+        let patience = if elsewhere { until.min(Instant::now() + GUEST_PATIENCE) } else { until };
+        match tokio::time::timeout_at(patience.into(), &mut receiver).await {
             Ok(Ok(told)) => told,
-            _ => Err(NoPermit::Late),
+            Ok(Err(_)) => Err(NoPermit::Moved),
+            Err(_) if patience < until => Err(NoPermit::Moved),
+            Err(_) => Err(NoPermit::Late),
         }
     }
 
     /// A credit that is free now; whoever waits for one has it already.
     pub fn try_acquire(self: &Arc<Self>, want: &Want) -> Option<Permit> {
-        let grant = self.lock().take(want)?;
+        let mut queue = self.lock();
+        let grant = if self.is_elsewhere() { take_car(&mut queue, want.clone()) } else { queue.take(want) }?;
+        drop(queue);
         Some(self.permit(grant))
+    }
+
+    /// The routers that keep the queue before this one.
+    pub fn before(&self) -> Arc<[Arc<Peer>]> {
+        self.before.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether another router keeps the queue.
+    pub fn is_elsewhere(&self) -> bool {
+        self.elsewhere.load(Ordering::Relaxed)
+    }
+
+    /// Follows a change of owners. Requests that wait here, while another router keeps the queue, go there.
+    pub fn comes_after(&self, before: &Arc<[Arc<Peer>]>) {
+        let elsewhere = !before.is_empty();
+        let known =
+            std::mem::replace(&mut *self.before.write().unwrap_or_else(PoisonError::into_inner), before.clone());
+        let same = known.len() == before.len() && known.iter().zip(&**before).all(|(old, new)| Arc::ptr_eq(old, new));
+        if same {
+            return;
+        }
+        self.meters.owns(!elsewhere);
+        let mut queue = self.lock();
+        self.elsewhere.store(elsewhere, Ordering::Relaxed);
+        let waiting = elsewhere.then(|| queue.dismiss());
+        drop(queue);
+        waiting.into_iter().flatten().for_each(drop);
     }
 
     /// A car offers a connection; it is closed if its cell has left the plan, or its fleet is trusted no longer.
@@ -362,6 +411,14 @@ impl Workload {
 
     fn lock(&self) -> MutexGuard<'_, CarQueue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A car that still comes here though another router keeps the queue; Triton's slots are that router's.
+fn take_car(queue: &mut CarQueue, want: Want) -> Option<Grant<Car, Arc<Endpoint>>> {
+    match want.only {
+        Some(Tier::Datacenter) => None,
+        _ => queue.take(&Want { only: Some(Tier::Vehicle), ..want }),
     }
 }
 

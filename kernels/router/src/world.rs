@@ -1,6 +1,7 @@
 //! What every request needs, and the record of each.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -11,8 +12,9 @@ use crate::admission::Gate;
 use crate::ask::{Answer, Ask};
 use crate::body::{Chunks, Intake};
 use crate::directory::Directory;
-use crate::dispatch::{Progress, Served, dispatch};
+use crate::dispatch::{Progress, Served};
 use crate::errors::{Outcome, Refusal, grpc_code};
+use crate::forward;
 use crate::metrics::Metrics;
 use crate::queue::{Tier, Want};
 use crate::settings::CAR_BODY_LIMIT;
@@ -22,9 +24,9 @@ use crate::waiting::Standing;
 use crate::workload::{Replica, Workload};
 
 /// The tier that answered.
-const TIER: HeaderName = HeaderName::from_static("parkade-tier");
+pub const TIER: HeaderName = HeaderName::from_static("parkade-tier");
 /// The place that answered.
-const PLACE: HeaderName = HeaderName::from_static("parkade-place");
+pub const PLACE: HeaderName = HeaderName::from_static("parkade-place");
 /// Time for questions that are not inference.
 const QUESTION: Duration = Duration::from_secs(2);
 /// Status in the access log of an HTTP request whose caller hung up; nginx made it common.
@@ -60,6 +62,8 @@ pub struct World {
     pub intake: Intake,
     /// Who is let in.
     pub gate: Gate,
+    /// Whether callers over HTTP/1.1 are told to connect elsewhere, because this router is about to end.
+    pub closing: AtomicBool,
 }
 
 /// When and how a request came.
@@ -96,7 +100,7 @@ impl World {
             .limit
             .map_or_else(|| Instant::now() + workload.rules().timeout, |limit| arrival.begun + limit.min(LONGEST));
         let terms = Terms::read(ask.headers(), deadline).inspect_err(|refusal| record.refused(refusal))?;
-        let served = dispatch(&self.tritons, workload, &ask, terms, &mut record.progress).await;
+        let served = forward::find(&self.tritons, workload, &mut ask, terms, &mut record.progress).await;
         let Served { mut answer, place, failed } = served.inspect_err(|refusal| record.refused(refusal))?;
         record.answered(&answer, &place, failed);
         let (tier, place) = place;
@@ -118,6 +122,12 @@ impl World {
             "seconds": self.place.since.elapsed().as_secs_f64(),
             "workloads": rows.collect::<Map<_, _>>(),
         })
+    }
+
+    /// Whether a replica of this model is known, here or by the router that keeps its queue.
+    pub async fn is_ready(&self, model: &str) -> bool {
+        let Some(workload) = self.directory.model(model) else { return false };
+        workload.replicas(None) > 0 || forward::is_ready(&workload, QUESTION).await
     }
 
     /// A question that a Triton server answers over HTTP.
@@ -155,6 +165,14 @@ impl World {
 
     /// The model's metadata in JSON, from a car.
     pub async fn car_metadata(&self, workload: &Arc<Workload>) -> Result<Chunks, Refusal> {
+        match forward::metadata(workload, QUESTION).await {
+            Some(metadata) => Ok(metadata),
+            None => self.car_metadata_here(workload).await,
+        }
+    }
+
+    /// The same, from a car that dialled this router.
+    pub async fn car_metadata_here(&self, workload: &Arc<Workload>) -> Result<Chunks, Refusal> {
         let begun = Instant::now();
         let want = Want { only: Some(Tier::Vehicle), ..Want::default() };
         let standing = Standing { priority: USUAL_PRIORITY, deadline: begun + QUESTION };
@@ -238,7 +256,7 @@ impl Drop for Record<'_> {
 }
 
 /// Bodies that cars do not get, and versions that only Triton knows, go to Triton.
-fn restrict(workload: &Workload, ask: &mut Ask) -> Result<(), Refusal> {
+pub fn restrict(workload: &Workload, ask: &mut Ask) -> Result<(), Refusal> {
     if ask.versioned && !workload.plans(Tier::Datacenter) {
         return Err(Refusal::VersionWithoutTriton(workload.key.to_string()));
     }

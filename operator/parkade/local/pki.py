@@ -40,21 +40,25 @@ class Authority:
         """The CA certificate that everyone trusts."""
         return self.pair.certificate
 
-    def issue(self, name: str, *, common_name: str, organisation: str = "", uris: tuple[str, ...] = ()) -> KeyPair:
+    def issue(
+        self, name: str, *, common_name: str, organisation: str = "", uris: tuple[str, ...] = (), listens: bool = False
+    ) -> KeyPair:
         """Issue (or find again) the pair `<name>.crt`, `<name>.key`, for client and server use on this machine.
 
         Args:
             name: file name without suffix.
             common_name: the Kubernetes user, or a host name.
             organisation: the Kubernetes group; empty for none.
-            uris: URI subject alternative names; a vehicle's is `parkade://vehicle/<fleet>/<vehicle>`.
+            uris: URI subject alternative names; a vehicle's is `parkade://vehicle/<fleet>/<vehicle>`, a router's
+                `parkade://router/<id>`.
+            listens: with this machine's names besides `uris`; a certificate without URIs always has them.
         """
         pair = KeyPair(self.directory / f"{name}.crt", self.directory / f"{name}.key")
         if pair.certificate.exists():
             return pair
         key = ec.generate_private_key(ec.SECP256R1())
         names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(uri) for uri in uris]
-        if not uris:
+        if listens or not uris:
             names += [x509.DNSName(host) for host in LOCAL_NAMES]
             names += [x509.IPAddress(ipaddress.ip_address(address)) for address in LOCAL_ADDRESSES]
         usages = [ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]

@@ -203,12 +203,14 @@ class Plane:
         return done.stdout
 
     def _router(self) -> LaunchSpec:
-        pair = self.authority.issue("router", common_name="parkade-router")
+        name, uri = "parkade-router", "parkade://router/local"
+        pair = self.authority.issue("router-local", common_name=name, uris=(uri,), listens=True)
         listen = {name: f"127.0.0.1:{self.ports[f'router-{name}']}" for name in ("http", "grpc", "cars", "metrics")}
         flags = [f"--{name}={address}" for name, address in listen.items()]
         flags += [f"--kubeconfig={self.kubeconfig}", f"--namespace={NAMESPACE}", "--id=local"]
         flags += [f"--ca={self.authority.certificate}", f"--cert={pair.certificate}", f"--key={pair.key}"]
         flags.append(f"--access-log={self.directory / 'logs' / 'access.log'}")
+        flags.append("--shutdown-delay-seconds=0")  # nobody balances over one router
         return LaunchSpec((str(binaries.router(self.say)), *flags))
 
     def _carlet(self) -> LaunchSpec:
