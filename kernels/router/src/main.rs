@@ -14,6 +14,7 @@ mod callers;
 mod car;
 mod cars;
 mod compare;
+mod connections;
 mod definition;
 mod directory;
 mod dispatch;

@@ -1,40 +1,28 @@
-//! Triton servers: pooled connections over HTTP and gRPC, what their answers mean, and probes of those that failed.
+//! Triton servers: requests over HTTP and gRPC, what the answers mean, and probes of those that failed.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, TE};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT, TE};
 use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use hyper::body::Incoming;
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tracing::info;
 
 use crate::ask::{Answer, Ask, Attempt, Form, GRPC, GRPC_STATUS, strip_hop_by_hop};
 use crate::body::{Broken, Chunks, collect};
+use crate::connections::Connections;
 use crate::definition::Endpoint;
 use crate::errors::{Cause, grpc_code};
-use crate::settings::HEAD_LIMIT;
 use crate::workload::Workload;
 
-/// Time for a TCP connection inside a datacenter.
-const CONNECT: Duration = Duration::from_millis(500);
-/// Idle connections kept to each server; a server's slots bound how many are useful.
-const IDLE_PER_SERVER: usize = 64;
-/// Idle connections are closed after this time.
-const IDLE: Duration = Duration::from_secs(60);
 /// First pause before a failed server is probed; doubles up to `PROBE_LONGEST`.
 const PROBE_FIRST: Duration = Duration::from_millis(50);
 /// Longest pause between probes: a server that is back is used within a second.
 const PROBE_LONGEST: Duration = Duration::from_secs(1);
 /// Time for one probe.
 const PROBE_TIME: Duration = Duration::from_secs(1);
-/// HTTP/2 flow control towards a server: an answer of a few MiB comes without waiting for window updates.
-const STREAM_WINDOW: u32 = 4 << 20;
-const CONNECTION_WINDOW: u32 = 32 << 20;
 /// How much of an error is looked at for Triton's words.
 const ERROR_HEAD: usize = 512;
 
@@ -45,42 +33,21 @@ const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 /// Clients for all Triton servers.
 #[derive(Clone, Debug)]
 pub struct Tritons {
-    http: Client<HttpConnector, Chunks>,
-    grpc: Client<HttpConnector, Chunks>,
+    connections: Connections,
     answer_limit: usize,
 }
 
 impl Tritons {
     /// Clients that read answers of at most `answer_limit` bytes.
     pub fn new(answer_limit: usize) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(CONNECT));
-        let http = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE)
-            .pool_max_idle_per_host(IDLE_PER_SERVER)
-            .build(connector.clone());
-        let grpc = Client::builder(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE)
-            .http2_only(true)
-            .http2_initial_stream_window_size(STREAM_WINDOW)
-            .http2_initial_connection_window_size(CONNECTION_WINDOW)
-            .http2_max_header_list_size(u32::try_from(HEAD_LIMIT).unwrap_or(u32::MAX))
-            .http2_keep_alive_interval(Duration::from_secs(10))
-            .http2_keep_alive_timeout(Duration::from_secs(5))
-            .build(connector);
-        Self { http, grpc, answer_limit }
+        Self { connections: Connections::default(), answer_limit }
     }
 
     /// Sends one request and reads the whole answer. The caller bounds the time, of which `limit` tells the server.
     pub async fn attempt(&self, server: &Endpoint, ask: &Ask, limit: Duration) -> Attempt {
         match &ask.form {
             Form::Http { path, headers } => {
-                let request = self.http_request(server, Method::POST, path, headers, ask.body.clone());
-                match self.over_http(request).await {
+                match self.over_http(server, Method::POST, path, headers, ask.body.clone()).await {
                     Ok(answer) => judge_http(answer, ask.versioned),
                     Err(cause) => Attempt::Missed(cause),
                 }
@@ -103,8 +70,7 @@ impl Tritons {
         path: &PathAndQuery,
         headers: &HeaderMap,
     ) -> Result<Answer, Cause> {
-        let request = self.http_request(server, method, path, headers, Chunks::default());
-        self.over_http(request).await
+        self.over_http(server, method, path, headers, Chunks::default()).await
     }
 
     /// Calls any unary method of one server; `body` is one frame.
@@ -119,28 +85,24 @@ impl Tritons {
         self.over_grpc(server, path, metadata, body, limit).await
     }
 
-    #[expect(clippy::unused_self, reason = "reads as the first half of over_http")]
-    fn http_request(
+    async fn over_http(
         &self,
         server: &Endpoint,
         method: Method,
         path: &PathAndQuery,
         headers: &HeaderMap,
         body: Chunks,
-    ) -> Request<Chunks> {
+    ) -> Result<Answer, Cause> {
         let mut request = Request::new(body);
         *request.method_mut() = method;
-        *request.uri_mut() = uri(&server.http, path.clone());
+        *request.uri_mut() = path.clone().into();
         *request.headers_mut() = headers.clone();
-        for name in [HOST, CONTENT_LENGTH, EXPECT] {
+        for name in [CONTENT_LENGTH, EXPECT] {
             request.headers_mut().remove(name);
         }
-        request
-    }
-
-    async fn over_http(&self, request: Request<Chunks>) -> Result<Answer, Cause> {
-        let response = self.http.request(request).await.map_err(|error| cause(&error))?;
+        let (response, connection) = self.connections.send(&server.http, request).await?;
         let (status, mut headers, body) = self.read(response).await?;
+        connection.keep();
         strip_hop_by_hop(&mut headers);
         headers.remove(CONTENT_LENGTH);
         Ok(Answer { status, headers, body, grpc: grpc_code::OK })
@@ -164,7 +126,7 @@ impl Tritons {
         if let Ok(timeout) = HeaderValue::from_str(&format!("{}m", limit.as_millis().clamp(1, 99_999_999))) {
             request.headers_mut().insert(GRPC_TIMEOUT, timeout);
         }
-        let response = self.grpc.request(request).await.map_err(|error| cause(&error))?;
+        let response = self.connections.call(&server.grpc, request).await?;
         let (status, headers, mut body) = self.read(response).await?;
         if status != StatusCode::OK {
             return Err(if status.is_server_error() { Cause::Failed } else { Cause::Malformed });
@@ -219,19 +181,6 @@ impl Tritons {
 fn uri(authority: &str, path: PathAndQuery) -> Uri {
     // An authority that is no authority gives an address that cannot be connected to, which is a miss like any other.
     Uri::builder().scheme(Scheme::HTTP).authority(authority).path_and_query(path).build().unwrap_or_default()
-}
-
-fn cause(error: &hyper_util::client::legacy::Error) -> Cause {
-    use std::error::Error;
-    if error.is_connect() {
-        return Cause::Connect;
-    }
-    let hyper = error.source().and_then(|source| source.downcast_ref::<hyper::Error>());
-    match hyper {
-        Some(error) if error.is_parse() => Cause::Malformed,
-        Some(error) if error.is_canceled() => Cause::Connect,
-        _ => Cause::Broken,
-    }
 }
 
 fn code_of(headers: &HeaderMap) -> Option<u32> {
