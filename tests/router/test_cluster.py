@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import numpy as np
@@ -146,3 +147,29 @@ def test_service_accounts_call_by_their_tokens(plane: Plane, router: Router, req
     finally:
         plane.start_control_plane()
     until(lambda: status(unseen) == 200, 30)
+
+
+def test_routers_find_each_other_by_their_leases(
+    plane: Plane, running: Router, router_binary: Path, datacenter: Datacenter, tmp_path: Path
+) -> None:
+    place(plane, datacenter.placement(share=100))
+    running.stop()
+    passing_on = ("--kubeconfig", str(plane.kubeconfig), "--peers-listen", "127.0.0.1:0")
+    routers = [Router(router_binary, running.authority, tmp_path / name, id=name) for name in ("a", "b")]
+    try:
+        for router in routers:
+            router.folder.mkdir()
+            router.start(*passing_on, "--id", router.id).ready()
+        until(lambda: sorted(router.metric("owns", workload=WORKLOAD) for router in routers) == [0, 1])
+        owner, other = sorted(routers, key=lambda router: -router.metric("owns", workload=WORKLOAD))
+        with http_caller(other) as http:
+            http.double(values())
+            assert other.metric("forwarded_total", outcome="answered") == 1
+            owner.terminate()
+            until(lambda: other.metric("owns", workload=WORKLOAD) == 1)
+            http.double(values())
+            assert other.metric("forwarded_total") == 1
+        assert owner.process.wait(10) == 0
+    finally:
+        for router in routers:
+            router.stop()
