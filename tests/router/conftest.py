@@ -10,6 +10,7 @@ import pytest
 from parkade.local.pki import Authority
 from router.peers import Router
 from router.places import Datacenter, Fleet
+from router.triton_server import LocalTriton
 
 KERNELS = Path(__file__).resolve().parents[2] / "kernels"
 
@@ -61,3 +62,14 @@ def datacenter() -> Iterator[Datacenter]:
     datacenter = Datacenter().start()
     yield datacenter
     datacenter.close()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalTriton]:
+    server = LocalTriton(tmp_path_factory.mktemp("triton"))
+    try:
+        server.start()
+        yield server
+    finally:
+        if server.process:
+            server.kill()

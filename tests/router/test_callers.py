@@ -183,7 +183,7 @@ def test_wrong_paths_and_methods_get_a_sentence(router: Router) -> None:
     address = f"http://{router.http}"
     for answer, status in [
         (httpx.get(f"{address}/v1/models"), 404),
-        (httpx.post(f"{address}/v2/repository/models/x/load"), 405),
+        (httpx.post(f"{address}/v2/repository/models/x/load"), 404),
         (httpx.get(f"{address}/v2/models/{MODEL}/infer"), 405),
     ]:
         assert (answer.status_code, set(answer.json())) == (status, {"error"})

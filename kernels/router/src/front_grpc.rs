@@ -1,5 +1,6 @@
 //! KServe v2 over gRPC, as callers see it. Only the model's name is read out of a message; the message itself stays opaque.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,6 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
 use http_body::Frame;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use percent_encoding::percent_decode;
 use serde::Deserialize;
 use tokio::sync::mpsc;
 
@@ -30,6 +32,8 @@ const PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
 const GRPC_ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
 /// Answers of a stream that may wait for a slow caller.
 const STREAM_BACKLOG: usize = 4;
+/// The parameter (field 4) by which Triton marks the last answer to a request on a stream; there is one to each here.
+const FINAL_RESPONSE: &[u8] = b"\x22\x1b\x0a\x15triton_final_response\x12\x02\x08\x01";
 
 /// Answers one call.
 pub async fn answer(world: Arc<World>, request: Request<Incoming>) -> Result<Response<Reply>, Infallible> {
@@ -61,9 +65,8 @@ async fn unary(world: &World, method: &str, request: Request<Incoming>, begun: I
             Ok(said(EXTENSIONS.iter().fold(named, |message, extension| message.bytes(3, extension.as_bytes()))))
         }
         "ModelReady" => {
-            let [name, _] = names(&message)?;
-            let ready = world.is_ready(&name).await;
-            Ok(said(Writer::default().truth(1, ready)))
+            let path = head.uri.path_and_query().cloned();
+            readiness(world, path, &passed_on(head.headers), gathered.chunks.clone(), &message).await
         }
         "ModelInfer" => {
             let limit = head.headers.get(GRPC_TIMEOUT).and_then(|value| timeout(value.to_str().ok()?));
@@ -109,6 +112,26 @@ async fn infer(
         }
         answered => answered,
     }
+}
+
+/// Whether a replica is connected; a version is Triton's to know.
+async fn readiness(
+    world: &World,
+    path: Option<PathAndQuery>,
+    metadata: &HeaderMap,
+    body: Chunks,
+    message: &Chunks,
+) -> Result<Answer, Refusal> {
+    let [name, version] = names(message)?;
+    if version.is_empty() {
+        return Ok(said(Writer::default().truth(1, world.is_ready(&name).await)));
+    }
+    if let (Some(workload), Some(path)) = (world.directory.model(&name), path)
+        && let Some(answer) = world.call_triton(&workload, path, metadata, body).await
+    {
+        return Ok(answer);
+    }
+    Ok(said(Writer::default().truth(1, false)))
 }
 
 async fn ask(
@@ -243,6 +266,7 @@ fn stream_answer(answered: Result<Answer, Refusal>) -> Chunks {
         Ok(mut answer) if answer.grpc == grpc_code::OK => {
             answer.body.split_to(5);
             answer.body.take_trailers();
+            answer.body.push(Bytes::from_static(FINAL_RESPONSE));
             let head = Writer::default().announce(2, answer.body.len()).done();
             answer.body.prepend(head);
             answer.body
@@ -250,7 +274,8 @@ fn stream_answer(answered: Result<Answer, Refusal>) -> Chunks {
         Ok(answer) => {
             let trailers = answer.body.clone().take_trailers();
             let said = answer.headers.get(GRPC_MESSAGE).or_else(|| trailers.as_ref()?.get(GRPC_MESSAGE));
-            Writer::default().bytes(1, said.map_or(b"the model failed", HeaderValue::as_bytes)).done().into()
+            let sentence = said.map_or(&b"the model failed"[..], HeaderValue::as_bytes);
+            Writer::default().bytes(1, &Cow::from(percent_decode(sentence))).done().into()
         }
         Err(refusal) => Writer::default().bytes(1, refusal.to_string().as_bytes()).done().into(),
     }
@@ -317,7 +342,7 @@ fn respond(answer: Answer) -> Response<Reply> {
 mod tests {
     use std::time::Duration;
 
-    use super::{ModelMetadata, stream_answer, timeout};
+    use super::{FINAL_RESPONSE, ModelMetadata, stream_answer, timeout};
     use crate::ask::Answer;
     use crate::errors::Refusal;
     use crate::message::Writer;
@@ -344,8 +369,11 @@ mod tests {
     fn a_stream_carries_answers_and_errors() {
         let answer = Answer::grpc_message(Writer::default().bytes(1, b"m").done().into());
         let carried = stream_answer(Ok(answer));
-        assert_eq!(&carried.head(9)[..], b"\x12\x03\x0a\x01m");
+        let message = [b"\x12\x20\x0a\x01m", FINAL_RESPONSE].concat();
+        assert_eq!(carried.head(99), message);
         let refused = stream_answer(Err(Refusal::UnknownModel("x".to_owned())));
         assert_eq!(refused.first(), Some(0x0a));
+        let failed = stream_answer(Ok(Answer::grpc_error(3, "50% of ½")));
+        assert_eq!(failed.head(99), "\n\u{9}50% of ½");
     }
 }

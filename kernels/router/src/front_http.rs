@@ -50,15 +50,18 @@ pub async fn answer(world: Arc<World>, request: Request<Incoming>) -> Result<Res
         Route::Model { name, versioned, question: Question::Infer } => {
             infer(&world, name, versioned, request, begun).await
         }
+        Route::Unknown => Err(Refusal::UnknownPath(path.clone())),
         _ if request.method() != Method::GET => Err(Refusal::WrongMethod),
-        Route::Live => Ok(plain(StatusCode::OK, "")),
-        Route::Ready if world.directory.is_known() => Ok(plain(StatusCode::OK, "")),
+        Route::Live => Ok(plain(StatusCode::OK, r#"{"live":true}"#)),
+        Route::Ready if world.directory.is_known() => Ok(plain(StatusCode::OK, r#"{"ready":true}"#)),
         Route::Ready => {
             Ok(plain(StatusCode::BAD_REQUEST, &error_json("no placements are known yet; try again in a second")))
         }
         Route::Server => Ok(plain(StatusCode::OK, &server_metadata())),
+        Route::Model { name, versioned, question: Question::Ready } => {
+            Ok(readiness(&world, name, versioned, request).await)
+        }
         Route::Model { name, question, .. } => ask(&world, name, question, request).await,
-        Route::Unknown => Err(Refusal::UnknownPath(path.clone())),
     };
     let mut response = answered.map_or_else(|refusal| refused(&refusal), respond);
     if world.closing.load(Ordering::Relaxed) {
@@ -117,14 +120,23 @@ async fn infer(
     world.infer(&workload, ask, arrival).await
 }
 
-async fn ask(world: &World, name: &str, question: Question, request: Request<Incoming>) -> Result<Answer, Refusal> {
-    if question == Question::Ready {
-        return Ok(if world.is_ready(name).await {
-            plain(StatusCode::OK, "")
-        } else {
-            plain(StatusCode::BAD_REQUEST, &error_json("Model version not ready"))
-        });
+/// Whether a replica is connected; a version is Triton's to know.
+async fn readiness(world: &World, name: &str, versioned: bool, request: Request<Incoming>) -> Answer {
+    if versioned {
+        let (mut head, _) = request.into_parts();
+        drop(world.gate.pass(&mut head.headers));
+        if let (Some(workload), Some(path)) = (world.directory.model(name), head.uri.path_and_query())
+            && let Some(answer) = world.ask_triton(&workload, path, &passed_on(head.headers)).await
+        {
+            return answer;
+        }
+    } else if world.is_ready(name).await {
+        return plain(StatusCode::OK, "");
     }
+    plain(StatusCode::BAD_REQUEST, &error_json("Model version not ready"))
+}
+
+async fn ask(world: &World, name: &str, question: Question, request: Request<Incoming>) -> Result<Answer, Refusal> {
     let (mut head, _) = request.into_parts();
     let caller = world.caller(&world.gate.pass(&mut head.headers)).await?;
     let workload = world.admitted(name, &caller)?;

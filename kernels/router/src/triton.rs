@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Status
 use hyper::body::Incoming;
 use tracing::info;
 
-use crate::ask::{Answer, Ask, Attempt, Form, GRPC, GRPC_STATUS, strip_hop_by_hop};
+use crate::ask::{Answer, Ask, Attempt, Form, GRPC, GRPC_MESSAGE, GRPC_STATUS, strip_hop_by_hop};
 use crate::body::{Broken, Chunks, collect};
 use crate::connections::Connections;
 use crate::definition::Endpoint;
@@ -187,10 +187,13 @@ fn code_of(headers: &HeaderMap) -> Option<u32> {
     headers.get(GRPC_STATUS)?.to_str().ok()?.parse().ok()
 }
 
+/// What Triton says, also with 404, of shared memory that the caller did not register.
+const SHARED_MEMORY: &str = "shared memory";
+
 /// What an answer of Triton means. 404 without a version named means that the model is not there (now).
 fn judge_http(answer: Answer, versioned: bool) -> Attempt {
     match answer.status.as_u16() {
-        404 if !versioned => Attempt::Missed(Cause::NotReady),
+        404 if !versioned && !says(&answer.body, SHARED_MEMORY) => Attempt::Missed(Cause::NotReady),
         400 if says(&answer.body, "is not ready") => Attempt::Missed(Cause::NotReady),
         503 => Attempt::Missed(Cause::NotReady),
         500..=599 => Attempt::Verdict(answer),
@@ -200,12 +203,20 @@ fn judge_http(answer: Answer, versioned: bool) -> Attempt {
 
 fn judge_grpc(answer: Answer, versioned: bool) -> Attempt {
     match answer.grpc {
-        grpc_code::NOT_FOUND if !versioned => Attempt::Missed(Cause::NotReady),
+        grpc_code::NOT_FOUND if !versioned && !sentence(&answer).contains(SHARED_MEMORY) => {
+            Attempt::Missed(Cause::NotReady)
+        }
         grpc_code::UNAVAILABLE => Attempt::Missed(Cause::NotReady),
         grpc_code::DEADLINE_EXCEEDED => Attempt::Missed(Cause::Timeout),
         grpc_code::INTERNAL => Attempt::Verdict(answer),
         _ => Attempt::Answered(answer),
     }
+}
+
+fn sentence(answer: &Answer) -> &str {
+    let trailers = answer.body.trailers();
+    let said = answer.headers.get(GRPC_MESSAGE).or_else(|| trailers?.get(GRPC_MESSAGE));
+    said.and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
 fn says(body: &Chunks, words: &str) -> bool {
@@ -240,6 +251,8 @@ mod tests {
         let gone = r#"{"error":"Request for unknown model: 'm' has no available versions"}"#;
         assert_eq!(http(404, gone, false), "not_ready");
         assert_eq!(http(404, gone, true), "answered");
+        let memory = r#"{"error":"Unable to find shared memory region: 'r'"}"#;
+        assert_eq!(http(404, memory, false), "answered");
         assert_eq!(http(400, r#"{"error":"unexpected shape for input 'x'"}"#, false), "answered");
         assert_eq!(http(400, r#"{"error":"model 'm' is not ready"}"#, false), "not_ready");
         assert_eq!(http(503, "", false), "not_ready");
@@ -251,6 +264,8 @@ mod tests {
     fn grpc_statuses_mean_the_same() {
         let judged = |code| name(&judge_grpc(Answer::grpc_error(code, "x"), false));
         assert_eq!(judged(5), Cause::NotReady.label());
+        let memory = Answer::grpc_error(5, "Unable to find shared memory region: 'r'");
+        assert_eq!(name(&judge_grpc(memory, false)), "answered");
         assert_eq!(judged(14), Cause::NotReady.label());
         assert_eq!(judged(4), Cause::Timeout.label());
         assert_eq!(judged(13), "verdict");
