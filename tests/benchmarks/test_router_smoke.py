@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from benchmarks.router import leaving
-from benchmarks.router.__main__ import PARTS
 from benchmarks.router.asking import Cell
 from benchmarks.router.programs import build
 from benchmarks.router.table import BEGIN, END, Must, Section, as_markdown, write
 
 # Real processes for most of a minute, and a build when cold: not for the tests that run at every save.
 smoke = [pytest.mark.cluster, pytest.mark.timeout(600)]
+SMOKED = "cost idle"
+"""Every kind of peer takes part in these; the others need cores of their own to keep their schedule of arrivals."""
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +35,7 @@ def sections(tmp_path_factory, programs, repository_root):
     output = tmp_path_factory.mktemp("bench") / "results.json"
     paths = os.pathsep.join(str(repository_root / room) for room in ("tests", "operator"))
     subprocess.run(
-        [sys.executable, "-m", "benchmarks.router", "--quick", "--bin", programs, "--json", output],
+        [sys.executable, "-m", "benchmarks.router", "--quick", "--parts", SMOKED, "--bin", programs, "--json", output],
         env=os.environ | {"PYTHONPATH": os.pathsep.join([paths, os.environ.get("PYTHONPATH", "")])},
         check=True,
         stdout=subprocess.DEVNULL,
@@ -46,7 +47,7 @@ class TestQuick:
     pytestmark = smoke
 
     def test_every_part_is_measured(self, sections):
-        assert len(sections) == len(PARTS)
+        assert len(sections) == len(SMOKED.split())
         for section in sections:
             assert section["figures"], section["name"]
 
