@@ -13,12 +13,11 @@ from handlers.world import (
     SYSTEM,
     World,
     eventually,
+    operated,
     region,
     triton_pool,
     vehicle_pool,
-    world_of,
 )
-from parkade.cluster import ClusterClient
 from parkade.cluster.resources import CELLS, EVENTS, LEASES, PODS, SERVICES, SLICES, WORKLOADS
 from parkade.local.plane import Plane
 
@@ -27,17 +26,8 @@ pytestmark = pytest.mark.cluster
 
 @pytest.fixture
 def world(plane: Plane, tmp_path: Path) -> Iterator[World]:
-    client = ClusterClient.connect(1000, 1000, plane.kubeconfig)
-    world = world_of(plane, client, tmp_path)
-    try:
+    with operated(plane, tmp_path) as world:
         yield world
-        world.operate("sweeper")
-        world.sweep()
-    finally:
-        for operator in world.operators:
-            operator.stop()
-            print(operator.log.read_text())  # noqa: T201 -- pytest shows it with a failure
-        client.close()
 
 
 def test_a_workload_becomes_orders_pods_service_and_status(world: World) -> None:

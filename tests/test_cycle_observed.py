@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 import tritonclient.http as over_http
 
-from handlers.world import CELL, World, eventually, region, vehicle_pool, world_of
-from parkade.cluster import ClusterClient
+from handlers.world import CELL, World, eventually, operated, region, vehicle_pool
 from parkade.local.plane import Plane
 from router.conftest import authority, fleet, router, router_binary  # noqa: F401 -- fixtures
 from router.peers import HttpCaller, Router, values
@@ -23,17 +22,8 @@ KEY = "vision/sign-reader"
 
 @pytest.fixture
 def world(plane: Plane, tmp_path: Path) -> Iterator[World]:
-    client = ClusterClient.connect(1000, 1000, plane.kubeconfig)
-    world = world_of(plane, client, tmp_path)
-    try:
+    with operated(plane, tmp_path) as world:
         yield world
-        world.operate("sweeper")
-        world.sweep()
-    finally:
-        for operator in world.operators:
-            operator.stop()
-            print(operator.log.read_text())  # noqa: T201 -- pytest shows it with a failure
-        client.close()
 
 
 def test_the_first_request_is_held_until_a_replica_answers_it(world: World, router: Router, fleet: Fleet) -> None:  # noqa: F811

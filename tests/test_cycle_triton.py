@@ -10,8 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from handlers.world import CELL, SPACE, World, eventually, region, triton_pool, vehicle_pool, world_of
-from parkade.cluster import ClusterClient
+from handlers.world import CELL, SPACE, World, eventually, operated, region, triton_pool, vehicle_pool
 from parkade.cluster.resources import TRITON_POOLS
 from parkade.local import ports, triton
 from parkade.local.plane import Plane
@@ -64,20 +63,11 @@ def servers(tmp_path: Path) -> Iterator[list[Server]]:
 
 @pytest.fixture
 def world(plane: Plane, tmp_path: Path, servers: list[Server]) -> Iterator[World]:
-    client = ClusterClient.connect(1000, 1000, plane.kubeconfig)
-    world = world_of(plane, client, tmp_path)
-    world.model.write_bytes(onnx_files.identity(onnx_files.FLOAT, ("n", 4)))
-    addresses = [(server.ports.http, server.ports.grpc) for server in servers]
-    world.apply(region(), triton_pool(servers[0].repository, *addresses))
-    try:
+    with operated(plane, tmp_path) as world:
+        world.model.write_bytes(onnx_files.identity(onnx_files.FLOAT, ("n", 4)))
+        addresses = [(server.ports.http, server.ports.grpc) for server in servers]
+        world.apply(region(), triton_pool(servers[0].repository, *addresses))
         yield world
-        world.operate("sweeper")
-        world.sweep()
-    finally:
-        for operator in world.operators:
-            operator.stop()
-            print(operator.log.read_text())  # noqa: T201 -- pytest shows it with a failure
-        client.close()
 
 
 def reader(world: World, name: str = "sign-reader", *, file: Path | None = None, sha256: str = "", **spec: Any):

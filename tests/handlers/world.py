@@ -8,8 +8,8 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -253,3 +253,19 @@ def world_of(plane: Plane, client: ClusterClient, folder: Path) -> World:
     client.delete(CONFIG_MAPS.path(SYSTEM, "parkade-settings"))
     client.delete(LEASES.path(SYSTEM, "parkade-operator"))
     return world
+
+
+@contextmanager
+def operated(plane: Plane, folder: Path) -> Iterator[World]:
+    """A world that is swept after a test that passed; its operators are stopped in any case."""
+    client = ClusterClient.connect(1000, 1000, plane.kubeconfig)
+    world = world_of(plane, client, folder)
+    try:
+        yield world
+        world.operate("sweeper")
+        world.sweep()
+    finally:
+        for operator in world.operators:
+            operator.stop()
+            print(operator.log.read_text())  # noqa: T201 -- pytest shows it with a failure
+        client.close()
