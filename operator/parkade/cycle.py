@@ -24,6 +24,7 @@ from parkade.changes import (
     Gateway,
     LoadModel,
     RemoveFiles,
+    Shipment,
     StageArtifact,
     Target,
     UnloadModel,
@@ -45,8 +46,6 @@ from parkade.solver import SolutionArrays
 from parkade.solver.warm import Memory
 from parkade.telemetry import Metrics, PlanFigures, WorkloadFigures, logfmt
 
-Shipment = StageArtifact | LoadModel | UnloadModel | RemoveFiles
-"""Steps that take long and happen outside the cluster."""
 Solver = Callable[[ProblemArrays, Memory | None], tuple[SolutionArrays, Memory]]
 """From where the last solve ended, if there was one, to where this one ends."""
 Planner = Callable[[Snapshot, Economics, Solve], Plan]

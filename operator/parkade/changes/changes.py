@@ -179,9 +179,8 @@ class Announce:
     message: str
 
 
-Change = (
+ClusterChange = (
     SetFinalizers
-    | StageArtifact
     | ApplyCell
     | CreatePod
     | DeletePod
@@ -189,12 +188,13 @@ Change = (
     | ApplySlice
     | ApplyRoute
     | DeleteFront
-    | LoadModel
-    | UnloadModel
-    | RemoveFiles
     | ShowStatus
     | Announce
 )
+"""Steps on the API server."""
+Shipment = StageArtifact | LoadModel | UnloadModel | RemoveFiles
+"""Steps that take long and happen outside the cluster."""
+Change = ClusterChange | Shipment
 
 
 @dataclass(frozen=True, slots=True)

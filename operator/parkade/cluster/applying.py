@@ -6,6 +6,7 @@ from parkade.changes import (
     ApplyRoute,
     ApplyService,
     ApplySlice,
+    ClusterChange,
     CreatePod,
     DeleteFront,
     DeletePod,
@@ -18,19 +19,6 @@ from parkade.cluster.client import ClusterClient, Json
 from parkade.cluster.recording import Recorder
 from parkade.cluster.resources import CELLS, FRONT_KINDS, OWNED_KINDS, PODS, SERVICES, SLICES
 from parkade.errors import ClusterRefused
-
-ClusterChange = (
-    SetFinalizers
-    | ApplyCell
-    | CreatePod
-    | DeletePod
-    | ApplyService
-    | ApplySlice
-    | ApplyRoute
-    | DeleteFront
-    | ShowStatus
-    | Announce
-)
 
 
 class Applying:

@@ -9,9 +9,9 @@ from typing import Final
 
 from parkade import serving
 from parkade.api import InferenceWorkload, TritonPool
-from parkade.changes import LoadModel, RemoveFiles, StageArtifact, UnloadModel
+from parkade.changes import LoadModel, RemoveFiles, Shipment, StageArtifact, UnloadModel
 from parkade.cluster import ClusterClient, control_headers, selected_pods, storage_options
-from parkade.cycle import Job, Shipment
+from parkade.cycle import Job
 from parkade.errors import ClusterRefused, SourceUnavailable
 from parkade.handlers.working import Works
 from parkade.snapshot import LoadedModel, Snapshot, StagedArtifact, StoredModel, TritonServer
