@@ -30,9 +30,9 @@ pub enum Protocol {
 /// Flags.
 #[derive(Clone, Debug, Args)]
 pub struct Settings {
-    /// `host:port` of the router or server.
-    #[arg(long)]
-    target: String,
+    /// `host:port` of the router or server; callers are dealt out to several in turn.
+    #[arg(long, required = true)]
+    target: Vec<String>,
     /// How to speak.
     #[arg(long, value_enum, default_value_t = Protocol::Http)]
     protocol: Protocol,
@@ -140,10 +140,11 @@ pub async fn run(settings: Settings) -> Result<(), String> {
     let tasks: Vec<_> = (0..callers.div_ceil(per_connection))
         .map(|index| {
             let (run, streams) = (run.clone(), per_connection.min(callers - index * per_connection));
+            let target = run.settings.target[index % run.settings.target.len()].clone();
             spawn_local(async move {
                 match run.settings.protocol {
-                    Protocol::Http => http::ask(run).await,
-                    Protocol::Grpc => grpc::ask(run, streams).await,
+                    Protocol::Http => http::ask(run, &target).await,
+                    Protocol::Grpc => grpc::ask(run, &target, streams).await,
                 }
             })
         })

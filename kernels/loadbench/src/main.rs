@@ -18,6 +18,7 @@ mod wire;
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::Once;
 
 use clap::{Parser, Subcommand};
 use tokio::task::LocalSet;
@@ -72,4 +73,10 @@ fn run(part: Part) -> Result<(), String> {
 fn say(line: &serde_json::Value) -> Result<(), String> {
     let mut out = std::io::stdout();
     writeln!(out, "{line}").and_then(|()| out.flush()).map_err(|error| format!("standard output: {error}"))
+}
+
+/// Writes the first trouble on the way to standard error: the next ones, many a second, are of the same kind.
+fn complain(what: &str, error: &std::io::Error) {
+    static FIRST: Once = Once::new();
+    FIRST.call_once(|| eprintln!("parkade-loadbench: {what}: {error}"));
 }

@@ -18,8 +18,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::spawn_local;
 
-use crate::say;
+use crate::alarm::Alarm;
 use crate::upstream::{accept, bind, local};
+use crate::{complain, say};
 
 /// Bytes of a full segment over Ethernet.
 const SEGMENT: usize = 1448;
@@ -50,37 +51,42 @@ pub struct Settings {
     seed: u64,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Link {
     delay: Duration,
     loss: f64,
     stall: Duration,
+    alarm: Alarm,
 }
 
 /// Relays until the process is ended.
 pub async fn run(settings: Settings) -> Result<(), String> {
     let millis = |millis: f64| Duration::from_secs_f64(millis / 1e3);
     let stall = settings.stall_millis.unwrap_or(200.0 + 2.0 * settings.delay_millis);
-    let link = Link { delay: millis(settings.delay_millis), loss: settings.loss, stall: millis(stall) };
+    let link =
+        Link { delay: millis(settings.delay_millis), loss: settings.loss, stall: millis(stall), alarm: Alarm::start() };
     let listener: TcpListener = bind("--listen", settings.listen).await?;
     say(&json!({"address": local(&listener)?}))?;
     let seeds = std::cell::RefCell::new(fastrand::Rng::with_seed(settings.seed));
     accept(listener, |near| {
         let random = seeds.borrow_mut().fork();
-        spawn_local(relay(near, settings.target, link, random));
+        spawn_local(relay(near, settings.target, link.clone(), random));
     })
     .await;
     Ok(())
 }
 
 async fn relay(near: TcpStream, target: SocketAddr, link: Link, mut random: fastrand::Rng) {
-    let Ok(far) = TcpStream::connect(target).await else { return };
+    let far = match TcpStream::connect(target).await {
+        Ok(far) => far,
+        Err(error) => return complain(&format!("the other end {target} cannot be dialled"), &error),
+    };
     if far.set_nodelay(true).is_err() {
         return;
     }
     let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());
     let back = random.fork();
-    spawn_local(pipe(near_in, far_out, link, random));
+    spawn_local(pipe(near_in, far_out, link.clone(), random));
     spawn_local(pipe(far_in, near_out, link, back));
 }
 
@@ -93,7 +99,7 @@ enum Piece {
 
 async fn pipe(mut from: OwnedReadHalf, to: OwnedWriteHalf, link: Link, mut random: fastrand::Rng) {
     let (sender, receiver) = mpsc::channel(ON_THE_WAY);
-    spawn_local(deliver(to, receiver));
+    spawn_local(deliver(to, receiver, link.alarm));
     let mut buffer = BytesMut::new();
     let mut last = Instant::now();
     loop {
@@ -124,9 +130,9 @@ fn lost(length: usize, loss: f64, random: &mut fastrand::Rng) -> u32 {
     (0..length.div_ceil(SEGMENT)).fold(0, |lost, _| lost + u32::from(random.f64() < loss))
 }
 
-async fn deliver(mut to: OwnedWriteHalf, mut pieces: mpsc::Receiver<(Instant, Piece)>) {
+async fn deliver(mut to: OwnedWriteHalf, mut pieces: mpsc::Receiver<(Instant, Piece)>, alarm: Alarm) {
     while let Some((due, piece)) = pieces.recv().await {
-        tokio::time::sleep_until(due.into()).await;
+        alarm.at(due).await;
         match piece {
             Piece::Bytes(bytes) => {
                 if to.write_all(&bytes).await.is_err() {

@@ -15,8 +15,8 @@ use tokio::task::spawn_local;
 
 use crate::alarm::Alarm;
 use crate::payload::{Answers, grpc_answer, http_answer};
-use crate::say;
 use crate::wire::Wire;
+use crate::{complain, say};
 
 /// HTTP/2 flow control wide enough that no measured body waits for a window.
 pub const STREAM_WINDOW: u32 = 4 << 20;
@@ -96,13 +96,16 @@ pub fn local(listener: &TcpListener) -> Result<String, String> {
     listener.local_addr().map(|address| address.to_string()).map_err(|error| error.to_string())
 }
 
-/// Accepts for ever; a connection that ends early or finds no descriptor is the other end's loss.
+/// Accepts for ever; a connection that ends early is the other end's loss, one that finds no descriptor is told of.
 pub async fn accept(listener: TcpListener, serve: impl Fn(TcpStream)) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) if stream.set_nodelay(true).is_ok() => serve(stream),
             Ok(_) => {}
-            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            Err(error) => {
+                complain("a connection cannot be accepted", &error);
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
         }
     }
 }

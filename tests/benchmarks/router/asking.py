@@ -43,13 +43,16 @@ class Seen:
     failures: int
     requests: int
     failures_by_kind: dict[str, int]
+    callers: float
+    """Share of their core that the callers used."""
 
 
-def ask(bench: Bench, address: str, cell: Cell, seconds: float, *flags: object, model: str = "bench",
+def ask(bench: Bench, address: str | Sequence[str], cell: Cell, seconds: float, *flags: object, model: str = "bench",
         watch: Program | None = None) -> Seen:  # fmt: skip
-    """Run callers against an address."""
+    """Run callers against an address, or dealt out to several."""
+    targets = [f"--target={each}" for each in ([address] if isinstance(address, str) else address)]
     command = [
-        bench.loadbench, "load", "--target", address, "--protocol", cell.protocol, "--bytes", cell.size,
+        bench.loadbench, "load", *targets, "--protocol", cell.protocol, "--bytes", cell.size,
         "--callers", cell.callers, "--seconds", seconds, "--model", model, *flags,
     ]  # fmt: skip
     if watch is not None:
@@ -72,6 +75,7 @@ def _seen(report: dict[str, object]) -> Seen:
         failures=int(number["failures"]),
         requests=int(number["requests"]),
         failures_by_kind=kinds,
+        callers=number.get("processorSeconds", 0.0) / max(number["wallSeconds"], 1e-9),
     )
 
 
@@ -87,4 +91,5 @@ def middle(runs: Sequence[Seen]) -> Seen:
         failures=sum(run.failures for run in runs),
         requests=sum(run.requests for run in runs),
         failures_by_kind={kind: sum(run.failures_by_kind.get(kind, 0) for run in runs) for kind in kinds},
+        callers=median(run.callers for run in runs),
     )

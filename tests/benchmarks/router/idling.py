@@ -20,7 +20,7 @@ HEAD = ("connections", "router's memory MB", "kB each", "kB each, used", "descri
 def measure(bench: Bench, connections: int, seconds: float) -> Section:
     """Connect, look, ask, look again."""
     count = min(connections, allow_descriptors(connections + SPARE) - SPARE)
-    with router(bench, [workload("cars", placed_on_cars())], "--car-connections", str(count + SPARE)) as program:
+    with router(bench, [workload("cars", placed_on_cars())], "--car-connections", count + SPARE) as program:
         before = program.memory
         flags = ("--workload", "bench/cars", "--model", "cars")
         with cars(bench, program.said["cars"], count, *flags, identities=IDENTITIES):

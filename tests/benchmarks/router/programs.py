@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from parkade.errors import InvalidInput
 from parkade.local.pki import Authority, KeyPair
 
 PATIENCE = 60.0
@@ -118,6 +119,12 @@ class Program:
         return 1024 * next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
 
     @property
+    def processor(self) -> float:
+        """Seconds that it computed so far, user and system."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    @property
     def descriptors(self) -> int:
         """Open files and sockets."""
         return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
@@ -145,11 +152,25 @@ def until(condition: Callable[[], object], what: str, seconds: float = PATIENCE)
 
 
 def allow_descriptors(count: int) -> int:
-    """Let this process's children open as many files as they may, at most `count`; how many that is."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = count if hard == resource.RLIM_INFINITY else min(count, hard)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    return wanted
+    """Let each of this process's children open `count` files, or as many as the system lets them; how many of `count`.
+
+    Whoever may open more keeps that: another part of the benchmark may need it.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = count if hard == resource.RLIM_INFINITY else min(count, hard)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    return allowed
+
+
+def require_descriptors(count: int) -> None:
+    """The same for a part that cannot do with fewer.
+
+    Raises:
+        InvalidInput: the system does not let a process open that many.
+    """
+    if (allowed := allow_descriptors(count)) < count:
+        raise InvalidInput(f"each process needs {count:,} open files and may have {allowed:,}; raise `ulimit -Hn`")
 
 
 def free_ports(count: int) -> list[int]:

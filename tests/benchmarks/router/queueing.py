@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 from benchmarks.router.asking import Cell, Seen, ask, middle
 from benchmarks.router.envoy import envoy
-from benchmarks.router.programs import Bench, upstream
+from benchmarks.router.programs import Bench, require_descriptors, upstream
 from benchmarks.router.routing import cars, placed_on_cars, router, workload
 from benchmarks.router.table import Must, Section
 
@@ -18,6 +18,8 @@ SERVICE = 0.02
 """Seconds."""
 CALLERS = 512
 """At most this many requests under way, queued ones included."""
+DESCRIPTORS = 4 * CALLERS
+"""Of a proxy: one for each caller, at most as many towards servers, and room."""
 BOUND = 1.3
 """p99 in that of one central queue."""
 CENTRAL, OURS = "central queue", "router"
@@ -35,6 +37,7 @@ HEAD = ("policy", "simulated p50", "p99", "p99.9", "real p50", "real p99", "fail
 
 def measure(bench: Bench, rounds: int, seconds: float, requests: int) -> Section:
     """Play through, then run."""
+    require_descriptors(DESCRIPTORS)
     simulated, real = _simulate(bench, requests), _run(bench, rounds, seconds)
     rows = []
     for name, quantiles in simulated.items():

@@ -4,6 +4,7 @@ import contextlib
 import json
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 from benchmarks.router.programs import Bench, Program, until
 
@@ -33,19 +34,49 @@ def workload(model: str, *placements: Mapping[str, object]) -> Mapping[str, obje
 
 
 @contextlib.contextmanager
-def router(bench: Bench, workloads: Sequence[Mapping[str, object]], *flags: str) -> Iterator[Program]:
+def router(bench: Bench, workloads: Sequence[Mapping[str, object]], *flags: object,
+           name: str = "router") -> Iterator[Program]:  # fmt: skip
     """A router that knows its placements; no access log, as Envoy beside it."""
     placements = bench.folder / "placements.json"
     placements.write_text(json.dumps(workloads))
-    pair = bench.authority.issue("router", common_name="127.0.0.1")
+    pair = bench.authority.issue(name, common_name="127.0.0.1", uris=(f"parkade://router/{name}",), listens=True)
     ports = [f"--{port}=127.0.0.1:0" for port in ("http", "grpc", "cars", "metrics")]
     command = [
         bench.router, *ports, "--ca", bench.authority.certificate, "--cert", pair.certificate, "--key", pair.key,
         "--placements", placements, "--threads", 1, "--access-log", "off", *flags,
     ]  # fmt: skip
-    with Program(command, bench.measured, bench.folder / "router.log") as program:
+    with Program(command, bench.measured, bench.folder / f"{name}.log") as program:
         until(lambda: _is_ready(program), "the router knows its placements")
         yield program
+
+
+@contextlib.contextmanager
+def two_routers(bench: Bench, placed: Mapping[str, object], *flags: object) -> Iterator[tuple[Program, Program]]:
+    """Two routers that know each other by a file: first the one that keeps the workload's queue."""
+    file = bench.folder / "routers.json"
+    file.write_text("[]")
+    with contextlib.ExitStack() as stack:
+        both = {
+            name: stack.enter_context(router(
+                bench, [placed], "--id", name, "--peers-listen", "127.0.0.1:0", "--peers", file, *flags, name=name,
+            ))
+            for name in ("router-0", "router-1")
+        }  # fmt: skip
+        _name(both, file)
+        until(lambda: sorted(map(_owns, both.values())) == [False, True], "one of two routers keeps the queue")
+        one, other = both.values()
+        yield (one, other) if _owns(one) else (other, one)
+
+
+def _name(routers: Mapping[str, Program], file: Path) -> None:
+    rows = [{"id": name, "peers": each.said["peers"], "cars": each.said["cars"]} for name, each in routers.items()]
+    draft = file.with_suffix(".draft")
+    draft.write_text(json.dumps(rows))
+    draft.replace(file)
+
+
+def _owns(router: Program) -> bool:
+    return metric(router, "owns") == 1
 
 
 @contextlib.contextmanager

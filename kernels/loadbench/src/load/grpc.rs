@@ -18,10 +18,10 @@ const INFER: &str = "/inference.GRPCInferenceService/ModelInfer";
 const UNKNOWN: u32 = 2;
 
 /// Asks with `streams` callers until the run is over; a connection that broke is dialled again.
-pub async fn ask(run: Rc<Run>, streams: usize) {
+pub async fn ask(run: Rc<Run>, target: &str, streams: usize) {
     let message = grpc_request(&run.settings.model, run.settings.bytes);
     loop {
-        let sender = match run.bounded(dial(&run.settings.target)).await {
+        let sender = match run.bounded(dial(target)).await {
             Ok(sender) => sender,
             Err(kind) => {
                 let Some(due) = run.next().await else { return };
@@ -30,7 +30,7 @@ pub async fn ask(run: Rc<Run>, streams: usize) {
             }
         };
         let callers: Vec<_> = (0..streams)
-            .map(|_| spawn_local(call_until_broken(run.clone(), sender.clone(), message.clone())))
+            .map(|_| spawn_local(call_until_broken(run.clone(), target.to_owned(), sender.clone(), message.clone())))
             .collect();
         let mut broken = false;
         for caller in callers {
@@ -43,9 +43,9 @@ pub async fn ask(run: Rc<Run>, streams: usize) {
 }
 
 /// Whether it ended because the connection broke.
-async fn call_until_broken(run: Rc<Run>, mut sender: SendRequest<Bytes>, message: Bytes) -> bool {
+async fn call_until_broken(run: Rc<Run>, target: String, mut sender: SendRequest<Bytes>, message: Bytes) -> bool {
     while let Some(due) = run.next().await {
-        match run.bounded(call(&mut sender, &run.settings.target, message.clone())).await {
+        match run.bounded(call(&mut sender, &target, message.clone())).await {
             Ok(0) => run.ended(due, Ok(())),
             Ok(code) => run.ended(due, Err(format!("grpc-status {code}"))),
             Err(kind) => {

@@ -14,13 +14,13 @@ use crate::wire::Wire;
 const DIAL: Duration = Duration::from_secs(2);
 
 /// Asks until the run is over.
-pub async fn ask(run: Rc<Run>) {
+pub async fn ask(run: Rc<Run>, target: &str) {
     let settings = &run.settings;
-    let request = http_request(&settings.model, &settings.target, settings.bytes);
+    let request = http_request(&settings.model, target, settings.bytes);
     // Dialled before the first request is due, so that no request waits for it; a full backlog is tried again with one.
-    let mut kept = tokio::time::timeout(DIAL, dial(&settings.target)).await.ok().and_then(Result::ok);
+    let mut kept = tokio::time::timeout(DIAL, dial(target)).await.ok().and_then(Result::ok);
     while let Some(due) = run.next().await {
-        match run.bounded(exchange(&settings.target, &mut kept, &request)).await {
+        match run.bounded(exchange(target, &mut kept, &request)).await {
             Ok(200) => run.ended(due, Ok(())),
             Ok(status) => run.ended(due, Err(format!("status {status}"))),
             Err(kind) => {
