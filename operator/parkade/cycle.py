@@ -35,6 +35,7 @@ from parkade.changes import (
     observe_rejections,
     unreachable,
     with_observed_demand,
+    with_observed_times,
 )
 from parkade.cluster import Applying, ClusterClient, ClusterFacts, Unreadable, read, refresh
 from parkade.errors import ClusterRefused
@@ -154,6 +155,7 @@ class Cycle:
             return None
         with self._phase("plan", turn):  # 2 frame, 3 solve, 4 name and pack
             sought = with_observed_demand(lasting(facts.snapshot), self._settings.observed_demand)
+            sought = with_observed_times(sought, self._settings.observed_times)
             plan = self._planner(sought, self._settings.economics, self._timed_solve(turn))
         with self._phase("diff", turn):  # 5 the steps from here to there
             changes, due = self._diff(facts, plan, frozenset())

@@ -15,6 +15,14 @@ LIMITS = ("zone_kilowatts", "uplink_megabits")
 """Fields of `Economics` that the environment may set: what a site has, not how plans are made."""
 
 
+_WORDS = {
+    "status_url": ("Service", "Router"),
+    "observed_demand": ("Missing", "Larger"),
+    "observed_times": ("Replace", "Ignore"),
+}
+"""Settings that are one of these words."""
+
+
 @dataclass(frozen=True, slots=True)
 class Economics:
     """Constants of the planning problem that no manifest gives; see `docs/placement.md` for each formula."""
@@ -93,6 +101,9 @@ class Settings:
     observed_demand: Literal["Missing", "Larger"] = "Missing"
     """Missing: only workloads without `spec.demand` are planned from what routers observe; Larger: in each region the
     larger of the manifest's rate and the observed one counts."""
+    observed_times: Literal["Replace", "Ignore"] = "Replace"
+    """Replace: times that routers observed are planned with in place of those of `model.profiles`, by hardware and as
+    soon as there are enough; Ignore: they are only shown."""
     solve_seconds: float = 10.0
     """A solve is cut short after this long, and its best plan so far is used; a plan may take three solves. Problems
     that end by their work limit, as all but huge ones do, are solved alike on every machine."""
@@ -126,10 +137,9 @@ class Settings:
                 chosen[name] = type(getattr(defaults, name))(text)
             except ValueError:
                 raise InvalidInput(f"{variable}={text!r} is not a number; unset it for the default") from None
-        if chosen.get("status_url", "Service") not in ("Service", "Router"):
-            raise InvalidInput("PARKADE_STATUS_URL must be Service or Router")
-        if chosen.get("observed_demand", "Missing") not in ("Missing", "Larger"):
-            raise InvalidInput("PARKADE_OBSERVED_DEMAND must be Missing or Larger")
+        for name, words in _WORDS.items():
+            if chosen.get(name, words[0]) not in words:
+                raise InvalidInput(f"PARKADE_{name.upper()} must be {' or '.join(words)}")
         _check_gateways(chosen)
         if not chosen.get("services", True) and chosen.get("status_url", "Service") == "Service":
             raise InvalidInput(

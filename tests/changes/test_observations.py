@@ -8,7 +8,8 @@ import pytest
 
 import worlds
 from parkade.changes import Observations, folded, seeded, with_observed_demand
-from parkade.changes.observations import ENOUGH, FLOOR_RATE, KEEP_SECONDS, STEP
+from parkade.changes.durations import STEP
+from parkade.changes.observations import FLOOR_RATE, KEEP_SECONDS
 from parkade.plan import plan_once
 from parkade.settings import Economics
 from parkade.snapshot import ObservedWorkload, RouterReport
@@ -79,13 +80,13 @@ def test_routers_add_up_and_one_that_starts_anew_is_no_fall() -> None:
 
 def test_a_new_leader_goes_on_from_the_status() -> None:
     known = worlds.workload(demand=None, status={"observed": {"byRegion": [{"region": "us-ca", "rate": "44"}]}})
-    seen = seeded(Observations(), worlds.snapshot([known]), 100.0)
+    seen = seeded(Observations(), worlds.snapshot([known]), 100.0, Economics())
     assert seen.facts()[0].demand == (("us-ca", 44.0),)
     seen = folded(seen, [report(9000.0, 123456)], 105.0)
     assert seen.facts()[0].demand == (("us-ca", 44.0),), "the first counts say nothing of a rate"
-    assert seeded(seen, worlds.snapshot([]), 110.0).facts() == ()
+    assert seeded(seen, worlds.snapshot([]), 110.0, Economics()).facts() == ()
     odd = worlds.workload(status={"observed": {"byRegion": [{"region": "us-ca", "rate": "a lot"}]}})
-    assert seeded(Observations(), worlds.snapshot([odd]), 0.0).facts()[0].demand == ()
+    assert seeded(Observations(), worlds.snapshot([odd]), 0.0, Economics()).facts()[0].demand == ()
 
 
 def test_figures_are_shown_and_change_only_when_they_differ() -> None:
@@ -99,20 +100,6 @@ def test_figures_are_shown_and_change_only_when_they_differ() -> None:
     more = [[bound, count * 3 // 2] for bound, count in answered]
     again = report(15.0, 1500, answered=more, outcomes={"answered": 1500, "failed": 15})
     assert folded(seen, [again], 15.0).facts()[0].figures == figures
-
-
-def test_times_count_when_there_are_enough() -> None:
-    def times(count: int, mean: float) -> dict:
-        return {"count": count, "seconds": count * mean, "squaredSeconds": count * mean**2 * 1.5}
-
-    few = report(10.0, 10, hardware={"hw4": times(int(ENOUGH) - 1, 0.03)})
-    assert folded(Observations(), [few], 10.0).facts()[0].times == ()
-    enough = report(10.0, 10, hardware={"hw4": times(200, 0.03)}, places={"austin": times(200, 0.002)})
-    seen = folded(Observations(), [enough], 10.0)
-    found = {(row.place, row.hardware): (row.seconds, row.scv) for row in seen.facts()[0].times}
-    assert found == {("", "hw4"): (0.03, 0.5), ("austin", ""): (0.002, 0.5)}
-    slower = report(15.0, 10, hardware={"hw4": times(220, 0.0301)}, places={"austin": times(200, 0.002)})
-    assert folded(seen, [slower], 15.0).facts()[0].times == seen.facts()[0].times
 
 
 # into the plan

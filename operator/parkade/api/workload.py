@@ -21,6 +21,7 @@ from parkade.api.base import (
     Url,
     condition_column,
 )
+from parkade.api.observed import Observed
 from parkade.api.rules import Rule, Rules, Transition, cel_is_duration, cel_is_quantity
 from parkade.api.values import (
     Amount,
@@ -103,7 +104,7 @@ class Model(Part):
     memory: PositiveQuantity
     """Memory of one loaded replica."""
     profiles: Annotated[tuple[Profile, ...], Listed(most=16, keys=("hardware",))] = ()
-    """Measured speed and energy by hardware; hardware without a profile is not used."""
+    """Measured speed and energy by hardware; hardware without a profile, and never observed, is not used."""
 
     rules = (
         Rule(
@@ -295,28 +296,6 @@ class Expected(StatusPart):
     watts: Count = 0
     """At the plug, above what would be used anyway."""
     grams_co2_per_hour: Count = 0
-
-
-class RegionRate(StatusPart):
-    """Requests by where their callers are."""
-
-    region: Line = ""
-    """A Region; empty where nobody knows."""
-    rate: Line = ""
-    """Requests per second that a plan would count on."""
-
-
-class Observed(StatusPart):
-    """What routers and servers saw lately."""
-
-    rate: Line = ""
-    """Requests per second."""
-    p50: Line = ""
-    p99: Line = ""
-    failed: Line = ""
-    """Share of requests that failed."""
-    by_region: Annotated[tuple[RegionRate, ...], Listed(most=65)] = ()
-    """Requests per second by where callers are; a workload without demand is planned from these."""
 
 
 class PlanQuality(StatusPart):

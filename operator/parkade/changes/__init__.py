@@ -31,6 +31,7 @@ from parkade.changes.diff import Budget, diff
 from parkade.changes.fronts import Fronts, Gateway, unreachable
 from parkade.changes.lasting import lasting
 from parkade.changes.observations import Observations, folded, seeded
+from parkade.changes.profiles import with_observed_times
 from parkade.changes.rejections import observe_rejections
 
 __all__ = [
@@ -69,4 +70,5 @@ __all__ = [
     "seeded",
     "unreachable",
     "with_observed_demand",
+    "with_observed_times",
 ]

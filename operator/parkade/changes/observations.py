@@ -8,6 +8,20 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar
 
+from parkade.changes.durations import (
+    NO_TRIP,
+    STEP,
+    TIMES_SECONDS,
+    Kind,
+    Sums,
+    Trip,
+    is_away,
+    renewed,
+    round_trips,
+    stepped,
+    told,
+)
+from parkade.settings import Economics
 from parkade.snapshot import Snapshot
 from parkade.snapshot.observed import ObservedFigures, ObservedTime, ObservedWorkload, RouterReport, WorkloadCounts
 
@@ -18,18 +32,12 @@ FALL_SECONDS: Final = 300.0
 FLOOR_RATE: Final = 0.1
 """Requests/s planned for a region that asked within `KEEP_SECONDS`, however rarely."""
 KEEP_SECONDS: Final = 3600.0
-STEP: Final = 1.1
-"""Planned rates are powers of this, and change when the mean is further away than that."""
-NOISE: Final = 2.0
-"""And further than this many standard deviations of the mean of requests that come independently."""
 FIGURES_SECONDS: Final = 60.0
 """Time constant of what a status shows; it is also shown anew that often where it changed by less than `STEP`."""
 YOUNG_SECONDS: Final = 120.0
 """A router met for the first time is believed from its start if that was not longer ago; else from now on."""
-ENOUGH: Final = 100.0
-"""Answers of one kind of replica before their times are used; older ones fade with `TIMES_SECONDS`."""
-TIMES_SECONDS: Final = 600.0
-SCV_STEP: Final = 0.25
+FORGOTTEN: Final = 1e-3
+"""Of a count that faded so far nothing is kept."""
 _FAILED: Final = ("failed", "unplaced", "shed")
 _ENDED: Final = ("answered", *_FAILED)
 
@@ -54,9 +62,13 @@ class _Workload:
     answers: Mapping[float, float] = field(default_factory=dict)
     """Fading counts by upper bound in seconds."""
     ended: Mapping[str, float] = field(default_factory=dict)
-    times: Mapping[tuple[str, str], tuple[float, float, float]] = field(default_factory=dict)
-    """By (place, hardware): fading count, sum of seconds, sum of squares."""
-    used: Mapping[tuple[str, str], ObservedTime] = field(default_factory=dict)
+    files: tuple[str, ...] = ()
+    """Digests of the model that `times` are of."""
+    trips: Mapping[str, Trip] = field(default_factory=dict)
+    """To cars that serve it, by their hardware."""
+    times: Mapping[Kind, Sums] = field(default_factory=dict)
+    used: Mapping[Kind, ObservedTime] = field(default_factory=dict)
+    """What plans count on: it stays until enough answers tell otherwise."""
     figures: ObservedFigures | None = None
     shown: float = -math.inf
     """When `figures` were last set."""
@@ -86,13 +98,24 @@ class Observations:
         )
 
 
-def seeded(before: Observations, snapshot: Snapshot, now: float) -> Observations:
-    """Workloads that are not known yet, with the demand that a former leader saw; without those that are gone."""
+def seeded(before: Observations, snapshot: Snapshot, now: float, economics: Economics) -> Observations:
+    """With what a snapshot tells: workloads that are not known yet go on from what a former leader saw.
+
+    Those that are gone are forgotten. Where a workload has other files than before, answers of these do not count for
+    its times any more; what is used stays until there are enough of the new ones.
+    """
+    trips: dict[str, dict[str, Trip]] = {}
+    for (key, hardware), trip in round_trips(snapshot, economics).items():
+        trips.setdefault(key, {})[hardware] = trip
     known = dict(before.workloads)
     for workload in snapshot.workloads:
         rates = {row.region: _number(row.rate) for row in workload.status.observed.by_region}
-        if workload.key not in known and rates:
-            known[workload.key] = _Workload({name: _Region(rate, rate, now) for name, rate in rates.items()})
+        row = known.get(workload.key)
+        if row is None:
+            row = _Workload({name: _Region(rate, rate, now) for name, rate in rates.items()}, used=told(workload))
+        files = tuple(str(file.sha256) for file in workload.spec.model.artifacts)
+        times = row.times if row.files in ((), files) else {}
+        known[workload.key] = replace(row, files=files, times=times, trips={**row.trips, **trips.get(workload.key, {})})
     there = {workload.key for workload in snapshot.workloads} | snapshot.unreadable
     return replace(before, workloads={key: row for key, row in known.items() if key in there})
 
@@ -156,24 +179,17 @@ def _next(known: _Workload, news: News, pause: float, now: float) -> _Workload:
 
 def _region(known: _Region | None, rate: float, pause: float, now: float) -> _Region:
     if known is None:
-        return _Region(rate, max(_step(rate), FLOOR_RATE), now)
+        return _Region(rate, max(stepped(rate), FLOOR_RATE), now)
     constant = RISE_SECONDS if rate > known.mean else FALL_SECONDS
     mean = rate + (known.mean - rate) * math.exp(-pause / constant)
     asked = now if rate > 0.0 else known.asked
     least = FLOOR_RATE if now - asked < KEEP_SECONDS else 0.0
-    away = abs(mean - known.planned)
-    noise = NOISE * math.sqrt(known.planned / (2.0 * RISE_SECONDS))
-    planned = _step(mean) if away > max(known.planned * (STEP - 1.0), noise) else known.planned
+    # of the mean of requests that come independently
+    noise = math.sqrt(known.planned / (2.0 * RISE_SECONDS))
+    planned = stepped(mean) if is_away(mean, known.planned, noise) else known.planned
     if least == 0.0 and mean < FLOOR_RATE:
         planned = 0.0
     return _Region(mean, max(planned, least), asked)
-
-
-def _step(rate: float) -> float:
-    """The power of `STEP` that is not below the rate; 0 for 0."""
-    if rate <= 0.0:
-        return 0.0
-    return float(f"{STEP ** math.ceil(math.log(rate) / math.log(STEP) - 1e-9):.4g}")
 
 
 def _faded(
@@ -183,7 +199,7 @@ def _faded(
     for old, new in news:
         for key, count in new.items():
             counts[key] = counts.get(key, 0.0) + max(0, count - old.get(key, 0))
-    return {key: count for key, count in counts.items() if count > 1e-3}
+    return {key: count for key, count in counts.items() if count > FORGOTTEN}
 
 
 def _grown(old: WorkloadCounts, new: WorkloadCounts, outcome: str) -> int:
@@ -203,15 +219,11 @@ def _timed(known: _Workload, news: News, fade: float) -> _Workload:
             if grown[0] > 0:
                 times[kind] = (sums[0] + grown[0], sums[1] + grown[1], sums[2] + grown[2])
     used = dict(known.used)
-    for kind, (count, total, square) in times.items():
-        if count < ENOUGH or total <= 0.0:
-            continue
-        mean = total / count
-        scv = min(4.0, max(0.0, square / count / mean**2 - 1.0))
-        before = used.get(kind)
-        if before is None or not _alike(mean, before.seconds) or abs(scv - before.scv) > SCV_STEP:
-            used[kind] = ObservedTime(*kind, seconds=float(f"{mean:.3g}"), scv=round(scv, 2))
-    return replace(known, times=times, used=used)
+    for kind, sums in times.items():
+        found = renewed(kind, used.get(kind), sums, known.trips.get(kind[1], NO_TRIP))
+        if found is not None:
+            used[kind] = found
+    return replace(known, times={kind: sums for kind, sums in times.items() if sums[0] > FORGOTTEN}, used=used)
 
 
 def _shown(known: _Workload, now: float) -> _Workload:

@@ -1,9 +1,11 @@
 """The status that an InferenceWorkload should show: a pure function of snapshot, plan and what it shows now."""
 
 from parkade.api import InferenceWorkload
-from parkade.api.workload import Expected, Observed, PlanQuality, RegionRate, WorkloadStatus
+from parkade.api.observed import Observed, RegionRate
+from parkade.api.workload import Expected, PlanQuality, WorkloadStatus
 from parkade.changes.comparison import Comparison, Fate
 from parkade.changes.conditions import merged, timestamp
+from parkade.changes.durations import milliseconds, shown
 from parkade.changes.findings import findings
 from parkade.changes.fronts import GRPC_PORT, HTTP_PORT, UrlKind
 from parkade.changes.placements import placements
@@ -61,18 +63,15 @@ def _observed(comparison: Comparison, workload: InferenceWorkload) -> Observed:
     row = next((row for row in comparison.snapshot.observed if row.workload == workload.key), None)
     if row is None or row.figures is None:
         return workload.status.observed
-    figures = row.figures
+    figures, most = row.figures, 64
     return Observed(
         rate=f"{figures.rate:.3g}",
-        p50=_milliseconds(figures.p50),
-        p99=_milliseconds(figures.p99),
+        p50=milliseconds(figures.p50, 3),
+        p99=milliseconds(figures.p99, 3),
         failed=f"{figures.failed:.3g}",
         by_region=tuple(RegionRate(region=region, rate=f"{rate:.4g}") for region, rate in row.demand),
+        times=tuple(shown(row.times, comparison.snapshot))[:most],
     )
-
-
-def _milliseconds(seconds: float) -> str:
-    return f"{float(f'{seconds * 1000:.3g}'):g}ms" if seconds else ""
 
 
 def _quality(comparison: Comparison, workload: InferenceWorkload) -> PlanQuality:

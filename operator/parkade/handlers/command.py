@@ -72,7 +72,7 @@ class Operator:
         )
         self.works = Works(self.wake.call)
         self.shipping = ModelShipping(self.client, settings.namespace, ModelStore(settings.model_store), self.works)
-        self.observing = Observing(settings.observe_seconds, self.wake.call)
+        self.observing = Observing(settings, self.wake.call)
         applying = Applying(self.client, Recorder(self.client, settings.identity))
         planner = (plan_once, bounded_solve(settings))
         self.cycle = Cycle(settings, self.client, applying, (self.shipping, self.observing), planner, self.metrics)

@@ -12,6 +12,7 @@ import httpx
 from parkade import serving
 from parkade.changes import Observations, folded, seeded
 from parkade.errors import RouterUnavailable
+from parkade.settings import Settings
 from parkade.snapshot import ObservedWorkload, Snapshot
 
 READ_SECONDS: Final = 2.0
@@ -24,8 +25,10 @@ log = logging.getLogger(__name__)
 class Observing:
     """A thread that reads the routers which the cycle saw last."""
 
-    def __init__(self, pause: float, wake: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
-        self._pause, self._wake, self._clock = pause, wake, clock
+    def __init__(
+        self, settings: Settings, wake: Callable[[str], None], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._settings, self._wake, self._clock = settings, wake, clock
         self._lock = threading.Lock()
         self._seen = Observations()
         self._addresses: tuple[str, ...] = ()
@@ -50,11 +53,11 @@ class Observing:
         """What is known now; the routers of this snapshot are read from now on."""
         with self._lock:
             self._addresses = tuple(router.metrics for router in snapshot.routers if router.metrics)
-            self._seen = seeded(self._seen, snapshot, self._clock())
+            self._seen = seeded(self._seen, snapshot, self._clock(), self._settings.economics)
             return self._seen.facts()
 
     def _loop(self) -> None:
-        while not self._stop.wait(self._pause):
+        while not self._stop.wait(self._settings.observe_seconds):
             try:
                 self._read()
             except Exception:

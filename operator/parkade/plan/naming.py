@@ -5,17 +5,19 @@ from collections.abc import Mapping, Sequence
 from functools import reduce
 from typing import Final
 
+from parkade.api import InferenceWorkload
 from parkade.plan.alternatives import Alternative, alternatives
 from parkade.plan.packing import Packed
 from parkade.plan.plan import Expected, Placement, Shortfall, WorkloadPlan
 from parkade.plan.tally import Tally, runnings, shares
 from parkade.problem.costs import Running
 from parkade.problem.covers import Kind
-from parkade.problem.eligibility import profile_for
+from parkade.problem.eligibility import profile_for, service_of
 from parkade.problem.framing import Framed
 from parkade.problem.latency import Path, percentile_of
 from parkade.problem.reach import path, rates
 from parkade.problem.reasons import Reason, Tier
+from parkade.snapshot import ObservedProfile
 
 Pair = tuple[int, int]
 
@@ -114,7 +116,7 @@ def _reason(
     place, resource = framed.places[at], framed.workloads[workload].resource
     used = [framed.ways[index] for index in framed.pairs[pair] if result.counts[index]]
     prices = ", ".join(f"{it.cost_per_hour:.3f} $/h at {it.pool}" for it in others)
-    priced = f"; alone it would cost {prices}" if others else ""
+    priced = (f"; alone it would cost {prices}" if others else "") + _timed(resource, place.hardware)
     if any(way.late for way in used):
         target = resource.spec.latency.target if resource.spec.latency else ""
         expected = f"{_percentile(framed, result, workload, {pair: 1.0}) * 1000:.0f}ms"
@@ -132,6 +134,14 @@ def _reason(
         if reason is Reason.CHEAPEST_PLACE:
             priced += "; here it shares what others already use"
     return reason, reason.say(place=place.pool, causes=_causes(framed, workload)) + priced
+
+
+def _timed(resource: InferenceWorkload, hardware: str) -> str:
+    """The time that the plan counts on there, and who says so."""
+    profile = profile_for(resource, hardware)
+    if isinstance(profile, ObservedProfile):
+        return f"; a request keeps a replica there for {profile.held} (observed)"
+    return f"; a request takes {profile.service_time} there (measured)" if profile else ""
 
 
 def _causes(framed: Framed, workload: int) -> str:
@@ -167,7 +177,7 @@ def _percentile(framed: Framed, result: Tally, workload: int, share: Mapping[Pai
         replicas = _replicas(framed, result, pair)
         if profile is None or replicas == 0:
             continue
-        busy = part * total * profile.service_time.seconds / (replicas * place.availability)
+        busy = part * total * service_of(profile).busy[0] / (replicas * place.availability)
         served = {caller: asked for caller, asked in rate.items() if caller in _callers(framed, pair)} or rate
         for caller, asked in served.items():
             way = path(resource, place, caller, framed.regions, framed.economics)

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from parkade.api import InferenceWorkload
 from parkade.api.workload import Profile
+from parkade.problem.eligibility import service_of
 from parkade.problem.latency import Service
 from parkade.problem.supply import Place
 from parkade.problem.utilisation import MOST_TAILS, coarsened
 from parkade.settings import RoundTrip
-from parkade.snapshot import StagedArtifact
+from parkade.snapshot import ObservedProfile, StagedArtifact
 from parkade.units import SECONDS_PER_HOUR, in_bytes
 
 Floats = NDArray[np.float64]
@@ -159,7 +160,7 @@ class WorkloadColumns:
     services: tuple[tuple[Service | None, ...], ...]
     """[M][H], None where the hardware has no profile"""
     seconds: Floats
-    """[M, H], mean service time, NaN without a profile"""
+    """[M, H], mean time for which a request keeps a replica, NaN without a profile"""
     joules: Floats
     """[M, H], of one request, NaN where the hardware's power says it"""
     server_rate: Floats
@@ -234,9 +235,11 @@ def _classes(places: Sequence[Place]) -> list[PlaceClass]:
 
 
 def _written(profiles: tuple[Profile, ...]) -> Hashable:
-    """The texts of the manifest: cheaper to compare than what they mean."""
+    """The texts of the manifest, and of what was observed: cheaper to compare than what they mean."""
     return tuple(
-        text for it in profiles for text in (it.hardware, it.service_time, it.scv, it.joules, it.max_rate_per_server)
+        (it.hardware, it.service_time, it.scv, it.joules, it.max_rate_per_server)
+        + ((it.held, it.held_scv) if isinstance(it, ObservedProfile) else ())
+        for it in profiles
     )
 
 
@@ -266,7 +269,7 @@ def _figures(
         for entry in profile:
             at = index.get(str(entry.hardware))
             if at is not None:
-                own[at] = Service(entry.service_time.seconds, entry.scv.value)
+                own[at] = service_of(entry)
                 for column, number in zip(figures, _numbers(entry), strict=True):
                     column[at - len(hardware)] = number
         services.append(tuple(own))
@@ -274,7 +277,7 @@ def _figures(
 
 
 def _numbers(profile: Profile) -> tuple[float, float, float]:
-    seconds, most = profile.service_time.seconds, profile.max_rate_per_server
+    seconds, most = service_of(profile).busy[0], profile.max_rate_per_server
     joules = profile.joules.value if profile.joules is not None else np.nan
     return seconds, joules, most.value if most is not None else 1.0 / seconds
 

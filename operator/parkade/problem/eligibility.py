@@ -5,8 +5,10 @@ from typing import Final
 
 from parkade.api import InferenceWorkload
 from parkade.api.workload import RETRY_BUFFER, Artifact, Profile
+from parkade.problem.latency import Service
 from parkade.problem.reasons import Reason, Refusal
 from parkade.problem.supply import Place
+from parkade.snapshot import ObservedProfile
 
 FORMATS: Final = ("onnx",)
 """What cars and the runtime templates for Triton can run today."""
@@ -32,6 +34,12 @@ def refusal(workload: InferenceWorkload, place: Place) -> Refusal | None:
 def profile_for(workload: InferenceWorkload, hardware: str) -> Profile | None:
     """How the model runs on the hardware, if it was measured."""
     return next((p for p in workload.spec.model.profiles if p.hardware == hardware), None)
+
+
+def service_of(profile: Profile) -> Service:
+    """One replica's work on a request, as the manifest says or as it was observed."""
+    held = (profile.held.seconds, profile.held_scv.value) if isinstance(profile, ObservedProfile) else None
+    return Service(profile.service_time.seconds, profile.scv.value, held)
 
 
 def artifact_for(workload: InferenceWorkload, hardware: str) -> Artifact | None:

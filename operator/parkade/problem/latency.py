@@ -43,6 +43,13 @@ class Service:
     """Mean."""
     scv: float
     """Squared coefficient of variation."""
+    held: tuple[float, float] | None = None
+    """Mean seconds for which a request keeps the replica, and their scv, where they are not those of the work."""
+
+    @property
+    def busy(self) -> tuple[float, float]:
+        """Mean seconds for which a request keeps the replica, and their scv: what others wait for."""
+        return self.held or (self.seconds, self.scv)
 
     @property
     def lognormal(self) -> tuple[float, float]:
@@ -73,8 +80,9 @@ def erlang_c(servers: int, utilisation: float) -> float:
 
 def wait_tail(servers: int, utilisation: float, service: Service) -> tuple[float, float]:
     """(probability of waiting, decay in 1/s) of the waiting time in M/G/c, by its first two moments."""
-    rate = float(decay(np.array([utilisation]), np.array([service.scv]))[0])
-    return erlang_c(servers, utilisation), rate * servers / service.seconds
+    seconds, scv = service.busy
+    rate = float(decay(np.array([utilisation]), np.array([scv]))[0])
+    return erlang_c(servers, utilisation), rate * servers / seconds
 
 
 def decay(utilisation: Grid, scv: Grid) -> Grid:
@@ -105,7 +113,7 @@ def lost_share(path: Path, utilisation: float) -> float:
     if path.departures_per_hour <= 0.0:
         return 0.0
     per_second = path.departures_per_hour / SECONDS_PER_HOUR
-    return min(1.0, per_second * path.service.seconds * (1.0 + 1.0 / max(utilisation, 1e-6)))
+    return min(1.0, per_second * path.service.busy[0] * (1.0 + 1.0 / max(utilisation, 1e-6)))
 
 
 @lru_cache(maxsize=4096)

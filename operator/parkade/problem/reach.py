@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from parkade.api import InferenceWorkload, Region
 from parkade.problem.columns import Bools, Floats, Ints, PlaceColumns, WorkloadColumns
-from parkade.problem.eligibility import profile_for
+from parkade.problem.eligibility import profile_for, service_of
 from parkade.problem.latency import RATE_SAFETY, Path, Service
 from parkade.problem.supply import Place
 from parkade.problem.usable import Usable
@@ -109,7 +109,7 @@ def path(
     """Everything between a caller's request and its answer besides the queue."""
     profile = profile_for(workload, place.hardware)
     assert profile is not None  # noqa: S101 -- eligibility refuses places without a profile
-    service = Service(profile.service_time.seconds, profile.scv.value)
+    service = service_of(profile)
     between = round_trip(caller, place.region, regions, economics)
     return Path(service, (between, *place.legs), place.departures_per_hour)
 
@@ -203,16 +203,11 @@ def _asks(
     """Rows of the table, and which of them each kind has at each tail [X, E]."""
     links: dict[tuple[tuple[RoundTrip, ...], float], int] = {}
     of_tail = [(kind, links.setdefault((legs, gone), len(links))) for kind, legs, gone in tails]
-    asks: dict[tuple[tuple[float, float, float], int, int], int] = {}
+    asks: dict[tuple[Numbers, int, int], int] = {}
     rows: dict[tuple[int, int, float], list[int]] = {}
     asked = dict.fromkeys(key[:3] for key in kinds if key[2] > 0.0)
     coarse = coarsened(
-        (
-            (it.seconds, it.scv, 1.0 / target)
-            for profile, _, target in asked
-            for it in workloads.services[profile]
-            if it
-        ),
+        (_numbers(it, target) for profile, _, target in asked for it in workloads.services[profile] if it),
         MOST_SPEEDS,
     )
     for profile, percentile, target in asked:
@@ -224,17 +219,21 @@ def _asks(
     row = np.array([rows.get(key[:3], [-1] * len(tails)) for key in kinds], dtype=np.int64)
     tail_of = list(links)
     wanted = tuple(
-        Ask(Service(seconds, scv), percentile, target, *tail_of[link])
-        for (seconds, scv, target), percentile, link in asks
+        Ask(Service(seconds, scv, (held, spread) if held else None), percentile, target, *tail_of[link])
+        for (seconds, scv, target, held, spread), percentile, link in asks
     )
     return wanted, row.reshape(len(kinds), len(tails))
 
 
-def _counted(service: Service, target: float, coarse: Mapping[Numbers, Numbers]) -> tuple[float, float, float]:
-    """Mean seconds, scv and target that a service with its target counts as."""
-    own = service.seconds, service.scv, 1.0 / target
-    seconds, scv, pace = found = coarse[own]
-    return seconds, scv, target if found == own else 1.0 / pace
+def _numbers(service: Service, target: float) -> Numbers:
+    return service.seconds, service.scv, 1.0 / target, *(service.held or (0.0, 0.0))
+
+
+def _counted(service: Service, target: float, coarse: Mapping[Numbers, Numbers]) -> Numbers:
+    """Mean seconds, scv, target, and what keeps the replica, that a service with its target counts as."""
+    own = _numbers(service, target)
+    seconds, scv, pace, *held = found = coarse[own]
+    return seconds, scv, target if found == own else 1.0 / pace, *held
 
 
 def _masks(

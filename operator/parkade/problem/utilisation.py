@@ -82,7 +82,7 @@ def utilisations(asks: tuple[Ask, ...], trips: tuple[RoundTrip, ...]) -> Grid:
     """
     table = np.zeros((len(asks), len(trips), len(POOLS)))
     order = sorted(range(len(asks)) if trips else (), key=lambda index: asks[index].target)
-    spreads = sorted({ask.service.scv for ask in asks})
+    spreads = sorted({ask.service.busy[1] for ask in asks})
     levels = _levels(tuple(spreads))
     for target, group in groupby(order, key=lambda index: asks[index].target):
         everyone = list(group)
@@ -91,8 +91,8 @@ def utilisations(asks: tuple[Ask, ...], trips: tuple[RoundTrip, ...]) -> Grid:
             rows = everyone[start : start + _BLOCK]
             some = [asks[row] for row in rows]
             found = (_work(some, target) @ tails.reshape(CELLS + 1, -1)).reshape(len(rows) * len(trips), -1)
-            seconds = np.repeat([ask.service.seconds for ask in some], len(trips))
-            spread = np.repeat([spreads.index(ask.service.scv) for ask in some], len(trips))
+            seconds = np.repeat([ask.service.busy[0] for ask in some], len(trips))
+            spread = np.repeat([spreads.index(ask.service.busy[1]) for ask in some], len(trips))
             wanted = np.repeat([ask.percentile / 100.0 for ask in some], len(trips))
             gone = np.repeat([ask.departures_per_hour / SECONDS_PER_HOUR for ask in some], len(trips))
             best = _highest(found, (target / seconds, spread), gone * seconds, wanted, levels)

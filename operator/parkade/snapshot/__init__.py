@@ -4,7 +4,7 @@
 """
 
 from parkade.snapshot.fronts import Endpoint, RouteFace, ServiceFace, ServicePort, SliceFace
-from parkade.snapshot.observed import ObservedFigures, ObservedTime, ObservedWorkload, RouterReport
+from parkade.snapshot.observed import ObservedFigures, ObservedProfile, ObservedTime, ObservedWorkload, RouterReport
 from parkade.snapshot.snapshot import (
     LoadedModel,
     PodFace,
@@ -20,6 +20,7 @@ __all__ = [
     "Endpoint",
     "LoadedModel",
     "ObservedFigures",
+    "ObservedProfile",
     "ObservedTime",
     "ObservedWorkload",
     "PodFace",

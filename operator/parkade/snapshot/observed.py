@@ -5,6 +5,9 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from parkade.api.values import Amount, PositiveDuration
+from parkade.api.workload import Profile
+
 Number = Annotated[int, Field(ge=0)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -59,9 +62,21 @@ class ObservedTime:
     hardware: str
     """Of cars; empty for a Triton pool."""
     seconds: float
-    """Mean; of cars with the network."""
+    """Mean from sending the request to the end of the answer, of cars with the network: so long it keeps a replica."""
     scv: float
     """Squared coefficient of variation."""
+    service_seconds: float
+    """Mean without the round trip to the car, which a plan adds by itself; at a Triton pool the same as `seconds`."""
+    service_scv: float
+
+
+class ObservedProfile(Profile):
+    """A profile with the times that routers observed in place of the manifest's."""
+
+    held: PositiveDuration
+    """Mean time for which a request keeps a replica: `service_time`, and the way to a car and back."""
+    held_scv: Amount
+    """Its squared coefficient of variation."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
