@@ -10,7 +10,7 @@ RUN := $(UV) run --no-sync
 CARGO := cargo
 GO := go
 
-.PHONY: help setup servers demo test test-fast test-rust test-go test-cluster e2e fuzz bench bench-solver bench-router lint format crds clean
+.PHONY: help setup servers demo test test-fast test-rust test-go test-cluster e2e fuzz bench bench-solver bench-router bench-fleet lint format crds clean
 
 help: ## List the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -57,7 +57,7 @@ e2e: servers ## The demo, then scenarios: kills under traffic, deletions, broken
 	@PYTHONPATH=e2e $(RUN) python -m demo.run --dir "$$(mktemp -d)"
 	@$(RUN) pytest -q e2e/scenarios --timeout 600
 
-bench: bench-solver bench-router ## All benchmarks
+bench: bench-solver bench-router bench-fleet ## All benchmarks
 
 bench-solver: $(if $(filter $(CACHE)%,$(UV)),$(UV)) ## Compare the solver with others on the same instances (ARGS="--help")
 	@$(UV) sync --quiet --all-extras --group bench --locked
@@ -66,6 +66,9 @@ bench-solver: $(if $(filter $(CACHE)%,$(UV)),$(UV)) ## Compare the solver with o
 bench-router: $(if $(filter $(CACHE)%,$(UV)),$(UV)) ## Measure the router beside Envoy on the same upstream (ARGS="--help")
 	@$(UV) sync --quiet --all-extras --group bench --locked
 	@PYTHONPATH=tests $(RUN) python -m benchmarks.router $(ARGS)
+
+bench-fleet: servers ## Measure carlet and NATS with 100,000 driven vehicles (ARGS="--help")
+	@PYTHONPATH=tests $(RUN) python -m benchmarks.fleet $(ARGS)
 
 lint: setup ## Formatting, types, import contracts, clippy, go vet
 	@$(RUN) ruff format --check --quiet . && $(RUN) ruff check --quiet .

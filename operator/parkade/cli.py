@@ -12,6 +12,7 @@ from parkade.errors import InvalidInput, ParkadeError
 COMMANDS: Final = {
     "up": ("parkade.local.command:up", "Start a control plane and Parkade on this machine."),
     "down": ("parkade.local.command:down", "Stop what `parkade up` started."),
+    "fleet": ("parkade.local.fleet:fleet", "Play vehicles for tests, demos and sizing."),
     "plan": ("parkade.plan.command:plan", "Plan a directory of manifests without a cluster."),
     "solve": ("parkade.solver.command:solve", "Solve a placement problem kept in a file."),
     "explain": ("parkade.plan.command:explain", "Explain a demand of a solved problem kept in files."),

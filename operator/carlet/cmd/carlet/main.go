@@ -19,6 +19,7 @@ const usage = `carlet ` + nodes.Version + `: the vehicles of a fleet as Kubernet
   carlet nodes         serve the cells of a cluster
   carlet fleet init    make the keys of the fleet link and the configuration of nats-server
   carlet fleet enroll  sign the credentials of one vehicle
+  carlet drive         play thousands of vehicles, for tests, demos and sizing
   carlet version
 
 Each command lists its flags with --help.
@@ -56,6 +57,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return fleetInit(args, out)
 	case "fleet enroll":
 		return fleetEnroll(args, out)
+	case "drive":
+		return driveVehicles(ctx, args, os.Stdin, out)
 	case "version":
 		_, err := fmt.Fprintln(out, nodes.Version)
 		return err

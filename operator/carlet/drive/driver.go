@@ -1,0 +1,271 @@
+package drive
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/jwt/v2"
+	"github.com/nats-io/nkeys"
+
+	"parkade.dev/carlet/fleet"
+)
+
+// Options say which vehicles to play, where, and how.
+type Options struct {
+	Servers  []string // tls://HOST:PORT; vehicles are spread over them
+	TLS      *tls.Config
+	Enroll   func(fleet.Key) ([]byte, error) // credentials of a vehicle
+	Fleet    string
+	Prefix   string // of vehicles' names
+	First    int    // number of the first vehicle
+	Vehicles int
+	Hardware string
+	Memory   int64 // bytes of each vehicle
+	Slots    int
+	Charge   float64 // percent
+	Links    []Share
+	Beat     time.Duration
+	Dials    int           // handshakes at once
+	Spread   time.Duration // over which the first dials are spread
+	Rate     float64       // bytes a second of a pretended download
+	Load     time.Duration // of a pretended load
+	Drain    time.Duration
+	Staying  time.Duration // between the announcement of a departure and the departure
+	Stretch  float64       // of the outages of the links' traces; 0 for none
+	Speed    float64       // seconds of the charging traces in a second; 0 for cars that stay
+	// WeekStart is where in the week the charging traces begin.
+	WeekStart time.Duration
+	// Fetch really downloads a model by its signed URL and returns its bytes; nil pretends.
+	Fetch Fetch
+}
+
+// Fetch gets a model of a digest.
+type Fetch func(ctx context.Context, url, digest string) (int64, error)
+
+// Share is how many of the vehicles have a link.
+type Share struct {
+	Link     string
+	Fraction float64
+}
+
+// pass is how a vehicle proves who it is.
+type pass struct {
+	token string
+	pair  nkeys.KeyPair
+}
+
+// Driver plays vehicles.
+type Driver struct {
+	options       Options
+	began         time.Time
+	traces        *traces
+	vehicles      []*vehicle
+	agendas       []*agenda
+	dialing       chan *vehicle
+	fetcher       Fetch
+	traffic       traffic
+	counts        counts
+	contracts     sync.Map // text to contract
+	interned      sync.Map // text to itself
+	lastConnected atomic.Int64
+	lastOrder     atomic.Int64
+	failure       atomic.Pointer[string]
+	started       chan struct{}
+	stopped       context.Context //nolint:containedctx // of downloads, which vehicles start
+}
+
+// New makes the vehicles and signs their credentials; nothing is dialled yet.
+func New(options Options) (*Driver, error) {
+	found, err := readTraces()
+	if err != nil {
+		return nil, err
+	}
+	d := &Driver{options: options, traces: found, fetcher: options.Fetch, dialing: make(chan *vehicle, options.Vehicles), started: make(chan struct{})}
+	for range runtime.GOMAXPROCS(0) {
+		d.agendas = append(d.agendas, newAgenda(d.now))
+	}
+	addresses := make([]string, 0, len(options.Servers))
+	for _, server := range options.Servers {
+		address, err := url.Parse(server)
+		if err != nil || address.Host == "" || address.Port() == "" {
+			return nil, fmt.Errorf("--nats %q is not tls://HOST:PORT", server)
+		}
+		addresses = append(addresses, address.Host)
+	}
+	for i := range options.Vehicles {
+		v, err := d.vehicle(options.First+i, addresses)
+		if err != nil {
+			return nil, err
+		}
+		d.vehicles = append(d.vehicles, v)
+	}
+	return d, nil
+}
+
+func (d *Driver) vehicle(number int, addresses []string) (*vehicle, error) {
+	o := &d.options
+	key := fleet.Key{Fleet: o.Fleet, Vehicle: fmt.Sprintf("%s%06d", o.Prefix, number)}
+	text, err := o.Enroll(key)
+	if err != nil {
+		return nil, err
+	}
+	token, err := jwt.ParseDecoratedJWT(text)
+	if err != nil {
+		return nil, err
+	}
+	pair, err := jwt.ParseDecoratedUserNKey(text)
+	if err != nil {
+		return nil, err
+	}
+	v := &vehicle{
+		driver: d, number: number, key: key, pass: &pass{token, pair}, address: addresses[number%len(addresses)],
+		link: d.linkOf(number), offset: time.Duration(spread(number, 9) % uint64(week)),
+		slot: -1, beatAt: never, pongBy: never, pingAt: never, sayAt: never, cutAt: never, stayAt: never,
+	}
+	if o.Spread > 0 {
+		v.dialAt = time.Duration(spread(number, 8) % uint64(o.Spread))
+	}
+	if o.Stretch > 0 {
+		v.cutAt = 0 // a look at the trace
+	}
+	if o.Speed > 0 {
+		v.stays, v.stayAt = d.traces.staysOf(number), 0
+	}
+	return v, nil
+}
+
+// spread is a number that looks random and is always the same for a vehicle and a use.
+func spread(number, use int) uint64 {
+	return fleet.Score("drive", fmt.Sprint(number), fmt.Sprint(use))
+}
+
+// portion is where a vehicle is in an order of all that is the same in every shard, from 0 to 1.
+func portion(number, use int) float64 { return float64(spread(number, use)>>11) / (1 << 53) }
+
+func (d *Driver) linkOf(number int) string {
+	place := portion(number, 7)
+	for _, share := range d.options.Links {
+		if place -= share.Fraction; place < 0 {
+			return share.Link
+		}
+	}
+	return d.options.Links[len(d.options.Links)-1].Link
+}
+
+func (d *Driver) now() moment { return time.Since(d.began) }
+
+func (d *Driver) agendaOf(v *vehicle) *agenda {
+	return d.agendas[v.number%len(d.agendas)]
+}
+
+// AwaitStart returns when the clock of the driver runs.
+func (d *Driver) AwaitStart() { <-d.started }
+
+// Run drives until the context ends.
+func (d *Driver) Run(ctx context.Context) {
+	d.began, d.stopped = time.Now(), ctx
+	close(d.started)
+	var running sync.WaitGroup
+	for range d.options.Dials {
+		running.Go(func() { d.dial(ctx) })
+	}
+	for _, v := range d.vehicles {
+		v.act()
+	}
+	for _, a := range d.agendas {
+		running.Go(func() { a.run(ctx) })
+	}
+	running.Wait()
+	for _, v := range d.vehicles {
+		v.mu.Lock()
+		if v.conn != nil {
+			v.conn.drop()
+		}
+		v.mu.Unlock()
+	}
+}
+
+func (d *Driver) dial(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case v := <-d.dialing:
+			config := d.options.TLS.Clone()
+			config.ClientSessionCache = &v.session
+			config.ServerName, _, _ = net.SplitHostPort(v.address)
+			conn, err := dial(ctx, endpoint{v.address, config, v.key, v.pass, &d.traffic})
+			if ctx.Err() == nil {
+				v.dialled(conn, err)
+			} else if conn != nil {
+				conn.drop()
+			}
+		}
+	}
+}
+
+func (d *Driver) failed(err error) {
+	d.traffic.refused.Add(1)
+	text := err.Error()
+	d.failure.Store(&text)
+}
+
+// intern keeps one copy of a text that thousands of vehicles are told.
+func (d *Driver) intern(text string) string {
+	kept, _ := d.interned.LoadOrStore(text, text)
+	return kept.(string) //nolint:forcetypeassert // nothing else is stored
+}
+
+// shrink lets equal parts of desired sets share their memory.
+func (d *Driver) shrink(desired *fleet.Desired) {
+	desired.Cell, desired.Revision = d.intern(desired.Cell), d.intern(desired.Revision)
+	if len(desired.Contract) > 0 {
+		text := bytes.Clone(desired.Contract)
+		kept, _ := d.interned.LoadOrStore("contract "+string(text), json.RawMessage(text))
+		desired.Contract = kept.(json.RawMessage) //nolint:forcetypeassert // nothing else is stored under this word
+	}
+	for i := range desired.Assignments {
+		a := &desired.Assignments[i]
+		a.Workload, a.Model, a.Digest = d.intern(a.Workload), d.intern(a.Model), d.intern(a.Digest)
+		a.Format, a.Router = d.intern(a.Format), d.intern(a.Router)
+	}
+	if len(desired.Assignments) == 0 {
+		desired.Assignments = nil
+	}
+}
+
+// download gets a model for a vehicle; a refused URL makes it say hello, which brings a fresh one.
+func (v *vehicle) download(digest, from string) {
+	got, err := v.driver.fetcher(v.driver.stopped, from, digest)
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	now := v.driver.now()
+	v.fetching = false
+	v.driver.counts.fetchedBytes.Add(got)
+	for i := range v.held {
+		r := &v.held[i]
+		if r.Digest != digest || r.withdrawn {
+			continue
+		}
+		if err == nil {
+			v.fetched(r, now)
+			continue
+		}
+		r.Reason, r.Message = "SourceUnavailable", err.Error()
+		v.plans = append(v.plans, plan{now + time.Second, func(v *vehicle, at moment) { v.proceed(at) }})
+		v.greet = v.greet || errors.Is(err, ErrRefused)
+	}
+	v.proceed(now)
+	v.news(now)
+	v.step(now)
+}

@@ -1,0 +1,231 @@
+package drive_test
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"parkade.dev/carlet/drive"
+	"parkade.dev/carlet/fleet"
+	"parkade.dev/carlet/internal/testplane"
+)
+
+const (
+	vehicles = 40
+	workload = "vision/sign-reader"
+	digest   = "3f79bb7b435b05321651daefd374cdc681dc06faa65e374e38337b88ca046dea"
+)
+
+// rig is a fleet link with carlet's own end of it, and a driver.
+type rig struct {
+	registry *fleet.Registry
+	link     *fleet.Link
+	driver   *drive.Driver
+	outcomes chan fleet.Outcome
+}
+
+func newRig(t *testing.T, change func(*drive.Options)) *rig {
+	t.Helper()
+	dir, port := t.TempDir(), testplane.FreePort(t)
+	authority := testplane.NewAuthority(t, dir)
+	server := authority.Issue(t, "nats", "")
+	keys, err := fleet.InitKeys(fleet.KeysOptions{
+		Dir: filepath.Join(dir, "fleet"), Host: "127.0.0.1", Port: port, JetStreamDir: filepath.Join(dir, "jetstream"),
+		TLSCert: server.Cert, TLSKey: server.Key, CA: authority.File,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	testplane.StartNATS(t, filepath.Join(dir, "fleet", fleet.ServerConfigFile), port)
+	ctx, cancel := context.WithCancel(t.Context())
+	url := fmt.Sprintf("tls://127.0.0.1:%d", port)
+	r := &rig{registry: fleet.NewRegistry(), outcomes: make(chan fleet.Outcome, 10_000)}
+	r.link, err = fleet.Dial(ctx, r.registry, fleet.LinkOptions{
+		URL: url, Credentials: filepath.Join(dir, "fleet", fleet.CarletCredentialsFile), CA: authority.File,
+		Count: func(_ fleet.Kind, outcome fleet.Outcome) { r.outcomes <- outcome },
+		Wake:  func() {}, Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	options := drive.Options{
+		Servers: []string{url}, TLS: trusting(t, authority.File), Fleet: "driven", Prefix: "v-", Vehicles: vehicles,
+		Hardware: "hw4", Memory: 8 << 30, Slots: 1, Charge: 80, Links: []drive.Share{{Link: "WiFi", Fraction: 1}},
+		Beat: time.Second, Dials: 8, Rate: 1e9, Load: 10 * time.Millisecond, Drain: 10 * time.Millisecond, Staying: 300 * time.Millisecond,
+		Enroll: func(key fleet.Key) ([]byte, error) { return keys.Enroll(key, time.Hour, time.Now()) },
+	}
+	change(&options)
+	if r.driver, err = drive.New(options); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		r.driver.Run(ctx)
+		close(done)
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-done
+	})
+	r.driver.AwaitStart()
+	return r
+}
+
+func trusting(t *testing.T, file string) *tls.Config {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(text)
+	return &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: pool}
+}
+
+// tell answers every vehicle that carlet knows with the same order.
+func (r *rig) tell(t *testing.T, assignments ...fleet.Assignment) {
+	t.Helper()
+	for _, v := range r.registry.Vehicles() {
+		if err := r.link.Send(v.Key, fleet.NewDesired("cell-0", nil, assignments)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func (r *rig) order(t *testing.T, command string) {
+	t.Helper()
+	if err := r.driver.Obey(strings.NewReader(command+"\n"), t.Output()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (r *rig) reports(t *testing.T, what string, holds func(drive.Report) bool) {
+	t.Helper()
+	testplane.Eventually(t, what, func() error {
+		if report := r.driver.Report(); !holds(report) {
+			return fmt.Errorf("%+v", report)
+		}
+		return nil
+	})
+}
+
+// hears waits until carlet's registry has all vehicles as wanted.
+func (r *rig) hears(t *testing.T, what string, count int, as func(fleet.Vehicle) bool) {
+	t.Helper()
+	testplane.Eventually(t, what, func() error {
+		found := 0
+		for _, v := range r.registry.Vehicles() {
+			if v.HasHello && v.HasState && as(v) {
+				found++
+			}
+		}
+		if found != count {
+			return fmt.Errorf("%d of %d", found, count)
+		}
+		return nil
+	})
+}
+
+func ready(v fleet.Vehicle) bool {
+	return len(v.State.Assignments) == 1 && v.State.Assignments[0].Phase == fleet.PhaseReady
+}
+
+func (r *rig) start(t *testing.T) {
+	t.Helper()
+	r.hears(t, "all are heard", vehicles, func(v fleet.Vehicle) bool { return v.Eligible() })
+	r.tell(t, fleet.Assignment{
+		Workload: workload, Model: "sign-reader", Digest: digest, Bytes: 1000, Format: "onnx", Memory: 1 << 30, URL: "https://models.example/x",
+	})
+	r.hears(t, "all are ready", vehicles, ready)
+}
+
+func TestCarletUnderstandsEveryMessage(t *testing.T) {
+	r := newRig(t, func(*drive.Options) {})
+	r.start(t)
+	r.reports(t, "beats", func(report drive.Report) bool { return report.Beats >= vehicles })
+	for len(r.outcomes) > 0 {
+		if outcome := <-r.outcomes; outcome != fleet.Accepted {
+			t.Errorf("a message was %s", outcome)
+		}
+	}
+	for _, v := range r.registry.Vehicles() {
+		if v.Hello.Cell != "cell-0" || len(v.Hello.Models) != 1 || v.State.Desired == "" {
+			t.Fatalf("%+v", v)
+		}
+	}
+}
+
+func TestLostLinksComeBackWithWhatTheyHeld(t *testing.T) {
+	r := newRig(t, func(*drive.Options) {})
+	r.start(t)
+	before := r.driver.Report()
+	r.order(t, `{"do": "lose", "fraction": 0.5, "for": 0.2, "jitter": 0}`)
+	r.reports(t, "links are lost", func(report drive.Report) bool { return report.Connected < vehicles })
+	r.reports(t, "links are back", func(report drive.Report) bool { return report.Connected == vehicles })
+	report := r.driver.Report()
+	lost := report.Dials - before.Dials
+	if lost < vehicles/4 || report.Resumed != lost {
+		t.Errorf("%d were lost, %d resumed their TLS session", lost, report.Resumed)
+	}
+	r.reports(t, "hellos are repeated", func(after drive.Report) bool { return after.Hellos >= before.Hellos+lost })
+	r.tell(t) // nothing
+	r.reports(t, "orders unload", func(after drive.Report) bool { return after.UnloadsByOrder == vehicles && after.Ready == 0 })
+	if report.Ready != vehicles || report.Loads != vehicles || report.UnloadsByOrder != 0 {
+		t.Errorf("the loss of a link changed what is loaded: %+v", report)
+	}
+	if got := r.driver.Report().Reloads; got != 0 {
+		t.Errorf("%d reloads", got)
+	}
+}
+
+func TestDeparturesAreAnnouncedAndVanishingIsNot(t *testing.T) {
+	r := newRig(t, func(*drive.Options) {})
+	r.start(t)
+	r.order(t, `{"do": "depart", "fraction": 0.5, "for": 0.5}`)
+	leaving := int(r.driver.Report().Departures)
+	if leaving < vehicles/4 || leaving > 3*vehicles/4 {
+		t.Fatalf("%d of %d depart", leaving, vehicles)
+	}
+	r.hears(t, "departures are announced, and drained", leaving, func(v fleet.Vehicle) bool {
+		return v.State.Leaving && !v.Eligible() && v.State.Reason == "Leaving" && len(v.State.Assignments) == 0
+	})
+	r.reports(t, "they drive off", func(report drive.Report) bool { return int(report.Connected) == vehicles-leaving })
+	r.order(t, `{"do": "vanish"}`)
+	r.reports(t, "nobody is left", func(report drive.Report) bool { return report.Connected == 0 })
+	r.hears(t, "vanishing is silent", vehicles-leaving, ready)
+	r.order(t, `{"do": "arrive"}`)
+	r.hears(t, "all are back", vehicles, func(v fleet.Vehicle) bool { return v.Eligible() && ready(v) })
+	if got := r.driver.Report(); int(got.Reloads) != leaving {
+		t.Errorf("%d departed, %d loaded again", leaving, got.Reloads)
+	}
+}
+
+func TestCarsRefuseWhatTheirContractForbids(t *testing.T) {
+	r := newRig(t, func(o *drive.Options) { o.Links = []drive.Share{{Link: "Cellular", Fraction: 1}} })
+	r.hears(t, "nobody is eligible", vehicles, func(v fleet.Vehicle) bool { return v.State.Reason == "LinkNotAllowed" })
+	for _, v := range r.registry.Vehicles() {
+		desired := fleet.NewDesired("cell-0", []byte(`{"links":["Cellular"],"requirePluggedIn":true}`), nil)
+		if err := r.link.Send(v.Key, desired); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.hears(t, "the pool allows it", vehicles, func(v fleet.Vehicle) bool { return v.Eligible() })
+}
+
+func TestALineThatIsNoCommandIsAnswered(t *testing.T) {
+	r := newRig(t, func(o *drive.Options) { o.Vehicles = 1 })
+	var out strings.Builder
+	if err := r.driver.Obey(strings.NewReader("{\"do\": \"explode\"}\n{\"do\": \"report\"}\n"), &out); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(out.String(), "write lose, vanish, depart, arrive or report") || !strings.Contains(out.String(), `"vehicles":1`) {
+		t.Error(out.String())
+	}
+}

@@ -1,0 +1,69 @@
+"""`make bench-fleet`: driven vehicles on real NATS servers, a real API server and a real carlet."""
+
+import json
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from benchmarks.fleet.drivers import Drivers
+from benchmarks.fleet.parts import PARTS, Run, Terms
+from benchmarks.fleet.places import CLIENTS_PER_SERVER, ROOT, FleetPlane
+from benchmarks.router.table import as_json, as_markdown, write
+from benchmarks.solver.machine import describe
+from parkade.errors import InvalidInput, ParkadeError
+
+DOCS = ROOT / "docs/benchmarks.md"
+FULL = Terms(
+    vehicles=100_000, servers=0, cell=500, beat=60.0, idle=180.0, lost=0.2, outage=5.0, vanished=0.1,
+    departing=0.3, window=90.0, staying=30.0,
+)  # fmt: skip
+QUICK = Terms(
+    vehicles=2_000, servers=0, cell=200, beat=4.0, idle=5.0, lost=0.2, outage=1.0, vanished=0.1,
+    departing=0.3, window=3.0, staying=5.0,
+)  # fmt: skip
+
+
+@click.command()
+@click.option("--vehicles", type=click.IntRange(min=100), help=f"[default: {FULL.vehicles}]")
+@click.option("--servers", type=click.IntRange(min=1), help="NATS servers. [default: as many as descriptors ask for]")
+@click.option("--cell", type=click.IntRange(min=10), help=f"Vehicles of a cell. [default: {FULL.cell}]")
+@click.option("--beat", type=click.FloatRange(min=1), help=f"Seconds between beats. [default: {FULL.beat:g}]")
+@click.option("--parts", help=f"Parts after the first, separated by blanks. [default: {' '.join(PARTS)}]")
+@click.option("--quick", is_flag=True, help=f"{QUICK.vehicles} vehicles in under a minute; the figures mean little.")
+@click.option("--json", "output", type=click.Path(path_type=Path), help="Write the figures here.")
+@click.option("--docs", is_flag=True, help=f"Put the tables into {DOCS.name}; the whole default run does so anyway.")
+def main(parts: str | None, output: Path | None, *, quick: bool, docs: bool, **sizes: float | None) -> None:
+    """Measure presence, control traffic and mass events of a driven fleet."""
+    names = ["connect", *(name for name in (parts.split() if parts else PARTS) if name != "connect")]
+    if unknown := [name for name in names if name not in PARTS]:
+        raise InvalidInput(f"{unknown[0]} is no part; choose from {' '.join(PARTS)}")
+    given = {name: value for name, value in sizes.items() if value is not None}
+    terms = replace(QUICK if quick else FULL, **given)  # type: ignore[arg-type]
+    terms = replace(terms, servers=terms.servers or -(-terms.vehicles // CLIENTS_PER_SERVER))
+    sections = []
+    with tempfile.TemporaryDirectory() as folder:
+        plane = FleetPlane(Path(folder) / "plane", terms.vehicles, terms.servers, terms.cell)
+        plane.build()
+        try:
+            plane.start()
+            with Drivers(plane, "--beat", f"{terms.beat:g}s", "--staying", f"{terms.staying:g}s") as drivers:
+                for name in names:
+                    sections.append(PARTS[name](Run(plane, drivers, terms)))
+                    click.echo(as_markdown(sections[-1]) + "\n")
+        finally:
+            plane.stop()
+    about = describe()
+    if output is not None:
+        output.write_text(json.dumps({"machine": about, "sections": [as_json(each) for each in sections]}, indent=1))
+    if docs or not (quick or parts or given):
+        title = "Measured on {cores} cores of {processor}, {memoryGiB} GiB, {system}.".format(**about)
+        write(DOCS, "\n\n".join([title, *map(as_markdown, sections)]), "bench-fleet")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (ParkadeError, RuntimeError) as error:
+        raise SystemExit(f"bench-fleet: {error}") from None

@@ -1,0 +1,229 @@
+"""A plane for the benchmark: a control plane, several NATS servers in one cluster, carlet, and cells with orders."""
+
+import hashlib
+import json
+import re
+import ssl
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import psutil
+import yaml
+
+from parkade.local import binaries, ports
+from parkade.local.plane import Plane
+from parkade.local.processes import LaunchSpec
+
+ROOT: Final = Path(__file__).parents[3]
+FLEET, POOL, NAMESPACE = "driven", "driven", "bench"
+CLIENTS_PER_SERVER: Final = 17_000
+"""A process of this machine has 20,000 descriptors; routes, streams and other clients need some."""
+WORKLOADS: Final = ("sign-reader", "lane-reader")
+HELD: Final = 0.15
+"""Replicas of each workload for each vehicle."""
+ARTIFACT: Final = b"a model that nobody loads " * 4096
+
+
+@dataclass(frozen=True)
+class Load:
+    """What one process used."""
+
+    seconds: float
+    """Of processor."""
+    memory: int
+    """Resident bytes."""
+
+
+class FleetPlane(Plane):
+    """Without operator and routers: the cells are made here."""
+
+    def __init__(self, directory: Path, vehicles: int, servers: int, cell: int) -> None:
+        super().__init__(directory)
+        self.vehicles, self.servers = vehicles, servers
+        self.cells = [f"{POOL}-us-ca-{shard}" for shard in range(-(-vehicles // cell))]
+        self.cell_size = cell
+        self.pids: dict[str, int] = {}
+        self.digest = hashlib.sha256(ARTIFACT).hexdigest()
+
+    @cached_property
+    def link_ports(self) -> list[int]:
+        """A port for clients and one for the cluster of each server."""
+        return ports.choose(2 * self.servers)
+
+    @property
+    def nats_urls(self) -> list[str]:
+        """One for each server."""
+        return [f"tls://127.0.0.1:{port}" for port in self.link_ports[: self.servers]]
+
+    @property
+    def nats_url(self) -> str:
+        """All servers, for carlet."""
+        return ",".join(self.nats_urls)
+
+    def build(self, *, control_plane: bool = True, parkade: bool = True) -> None:
+        """Build what runs here, which is all but the router."""
+        super().build(control_plane=control_plane, parkade=False)
+        if parkade:
+            binaries.upstream("nats-server", self.say)
+            binaries.carlet(self.say)
+
+    def start(self) -> None:
+        """Start everything but vehicles and return when carlet is ready."""
+        self.start_control_plane()
+        self.install()
+        self._start_links()
+        self._stage()
+        self._apply()
+        self.pids["carlet"] = self.processes.start("carlet", self._carlet())
+        self.await_url("carlet", f"http://127.0.0.1:{self.ports['carlet-metrics']}/readyz")
+
+    def _start_links(self) -> None:
+        pair = self.authority.issue("nats", common_name="nats")
+        self.carlet(
+            "fleet", "init", "--dir", str(self.fleet), "--nats-port", str(self.link_ports[0]),
+            "--jetstream-dir", str(self.data / "jetstream"), "--tls-cert", str(pair.certificate),
+            "--tls-key", str(pair.key), "--ca", str(self.authority.certificate),
+        )  # fmt: skip
+        program = binaries.upstream("nats-server", self.say)
+        written = (self.fleet / "nats.conf").read_text()
+        routes = ", ".join(f'"nats://127.0.0.1:{port}"' for port in self.link_ports[self.servers :])
+        for number, port in enumerate(self.link_ports[: self.servers]):
+            text = re.sub(r"(?m)^server_name: .*$", f"server_name: parkade-{number}", written)
+            text = re.sub(r"(?m)^port: .*$", f"port: {port}", text)
+            text = text.replace(str(self.data / "jetstream"), str(self.data / f"jetstream-{number}"))
+            if self.servers > 1:
+                listen = f"127.0.0.1:{self.link_ports[self.servers + number]}"
+                text += f'cluster {{\n  name: parkade\n  listen: "{listen}"\n  routes: [{routes}]\n}}\n'
+            file = self.fleet / f"nats-{number}.conf"
+            file.touch(mode=0o600)
+            file.write_text(text)
+            name = f"nats-{number}"
+            self.pids[name] = self.processes.start(name, LaunchSpec((str(program), "-c", str(file))))
+
+    def _stage(self) -> None:
+        folder = self.model_store / "sha256"
+        folder.mkdir(parents=True)
+        (folder / self.digest).write_bytes(ARTIFACT)
+
+    def _apply(self) -> None:
+        pool = yaml.safe_load((ROOT / "examples/vehiclenodepool.yaml").read_text())
+        pool["metadata"]["name"] = POOL
+        pool["spec"] |= {"match": {"fleet": FLEET, "hardware": "hw4"}, "vehicles": self.vehicles}
+        del pool["spec"]["contract"]["quietHours"]  # the figures must not depend on the hour
+        objects = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}, pool]
+        for name in WORKLOADS:
+            workload = yaml.safe_load((ROOT / "examples/workload.yaml").read_text())
+            workload["metadata"] = {"name": name, "namespace": NAMESPACE}
+            workload["spec"]["model"]["artifacts"][0]["sha256"] = self.digest
+            objects.append(workload)
+        orders = [
+            {"workload": f"{NAMESPACE}/{name}", "digest": self.digest, "replicas": self.replicas} for name in WORKLOADS
+        ]
+        for shard, cell in enumerate(self.cells):
+            spec = {"pool": POOL, "region": "us-ca", "shard": shard, "maxVehicles": self.cell_size}
+            objects.append(
+                {
+                    "apiVersion": "parkade.dev/v1alpha1",
+                    "kind": "VehicleCell",
+                    "metadata": {"name": cell},
+                    "spec": {**spec, "assignments": orders},
+                }
+            )
+            objects += [_pod(name, cell) for name in WORKLOADS]
+        listed = {"apiVersion": "v1", "kind": "List", "items": objects}
+        self.kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(listed))
+
+    @property
+    def replicas(self) -> int:
+        """Of each workload in each cell."""
+        per_cell = self.vehicles / len(self.cells)
+        return max(1, int(HELD * per_cell))
+
+    @property
+    def ordered(self) -> int:
+        """Replicas of all cells."""
+        return self.replicas * len(WORKLOADS) * len(self.cells)
+
+    @cached_property
+    def api(self) -> httpx.Client:
+        """The API server, for reading."""
+        admin = self.authority.issue("admin", common_name="parkade-admin", organisation="system:masters")
+        context = ssl.create_default_context(cafile=str(self.authority.certificate))
+        context.load_cert_chain(admin.certificate, admin.key)
+        return httpx.Client(base_url=self.control.server, verify=context, timeout=30.0, trust_env=False)
+
+    def conditions(self) -> dict[str, dict[str, tuple[str, str]]]:
+        """Of each node: status and last transition of each condition."""
+        nodes = self.api.get("/api/v1/nodes").raise_for_status().json()["items"]
+        return {
+            node["metadata"]["name"]: {
+                each["type"]: (each["status"], each["lastTransitionTime"]) for each in node["status"]["conditions"]
+            }
+            for node in nodes
+        }
+
+    def pods(self) -> set[str]:
+        """Unique ids of the pods of cells."""
+        pods = self.api.get(f"/api/v1/namespaces/{NAMESPACE}/pods").raise_for_status().json()["items"]
+        return {pod["metadata"]["uid"] for pod in pods if "deletionTimestamp" not in pod["metadata"]}
+
+    def metrics(self) -> dict[str, float]:
+        """What carlet counts, by name and labels."""
+        text = httpx.get(f"http://127.0.0.1:{self.ports['carlet-metrics']}/metrics", timeout=30.0, trust_env=False).text
+        found = {}
+        for line in text.splitlines():
+            if not line.startswith("#"):
+                name, _, value = line.rpartition(" ")
+                found[name] = float(value)
+        return found
+
+    def present(self, presence: str) -> int:
+        """Vehicles of the pool by presence, as carlet has it."""
+        return int(self.metrics().get(f'parkade_vehicles{{pool="{POOL}",presence="{presence}"}}', 0))
+
+    def loads(self) -> Mapping[str, Load]:
+        """What carlet and the NATS servers use; the servers together."""
+        found = {name: _load([pid]) for name, pid in self.pids.items() if name == "carlet"}
+        return found | {"nats": _load(pid for name, pid in self.pids.items() if name != "carlet")}
+
+
+def _load(pids: Iterable[int]) -> Load:
+    processes = [psutil.Process(pid) for pid in pids]
+    times = [process.cpu_times() for process in processes]
+    return Load(sum(each.user + each.system for each in times), sum(process.memory_info().rss for process in processes))
+
+
+def _pod(workload: str, cell: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": f"{workload}-{cell}",
+            "namespace": NAMESPACE,
+            "labels": {"parkade.dev/workload": workload, "parkade.dev/cell": cell},
+        },
+        "spec": {
+            "nodeName": cell,
+            "containers": [{"name": "model", "image": f"parkade.dev/model:{workload}"}],
+            "terminationGracePeriodSeconds": 0,
+            "tolerations": [{"operator": "Exists"}],
+        },
+    }
+
+
+def until(condition: Callable[[], object], what: str, seconds: float) -> float:
+    """Wait for a condition and return the seconds that it took."""
+    began = time.monotonic()
+    while True:
+        with suppress(httpx.TransportError):
+            if condition():
+                return time.monotonic() - began
+        if time.monotonic() - began > seconds:
+            raise RuntimeError(f"{what}: not after {seconds:g} s")
+        time.sleep(0.1)
