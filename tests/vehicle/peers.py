@@ -1,4 +1,4 @@
-"""Real peers of the agent: certificates, tiny ONNX models, a store with Range, a scripted router, a NATS server."""
+"""Real peers of the agent: certificates, tiny ONNX models, a store with Range, a router, a NATS server; and clocks."""
 
 import asyncio
 import hashlib
@@ -8,7 +8,8 @@ import ssl
 import subprocess
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler
 from itertools import pairwise
 from pathlib import Path
@@ -17,6 +18,7 @@ import numpy as np
 import onnx
 
 from parkade.local import binaries
+from parkade.vehicle.clock import Sources
 from parkade.vehicle.tls import Certificates
 
 
@@ -260,6 +262,32 @@ class Router:
         for writer in self._writers:
             if writer.transport is not None:
                 writer.transport.abort()
+
+
+# clocks
+
+
+@dataclass
+class Hand:
+    """Clocks that a test moves."""
+
+    wall: datetime = field(default_factory=lambda: datetime(2026, 5, 4, 12, tzinfo=UTC))
+    ticks: float = 100.0
+    running: float = 50.0
+    boot: str = "first"
+
+    def sources(self) -> Sources:
+        return Sources(lambda: self.wall, lambda: self.ticks, lambda: self.running, self.boot)
+
+    def pass_(self, seconds: float, *, asleep: bool = False) -> None:
+        self.wall += timedelta(seconds=seconds)
+        self.ticks += seconds
+        self.running += 0 if asleep else seconds
+
+    def reboot(self, off: float, set_by: float = 0) -> None:
+        """The machine is off for so long, and wakes with a wall clock that is so wrong."""
+        self.wall += timedelta(seconds=off + set_by)
+        self.ticks, self.running, self.boot = 3.0, 1.0, self.boot + "'"
 
 
 async def until(condition: Callable[[], object], seconds: float = 10.0) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import json
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,7 +16,7 @@ from parkade.vehicle.contract import Contract
 from parkade.vehicle.runtime import OnnxRuntime
 from parkade.vehicle.signals import Link, Signals
 from parkade.vehicle.wire import Identity
-from vehicle.peers import Router, affine, digest_of, until
+from vehicle.peers import Hand, Router, affine, digest_of, until
 
 IDENTITY = Identity("v-1", "owners-ca", "hw4", 64 * 2**20, 1, 60.0)
 ASK = json.dumps({"inputs": [{"name": "x", "shape": [1, 3], "datatype": "FP32", "data": [1, 2, 3]}]}).encode()
@@ -36,10 +37,10 @@ def desired(*assignments: dict, revision: str = "r1", cell: str = "ca-home-hw4-0
 
 
 @asynccontextmanager
-async def life(directory, pki, **changes):
+async def life(directory, pki, hand: Hand | None = None, **changes):
     """An agent and a router; the agent's tasks end with the block."""
     outfit = Outfit(IDENTITY, directory, pki.vehicle, OnnxRuntime(), Contract(), Signals(), 2**30)
-    agent = Agent(replace(outfit, **changes))
+    agent = Agent(replace(outfit, **changes), hand.sources() if hand else None)
     router = Router()
     await router.start(pki.mutual_context())
     running = asyncio.create_task(agent.run())
@@ -91,7 +92,7 @@ def test_a_desired_set_is_fetched_loaded_offered_and_reported(tmp_path, pki, she
             }  # fmt: skip
             agent.receive(desired(assignment(shelf, affine(), router.address)))
             assert await answer(offered) == [2.0, 4.0, 6.0], "the same set again changes nothing"
-            used = agent.usage.shown()
+            used = agent.books.usage.shown()
             assert (used["requests"], used["bytesDownloaded"]) == (2, len(affine()))
             assert used["joulesModelled"] > 0
             agent.receive(desired(revision="r2"))
@@ -118,7 +119,7 @@ def test_a_restarted_agent_serves_again_without_the_network(tmp_path, pki, shelf
             await until(lambda: phases(agent)[0][0] == "Ready")
             agent.receive(json.dumps(wanted).encode())
             assert await answer(await router.next()) == [2.0, 4.0, 6.0]
-            assert agent.usage.requests == 2, "totals go on"
+            assert agent.books.usage.total.requests == 2, "totals go on"
 
     asyncio.run(scenario())
 
@@ -326,10 +327,10 @@ def test_the_pools_contract_holds_at_once_and_over_a_restart(tmp_path, pki, shel
         async with life(tmp_path, pki, installed=None, signals=Signals(state_of_charge=60)) as (agent, router):
             shelf.put(affine())
             entry = assignment(shelf, affine(), router.address)
-            agent.receive(desired(entry, contract={"minStateOfCharge": 40, "dataCapPerDay": "2Gi", "ofTomorrow": 1}))
+            agent.receive(desired(entry, contract={"minStateOfCharge": 40, "ofTomorrow": 1}))
             offered = await router.next()
             assert agent.contract.min_state_of_charge == 40, "looser than the default, which nobody installed"
-            assert agent.contract.not_enforced == ("dataCapPerDay", "ofTomorrow")
+            assert agent.contract.not_enforced == ("ofTomorrow",)
             agent.receive(desired(entry, contract={"minStateOfCharge": 70}, revision="r2"))
             assert agent.state(0)["reason"] == "ChargeTooLow"
             assert await asyncio.wait_for(offered.ended(), 1)
@@ -425,3 +426,150 @@ async def ask(app) -> int:
     scope = {"type": "http", "method": "POST", "path": "/v2/models/reader/infer", "headers": []}
     await app(scope, once, send)
     return sent[0]["status"]
+
+
+# a day's allowances
+
+
+def test_bytes_of_requests_answers_and_downloads_are_carried_and_the_cap_ends_the_work(tmp_path, pki, shelf):
+    async def scenario():
+        terms = {"dataCapPerDay": str(len(affine()) + 4000)}
+        async with life(tmp_path, pki, installed=None) as (agent, router):
+            shelf.put(affine())
+            agent.receive(desired(assignment(shelf, affine(), router.address), contract=terms))
+            offered = await router.next()
+            before = agent.books.spent().bytes
+            assert len(affine()) < before < len(affine()) + 1000, "the model and the offer"
+            reader, body = offered.reader, ASK + b" " * 1000
+            status, headers, answered = await offered.ask("POST", "/v2/models/reader/infer", body)
+            assert status == 200
+            heads = 200
+            carried = agent.books.spent().bytes - before
+            assert 0 < carried - len(body) - len(answered) < heads, headers
+            await offered.ask("POST", "/v2/models/reader/infer", b"x" * 3000)
+            assert await asyncio.wait_for(reader.read(1), 2) == b"", "what is refused is carried too, and ends the day"
+            await until(lambda: not agent.replicas)
+            assert agent.state(0)["reason"] == "DataCapReached"
+        async with life(tmp_path, pki, installed=None) as (agent, _):
+            assert agent.state(0)["reason"] == "DataCapReached", "a restart is no new day"
+
+    asyncio.run(scenario())
+
+
+def test_a_cap_smaller_than_the_model_stops_its_download(tmp_path, pki, shelf):
+    async def scenario():
+        big = affine() + bytes(2**22)
+        async with life(tmp_path, pki, installed=None) as (agent, router):
+            shelf.put(big)
+            agent.receive(desired(assignment(shelf, big, router.address), contract={"dataCapPerDay": "1Mi"}))
+            await until(lambda: agent.state(0)["reason"] == "DataCapReached" and not agent.replicas)
+            assert 2**20 <= agent.books.spent().bytes < 2**20 + 2**18
+
+    asyncio.run(scenario())
+
+
+def test_range_is_lost_off_the_plug_and_never_beyond_the_allowance(tmp_path, pki, shelf):
+    async def scenario():
+        hand = Hand()
+        terms = {"requirePluggedIn": False, "maxRangeLossPerDay": 2}
+        async with life(tmp_path, pki, hand, installed=None) as (agent, router):
+            shelf.put(affine())
+            agent.receive(desired(assignment(shelf, affine(), router.address), contract=terms))
+            offered = await router.next()
+            hand.pass_(20 * 3600)
+            agent.apply()
+            assert agent.books.spent().km == 0, "on the plug"
+            agent.change_signals({"pluggedIn": False})
+            hours = 0
+            while agent.state(0)["eligible"]:
+                hand.pass_(360)
+                agent.apply()
+                hours += 0.1
+            assert hours == pytest.approx(2 * 140 / 245, abs=0.11), "held ready, a sleeping car is kept awake"
+            assert agent.state(0)["reason"] == "RangeSpent"
+            assert await asyncio.wait_for(offered.ended(), 1)
+            agent.change_signals({"pluggedIn": True})
+            assert agent.state(0)["eligible"]
+            agent.change_signals({"pluggedIn": False})
+        async with life(tmp_path, pki, hand, installed=None, recall=True) as (agent, _):
+            assert agent.state(0)["reason"] == "RangeSpent"
+
+    asyncio.run(scenario())
+
+
+# faults
+
+
+def test_a_car_that_was_leaving_still_is_after_a_restart_and_a_departure_keeps_its_time(tmp_path, pki):
+    async def scenario():
+        hand = Hand()
+        async with life(tmp_path, pki, hand) as (agent, _):
+            agent.unplug()
+        async with life(tmp_path, pki, hand, recall=True) as (agent, _):
+            assert agent.state(0)["reason"] == "Leaving"
+            agent.plug()
+            assert agent.tighten({"readyBefore": "30m"}) is None
+            agent.change_signals({"departureIn": 3600})
+            hand.wall -= timedelta(hours=5)
+            agent.apply()
+            assert agent.state(0)["eligible"]
+        hand.pass_(1700)
+        async with life(tmp_path, pki, hand, recall=True) as (agent, _):
+            assert agent.state(0)["eligible"]
+            hand.pass_(101)
+            assert agent.state(0)["reason"] == "DepartingSoon"
+        async with life(tmp_path, pki, hand) as (agent, _):
+            assert agent.state(0)["eligible"], "a replay file is the source of signals, from its beginning"
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"paused": 7, "terms": {}}', b'{"paused": false, "terms": 1}'])
+def test_damaged_terms_of_the_owner_rest_the_car_until_the_owner_says_so(tmp_path, pki, damage):
+    async def scenario():
+        async with life(tmp_path, pki) as (agent, _):
+            assert agent.tighten({"minStateOfCharge": 90}) is None
+        (tmp_path / "owner.json").write_bytes(damage)
+        async with life(tmp_path, pki) as (agent, _):
+            assert agent.state(0)["reason"] == "OwnerTermsLost"
+            assert agent.tighten({"minStateOfCharge": 60}) is None
+            assert agent.state(0)["reason"] == "OwnerTermsLost"
+        async with life(tmp_path, pki) as (agent, _):
+            assert agent.state(0)["reason"] == "OwnerTermsLost", "a restart does not make up for it"
+            agent.pause(False)
+            assert agent.state(0)["eligible"]
+            assert agent.tighten({"minStateOfCharge": 90}) is None
+        async with life(tmp_path, pki) as (agent, _):
+            assert agent.state(0)["reason"] == "ChargeTooLow"
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("damage", [b"", b"[]", b'{"elapsed": -1, "signals": {}}', b'{"elapsed": 0, "signals": 5}'])
+def test_damaged_signals_count_as_a_car_that_is_leaving(tmp_path, pki, damage):
+    async def scenario():
+        async with life(tmp_path, pki) as (agent, _):
+            agent.change_signals({"soc": 70})
+        (tmp_path / "signals.json").write_bytes(damage)
+        async with life(tmp_path, pki, recall=True) as (agent, _):
+            assert agent.state(0)["reason"] == "Leaving"
+
+    asyncio.run(scenario())
+
+
+def test_what_the_pool_pays_is_known_to_the_contract(tmp_path, pki):
+    async def scenario():
+        async with life(tmp_path, pki) as (agent, _):
+            assert agent.tighten({"energyPrice": 0.31}) is None
+            assert agent.state(0)["reason"] == "PriceUnknown"
+            agent.receive(desired(energyPrice={"perKWh": "0.31"}, payout={"perComputeHour": "0.04"}))
+            assert agent.state(0)["eligible"]
+            agent.receive(desired(revision="r2", energyPrice={"perKWh": "0.30"}))
+            assert agent.state(0)["reason"] == "PriceTooLow"
+            before = agent.garbage
+            agent.receive(desired(revision="r3", energyPrice={"perKWh": "much"}))
+            assert (agent.garbage, agent.desired.revision) == (before + 1, "r2")
+            agent.receive(desired(revision="r4", energyPrice={"series": {"configMap": "prices"}}))
+            assert agent.state(0)["reason"] == "PriceUnknown"
+
+    asyncio.run(scenario())

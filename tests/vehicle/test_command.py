@@ -58,7 +58,7 @@ def test_an_owner_sees_and_decides(car):
     found = ask(car, "status")
     assert (found["eligible"], found["assignments"], found["used"]["requests"]) == (True, [], 0)
     assert found["fleetLink"]["connected"] is False
-    assert found["notEnforced"] == ["dataCapPerDay"]
+    assert found["notEnforced"] == []
     assert ask(car, "pause")["reason"] == "Paused"
     assert ask(car, "resume")["eligible"] is True
     unplugged = ask(car, "unplug")
@@ -71,7 +71,6 @@ def test_an_owner_sees_and_decides(car):
     assert ask(car, "tighten", "--min-soc", "60", "--quiet-hours", "22:00-06:00")["contract"]["minStateOfCharge"] == 60
     shown = run("status", "--state-dir", str(car / "state")).stdout
     assert "v-1 (owners-ca, cell none yet)" in shown
-    assert "terms not enforced yet: dataCapPerDay" in shown
 
 
 def test_signals_may_come_by_the_local_api_and_only_with_the_token(car):

@@ -93,7 +93,7 @@ func trusting(t *testing.T, file string) *tls.Config {
 func (r *rig) tell(t *testing.T, assignments ...fleet.Assignment) {
 	t.Helper()
 	for _, v := range r.registry.Vehicles() {
-		if err := r.link.Send(v.Key, fleet.NewDesired("cell-0", nil, assignments)); err != nil {
+		if err := r.link.Send(v.Key, fleet.NewDesired("cell-0", fleet.Terms{}, assignments)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -211,7 +211,7 @@ func TestCarsRefuseWhatTheirContractForbids(t *testing.T) {
 	r := newRig(t, func(o *drive.Options) { o.Links = []drive.Share{{Link: "Cellular", Fraction: 1}} })
 	r.hears(t, "nobody is eligible", vehicles, func(v fleet.Vehicle) bool { return v.State.Reason == "LinkNotAllowed" })
 	for _, v := range r.registry.Vehicles() {
-		desired := fleet.NewDesired("cell-0", []byte(`{"links":["Cellular"],"requirePluggedIn":true}`), nil)
+		desired := fleet.NewDesired("cell-0", fleet.Terms{Contract: []byte(`{"links":["Cellular"],"requirePluggedIn":true}`)}, nil)
 		if err := r.link.Send(v.Key, desired); err != nil {
 			t.Fatal(err)
 		}

@@ -82,7 +82,7 @@ func (d *decider) malformed(placed map[Key]string) map[string]int {
 
 // place decides pool, presence and cell of every vehicle that has said hello.
 func (d *decider) place(out Decision) (map[Key]string, map[string]int) {
-	members, nothing := make([]Member, 0, len(d.world.Vehicles)), NewDesired("", nil, nil)
+	members, nothing := make([]Member, 0, len(d.world.Vehicles)), NewDesired("", Terms{}, nil)
 	for i := range d.world.Vehicles {
 		v := &d.world.Vehicles[i]
 		if !v.HasHello {
@@ -197,5 +197,5 @@ func (d *decider) desired(cell Cell, r *resident) Desired {
 			Format: workload.format(order.Digest), Memory: workload.Memory, Router: router.Cars,
 		})
 	}
-	return NewDesired(cell.Name, d.pools[cell.Pool].Contract, assignments)
+	return NewDesired(cell.Name, d.pools[cell.Pool].Terms, assignments)
 }

@@ -106,12 +106,17 @@ func TestAReplicaComesUp(t *testing.T) {
 func TestThePoolsContractTravelsToItsVehicles(t *testing.T) {
 	s := newStreet(t, 1)
 	s.world.Pools[0].Contract = json.RawMessage(`{"minStateOfCharge":50}`)
+	s.world.Pools[0].EnergyPrice = json.RawMessage(`{"perKWh":"0.31"}`)
+	s.world.Pools[0].Payout = json.RawMessage(`{"perComputeHour":"0.04"}`)
 	s.hello("v-1")
 	s.say("stranger", KindHello, Hello{V: 1, Vehicle: "stranger", Fleet: "f", Hardware: "abacus"}, false)
 	decision, _ := s.decide()
 	first := decision.Vehicles[Key{"f", "v-1"}].Desired
 	if string(first.Contract) != `{"minStateOfCharge":50}` {
 		t.Errorf("the vehicle is told the contract %q", first.Contract)
+	}
+	if text, _ := json.Marshal(first); !strings.Contains(string(text), `"payout":{"perComputeHour":"0.04"},"energyPrice":{"perKWh":"0.31"}`) {
+		t.Errorf("what the pool pays is not told beside the contract: %s", text)
 	}
 	if other := decision.Vehicles[Key{"f", "stranger"}].Desired; other.Contract != nil {
 		t.Errorf("a vehicle of no pool is told the contract %q", other.Contract)
@@ -120,6 +125,10 @@ func TestThePoolsContractTravelsToItsVehicles(t *testing.T) {
 	decision, told := s.decide()
 	if second := decision.Vehicles[Key{"f", "v-1"}].Desired; !slices.Equal(told, []string{"v-1"}) || second.Revision == first.Revision {
 		t.Errorf("a changed contract is no new order: told %v, revision %s", told, second.Revision)
+	}
+	s.world.Pools[0].EnergyPrice = nil
+	if _, told = s.decide(); !slices.Equal(told, []string{"v-1"}) {
+		t.Errorf("a price that is no longer known is no new order: told %v", told)
 	}
 }
 

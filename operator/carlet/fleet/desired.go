@@ -8,9 +8,9 @@ import (
 	"slices"
 )
 
-// NewDesired orders the assignments and computes the revision: the sha256 of the cell, the contract and the assignments
-// as JSON without their URLs, so that a fresh signature is no new order and a changed contract is one.
-func NewDesired(cell string, contract json.RawMessage, assignments []Assignment) Desired {
+// NewDesired orders the assignments and computes the revision: the sha256 of the cell, the terms and the assignments
+// as JSON without their URLs, so that a fresh signature is no new order and a changed term is one.
+func NewDesired(cell string, terms Terms, assignments []Assignment) Desired {
 	sorted := slices.Clone(assignments)
 	if sorted == nil {
 		sorted = []Assignment{}
@@ -23,11 +23,13 @@ func NewDesired(cell string, contract json.RawMessage, assignments []Assignment)
 	text, err := json.Marshal(struct {
 		Cell        string
 		Contract    json.RawMessage `json:",omitempty"`
+		Payout      json.RawMessage `json:",omitempty"`
+		EnergyPrice json.RawMessage `json:",omitempty"`
 		Assignments []Assignment
-	}{cell, contract, bare})
+	}{cell, terms.Contract, terms.Payout, terms.EnergyPrice, bare})
 	if err != nil { // strings, integers and what was marshalled before always marshal
 		panic(err)
 	}
 	sum := sha256.Sum256(text)
-	return Desired{V: Version, Cell: cell, Contract: contract, Revision: hex.EncodeToString(sum[:]), Assignments: sorted}
+	return Desired{V: Version, Cell: cell, Terms: terms, Revision: hex.EncodeToString(sum[:]), Assignments: sorted}
 }

@@ -104,14 +104,22 @@ type Beat struct {
 	BeatSeconds float64 `json:"beatSeconds"`
 }
 
-// Desired is the full order to one vehicle; whatever it does not name is to be let go. Contract is the pool's, as in its
-// manifest; a vehicle without a cell is told none.
-type Desired struct {
-	V           int             `json:"v"`
-	Cell        string          `json:"cell"`
+// Terms are what a pool asks and pays, as in its manifest and for vehicles alone to interpret. EnergyPrice is nil unless
+// it is one number: the price of a region, or of a series by the hour, is not carlet's to know.
+type Terms struct {
 	Contract    json.RawMessage `json:"contract,omitempty"`
-	Revision    string          `json:"revision"`
-	Assignments []Assignment    `json:"assignments"`
+	Payout      json.RawMessage `json:"payout,omitempty"`
+	EnergyPrice json.RawMessage `json:"energyPrice,omitempty"`
+}
+
+// Desired is the full order to one vehicle; whatever it does not name is to be let go. The terms are those of its pool; a
+// vehicle without a cell is told none.
+type Desired struct {
+	V    int    `json:"v"`
+	Cell string `json:"cell"`
+	Terms
+	Revision    string       `json:"revision"`
+	Assignments []Assignment `json:"assignments"`
 }
 
 // Assignment orders one replica. Bytes and Memory are in bytes; URL is empty until the digest is in the store.

@@ -75,16 +75,16 @@ func TestBeatIntervalIsBounded(t *testing.T) {
 
 func TestRevisionIgnoresURLsAndOrder(t *testing.T) {
 	a, b := Assignment{Workload: "n/a", Digest: "1"}, Assignment{Workload: "n/b", Digest: "2"}
-	one := NewDesired("c", nil, []Assignment{a, b})
+	one := NewDesired("c", Terms{}, []Assignment{a, b})
 	a.URL = "https://x"
-	if two := NewDesired("c", nil, []Assignment{b, a}); two.Revision != one.Revision {
+	if two := NewDesired("c", Terms{}, []Assignment{b, a}); two.Revision != one.Revision {
 		t.Error("a URL or the order made another revision")
 	}
 	a.Router = "other:1"
-	if three := NewDesired("c", nil, []Assignment{a, b}); three.Revision == one.Revision {
+	if three := NewDesired("c", Terms{}, []Assignment{a, b}); three.Revision == one.Revision {
 		t.Error("another router made no other revision")
 	}
-	if other := NewDesired("d", nil, nil); other.Revision == NewDesired("c", nil, nil).Revision || other.Assignments == nil {
+	if other := NewDesired("d", Terms{}, nil); other.Revision == NewDesired("c", Terms{}, nil).Revision || other.Assignments == nil {
 		t.Error("the cell is part of the order, and no assignments are an empty list")
 	}
 }

@@ -1,14 +1,12 @@
 package fleet
 
 import (
-	"encoding/json"
 	"maps"
 	"slices"
 	"time"
 )
 
-// Pool is what carlet needs of a VehicleNodePool. Memory is in bytes; Contract is spec.contract as JSON with sorted keys,
-// which only vehicles interpret.
+// Pool is what carlet needs of a VehicleNodePool. Memory is in bytes; the terms are JSON with sorted keys.
 type Pool struct {
 	Name     string
 	Region   string
@@ -16,7 +14,7 @@ type Pool struct {
 	Hardware string
 	Memory   int64
 	KeepFor  time.Duration
-	Contract json.RawMessage
+	Terms
 	Deleting bool
 }
 

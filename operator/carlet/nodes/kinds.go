@@ -53,8 +53,41 @@ type poolObject struct {
 		LinkLoss struct {
 			KeepFor string `json:"keepFor"`
 		} `json:"linkLoss"`
-		Contract map[string]any `json:"contract"`
+		Contract    map[string]any    `json:"contract"`
+		Payout      map[string]string `json:"payout"`
+		EnergyPrice struct {
+			PerKWh string `json:"perKWh"`
+		} `json:"energyPrice"`
 	} `json:"spec"`
+}
+
+// terms are what the vehicles of the pool are told; empty values are left out.
+func (p poolObject) terms() (fleet.Terms, error) {
+	var terms fleet.Terms
+	var price map[string]string
+	if p.Spec.EnergyPrice.PerKWh != "" {
+		price = map[string]string{"perKWh": p.Spec.EnergyPrice.PerKWh}
+	}
+	for _, part := range []struct {
+		name  string
+		empty bool
+		value any
+		into  *json.RawMessage
+	}{
+		{"contract", p.Spec.Contract == nil, p.Spec.Contract, &terms.Contract},
+		{"payout", p.Spec.Payout == nil, p.Spec.Payout, &terms.Payout},
+		{"energyPrice", price == nil, price, &terms.EnergyPrice},
+	} {
+		if part.empty {
+			continue
+		}
+		text, err := json.Marshal(part.value)
+		if err != nil {
+			return fleet.Terms{}, fmt.Errorf("%s: %w", part.name, err)
+		}
+		*part.into = text
+	}
+	return terms, nil
 }
 
 // cellObject is the part of a VehicleCell that carlet reads.
@@ -110,17 +143,13 @@ func parsePool(object runtime.Object) (fleet.Pool, error) {
 		}
 		keepFor = parsed
 	}
-	var contract json.RawMessage
-	if p.Spec.Contract != nil {
-		text, err := json.Marshal(p.Spec.Contract)
-		if err != nil {
-			return fleet.Pool{}, fmt.Errorf("contract: %w", err)
-		}
-		contract = text
+	terms, err := p.terms()
+	if err != nil {
+		return fleet.Pool{}, err
 	}
 	return fleet.Pool{
 		Name: p.Name, Region: p.Spec.Region, Fleet: p.Spec.Match.Fleet, Hardware: p.Spec.Match.Hardware,
-		Memory: p.Spec.Hardware.Memory.Value(), KeepFor: keepFor, Contract: contract,
+		Memory: p.Spec.Hardware.Memory.Value(), KeepFor: keepFor, Terms: terms,
 		Deleting: p.DeletionTimestamp != nil,
 	}, nil
 }

@@ -9,11 +9,7 @@ from parkade.api.base import Part, Resource
 
 NOT_HONOURED: Final[dict[str, tuple[str, ...]]] = {
     "InferenceWorkload": ("spec.batch",),
-    "VehicleNodePool": (
-        "spec.contract.maxRangeLossPerDay",
-        "spec.contract.dataCapPerDay",
-        "spec.contract.netPositive",
-    ),
+    "VehicleNodePool": (),
     "TritonPool": ("spec.battery",),
     "Region": (),
     "GridEvent": ("spec.reduce", "spec.levers"),

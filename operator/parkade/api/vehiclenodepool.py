@@ -153,17 +153,18 @@ class Contract(Part):
     min_state_of_charge: Percent = 50
     """Percent of the battery below which the car does nothing."""
     max_range_loss_per_day: Annotated[int, Field(ge=0, le=1000)] = 5
-    """Kilometres of range a day that inference may use off the plug."""
+    """Kilometres of range in any 24 hours that inference may use off the plug."""
     ready_before: Duration = Duration("30m")
     """Idle again this long before a declared departure."""
     links: Annotated[tuple[Link, ...], Listed(least=1, most=4, unique=True)] = ("WiFi", "Ethernet")
     """Links that inference may use."""
     data_cap_per_day: Quantity | None = None
-    """Bytes a day over all links; default: no cap."""
+    """Bytes in any 24 hours, both directions, over all links; default: no cap."""
     quiet_hours: DailyHours | None = None
     """No wake-up in these hours; a car already awake may work."""
     net_positive: bool = True
-    """Never pays less than the electricity used."""
+    """Never pays less than the electricity used: a car whose owner named a price rests where energyPrice is lower, or
+    is no single number."""
 
 
 class Payout(Part):

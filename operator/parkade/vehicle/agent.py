@@ -8,30 +8,30 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
+from parkade.errors import InvalidInput
+from parkade.vehicle import clock, intent, signals, terms, wire
 from parkade.vehicle import contract as contracts
-from parkade.vehicle import intent, signals, wire
+from parkade.vehicle.books import Books, Power
 from parkade.vehicle.contract import Contract
 from parkade.vehicle.notebook import Notebook
-from parkade.vehicle.reasons import Refusal
+from parkade.vehicle.reasons import Reason, Refusal
 from parkade.vehicle.replica import Memory, Phase, Replica, Workshop
 from parkade.vehicle.runtime import Runtime
 from parkade.vehicle.signals import Signals
 from parkade.vehicle.store import Store
 from parkade.vehicle.tls import Certificates
-from parkade.vehicle.usage import Usage
 from parkade.vehicle.wire import Desired, Garbage, Identity
 
 log = logging.getLogger(__name__)
 
 TICK: Final = 5.0
-"""Seconds between looks at the clock: quiet hours and departures begin without any message."""
-SAVE: Final = 30.0
-"""Seconds between saves of the usage totals; a crash forgets at most these."""
+"""Seconds between looks at the clocks: quiet hours, departures and spent allowances begin without any message."""
+SAFE: Final = replace(contracts.LOOSEST, min_celsius=-20.0, max_celsius=70.0)
+"""Temperatures of a computer that may work; chosen 15 to 20 K inside the -40 to 85 C of AEC-Q100 grade 3 parts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,51 +47,89 @@ class Outfit:
     signals: Signals
     disk: int
     """Bytes that artifacts may take on disk."""
+    safe: Contract = SAFE
+    """Terms of the car's hardware, which hold whatever else is agreed."""
+    power: Power = field(default_factory=Power)
+    recall: bool = False
+    """Whether the signals go on from the last ones of the last process; else they are those given."""
 
 
 class Agent:
     """Holds the desired set, the signals and the owner's terms; must be made inside a running event loop."""
 
-    def __init__(self, outfit: Outfit, now: Callable[[], datetime] = lambda: datetime.now().astimezone()) -> None:
+    def __init__(self, outfit: Outfit, sources: clock.Sources | None = None) -> None:
         self.identity = outfit.identity
         self.signals = outfit.signals
         self.garbage = 0
         """Messages ignored because they could not be meant."""
         self.on_news: Callable[[], None] = lambda: None
         self.on_ask: Callable[[], None] = lambda: None
-        self.usage = Usage()
         self.notebook = Notebook(outfit.state_dir)
+        self.books = Books(self.notebook, outfit.power, sources or clock.system())
+        self.books.on_spent = self._schedule
         self.replicas: dict[intent.Key, Replica] = {}
         self.desired = Desired("", "", ())
         self._installed = outfit.installed
-        self._now = now
+        self._safe = outfit.safe
+        self._hot = False
+        self._terms_lost = False
         self._scheduled = False
         self._stopping = False
         self._executor = ThreadPoolExecutor(outfit.identity.slots, thread_name_prefix="infer")
-        self._store = Store(
-            self.notebook.path("models"), outfit.disk, outfit.certificates.context, self.usage.add_download
-        )
+        self._store = Store(self.notebook.path("models"), outfit.disk, outfit.certificates.context, self._downloaded)
         self._workshop = Workshop(
-            outfit.identity, self._store, outfit.runtime, self._executor, outfit.certificates, self.usage,
-            Memory(outfit.identity.memory), self._schedule, self._ask, self._referenced,
+            outfit.identity, self._store, outfit.runtime, self._executor, outfit.certificates, self.books.usage,
+            self.carried, Memory(outfit.identity.memory), self._schedule, self._ask, self._referenced,
         )  # fmt: skip
-        self._remember()
+        self._remember(outfit.recall)
+
+    def carried(self, size: int) -> None:
+        """Count bytes of either direction on the car's present link."""
+        self.books.carry(str(self.signals.link), size)
+
+    def _downloaded(self, size: int) -> None:
+        self.books.usage.downloaded += size
+        self.carried(size)
 
     def _ask(self) -> None:
         self.on_ask()
 
-    def _remember(self) -> None:
-        """Go on where the last process ended: owner's terms, totals, last desired set; all without the network."""
-        owner = self.notebook.read_json("owner.json")
-        self.paused = owner.get("paused") is True
-        self.own = contracts.read(owner.get("terms", {}), contracts.LOOSEST)
-        self.usage.restore(self.notebook.read_json("usage.json"))
+    def _remember(self, recall: bool) -> None:  # noqa: FBT001 -- as in Outfit
+        """Go on where the last process ended: owner's terms, signals, last desired set; all without the network."""
+        self.paused, self.own = False, contracts.LOOSEST
+        if self.notebook.read("owner.json") is not None:
+            owner = self.notebook.read_json("owner.json")
+            try:
+                self.own = terms.read(owner["terms"], contracts.LOOSEST)
+                self.paused = {True: True, False: False}[owner["paused"]]
+            except (InvalidInput, KeyError, TypeError, AttributeError):
+                self._terms_lost = True
+                log.warning("the owner's terms cannot be read; the car rests until its owner says `resume`")
+        if recall:
+            self._recall()
         payload = self.notebook.read("desired.json")
         if payload is not None:
             try:
                 self.desired = wire.read_desired(payload)
             except Garbage as error:
                 log.warning("the remembered desired set is ignored: %s", error)
+
+    def _recall(self) -> None:
+        """A car that was about to leave, or off its plug, still is, until a signal says otherwise."""
+        if self.notebook.read("signals.json") is None:
+            return
+        held = self.notebook.read_json("signals.json")
+        elapsed = self.books.clock.elapsed
+        try:
+            said = clock.amount(held["elapsed"])
+            self.signals = signals.change(self.signals, held["signals"], said)
+            if self.signals.departs_at is not None and said > elapsed:  # that time was lost with the account of the day
+                self.signals = replace(self.signals, departs_at=elapsed)
+        except (InvalidInput, ValueError, KeyError, TypeError):
+            log.warning(
+                "the remembered signals cannot be read; the car counts as leaving until a signal says otherwise"
+            )
+            self.signals = replace(self.signals, leaving=True)
 
     # what others tell the agent
 
@@ -105,7 +143,7 @@ class Agent:
             return
         if desired != self.desired:
             self.desired = desired
-            self.notebook.write("desired.json", payload)
+            self.books.write({"desired.json": payload})
         self.apply()
 
     def change_signals(self, fields: Mapping[str, Any]) -> None:
@@ -114,12 +152,17 @@ class Agent:
         Raises:
             InvalidInput: a value cannot be meant.
         """
-        self.signals = signals.change(self.signals, fields, self._now())
+        elapsed = self.books.clock.elapsed
+        fresh = signals.change(self.signals, fields, elapsed)
+        self._settle()
+        self.signals = fresh
+        self.books.write({"signals.json": {"elapsed": elapsed, "signals": signals.shown(fresh, elapsed)}})
         self.apply()
 
     def pause(self, paused: bool) -> None:  # noqa: FBT001 -- the owner's switch
-        """Start or end the owner's pause; it outlives a restart."""
+        """Start or end the owner's pause; it outlives a restart, and its end makes up for lost terms."""
         self.paused = paused
+        self._terms_lost &= paused
         self._save_owner()
         self.apply()
 
@@ -131,13 +174,13 @@ class Agent:
         """Take the departure back: the cable is in."""
         self.change_signals({"pluggedIn": True, "leaving": False})
 
-    def tighten(self, terms: Mapping[str, Any]) -> Refusal | None:
+    def tighten(self, wanted: Mapping[str, Any]) -> Refusal | None:
         """Take the owner's own terms, or return why they would loosen the contract.
 
         Raises:
             InvalidInput: a term is unknown or its value cannot be meant.
         """
-        own = contracts.tighten(self.floor, self.own, terms)
+        own = terms.tighten(self.floor, self.own, wanted)
         if isinstance(own, Refusal):
             return own
         self.own = own
@@ -146,14 +189,16 @@ class Agent:
         return None
 
     def _save_owner(self) -> None:
-        self.notebook.write_json("owner.json", {"paused": self.paused, "terms": contracts.shown(self.own)})
+        """Write the owner's words down; lost terms stay lost, or a restart would forget that they were."""
+        if not self._terms_lost:
+            self.books.write({"owner.json": {"paused": self.paused, "terms": terms.shown(self.own)}})
 
     # the decision
 
     @property
     def floor(self) -> Contract:
-        """The pool's contract as last told, or what holds before any is."""
-        return contracts.floor(self._installed, self.desired.contract)
+        """The pool's contract as last told, or what holds before any is, within what the hardware may."""
+        return contracts.strictest(contracts.floor(self._installed, self.desired.contract), self._safe)
 
     @property
     def contract(self) -> Contract:
@@ -162,14 +207,39 @@ class Agent:
 
     def refusal(self) -> Refusal | None:
         """Return why the car as a whole may not work now."""
-        return contracts.evaluate(self.contract, self.signals, self.paused, self._now())
+        if self._terms_lost:
+            return Refusal(
+                Reason.OwnerTermsLost,
+                "the file of the owner's terms is damaged; say `parkade vehicle resume`, then set them again",
+            )
+        refusal = contracts.evaluate(self.contract, self.signals, self.paused, self.books.clock.look(), self.spent())
+        return refusal or self.books.failure
+
+    def spent(self) -> contracts.Spent:
+        """Return what the contract needs to know beyond the signals."""
+        return replace(self.books.spent(), paid=self.desired.energy_price, out_of_range=self._hot)
+
+    def _settle(self) -> None:
+        """Count what ran since the last look, under the signals that held meanwhile."""
+        changes = self.books.history.changes
+        self.books.settle(self.signals, bool(self.replicas), changes[-1].reason if changes else "")
+
+    def _look(self) -> Refusal | None:
+        """Bring the books up to now, and return why the car may not work."""
+        self._settle()
+        self._hot = contracts.out_of_range(self.contract, self.signals, self._hot)
+        willing = self.refusal() is None and bool(self.desired.assignments)
+        self.books.keep(self.contract, bool(self.replicas) or willing)
+        refusal = self.refusal()
+        self.books.history.note(refusal, self.books.clock.look().now)
+        return refusal
 
     def apply(self) -> None:
         """Make what runs be what should run; returns without waiting."""
         if self._stopping:
             return
         memory = self.identity.memory
-        verdicts = intent.admit(self.desired.assignments, self.refusal(), memory)
+        verdicts = intent.admit(self.desired.assignments, self._look(), memory)
         wanted = {a.key: a for a in self.desired.assignments if verdicts[a.key] is None}
         ready = [key for key, replica in self.replicas.items() if replica.accepting]
         for key, held in list(self.replicas.items()):
@@ -248,20 +318,11 @@ class Agent:
     # the agent's life
 
     async def run(self) -> None:
-        """Look at the clock and save totals until cancelled."""
+        """Look at the clocks until cancelled."""
         self.apply()
-        loop = asyncio.get_running_loop()
-        saved = loop.time()
         while True:
             await asyncio.sleep(TICK)
             self.apply()
-            if loop.time() - saved >= SAVE:
-                saved = loop.time()
-                self.save_usage()
-
-    def save_usage(self) -> None:
-        """Write the totals down."""
-        self.notebook.write_json("usage.json", self.usage.shown())
 
     async def close(self) -> None:
         """Withdraw every credit, finish what is in flight, and let go. A stop is no departure: no goodbye is said."""
@@ -273,4 +334,5 @@ class Agent:
             await replica.closed()
         await self._store.close()
         self._executor.shutdown(cancel_futures=True)
-        self.save_usage()
+        self._settle()
+        self.books.save(None)

@@ -6,8 +6,7 @@ import logging
 import os
 import signal
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,7 +15,8 @@ import yaml
 
 from parkade import units
 from parkade.errors import InvalidInput, Unavailable
-from parkade.vehicle import contract as contracts
+from parkade.vehicle import terms
+from parkade.vehicle.contract import Contract
 from parkade.vehicle.signals import Link as Uplink
 from parkade.vehicle.signals import Signals, change, read_replay, replay
 
@@ -31,6 +31,8 @@ ANSWER_TIMEOUT: Final = 5.0
 
 ENVIRONMENT: Final = {"auto_envvar_prefix": "PARKADE_VEHICLE"}
 _FILE: Final = click.Path(path_type=Path, dir_okay=False)
+_WATTS: Final = click.FloatRange(0, 10_000)
+_CELSIUS: Final = click.FloatRange(-60, 150)
 _DIRECTORY: Final = click.Path(path_type=Path, file_okay=False)
 
 
@@ -61,6 +63,12 @@ class RunOptions:
     disk: str
     runtime: str
     triton_url: str
+    compute_watts: float
+    awake_watts: float
+    asleep_watts: float
+    wh_per_km: float
+    min_celsius: float
+    max_celsius: float
 
 
 @click.group()
@@ -88,6 +96,13 @@ def vehicle() -> None:
 @click.option("--disk", default="4Gi", show_default=True, help="Bytes of disk that models may take.")
 @click.option("--runtime", type=click.Choice(["onnxruntime", "triton"]), default="onnxruntime", show_default=True)
 @click.option("--triton-url", default="127.0.0.1:8000", show_default=True, help="HTTP address of the car's own Triton.")
+@click.option("--compute-watts", default=100.0, show_default=True, type=_WATTS, help="The busy inference computer.")
+@click.option("--awake-watts", default=250.0, show_default=True, type=_WATTS, help="The awake parked car without it.")
+@click.option("--asleep-watts", default=5.0, show_default=True, type=_WATTS, help="The sleeping car.")
+@click.option("--wh-per-km", default=140.0, show_default=True, type=click.FloatRange(50, 1000),
+              help="Battery energy of one kilometre.")  # fmt: skip
+@click.option("--min-celsius", default=-20.0, show_default=True, type=_CELSIUS, help="Coldest computer that may work.")
+@click.option("--max-celsius", default=70.0, show_default=True, type=_CELSIUS, help="Hottest computer that may work.")
 def run(**flags: Any) -> None:  # noqa: ANN401 -- click's types are those of RunOptions
     """Be the agent of one car until stopped; every flag is also an environment variable PARKADE_VEHICLE_<FLAG>."""
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
@@ -104,15 +119,14 @@ async def _run(options: RunOptions) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    now = datetime.now().astimezone()
-    moments = read_replay(options.signals, now) if options.signals else ()
+    moments = read_replay(options.signals) if options.signals else ()
     agent = _agent(options)
     for moment in moments:
         if moment.at == 0:
             agent.change_signals(moment.fields)
     endpoint = Endpoint(options.nats, options.nats_creds, _certificates(options).context)
     link = Link(agent.identity, endpoint, agent.receive)
-    link.hello, link.state = agent.hello, agent.state
+    link.hello, link.state, link.carried = agent.hello, agent.state, agent.carried
     agent.on_news, agent.on_ask = link.news, link.ask
     listener = await listen(LocalApi(agent, link, agent.notebook.token()), options.api)
     agent.notebook.write_json("api.json", {"api": listener.place})
@@ -141,7 +155,8 @@ async def _live(agent: "Agent", link: "Link", replaying: Any, stop: asyncio.Even
 
 
 def _agent(options: RunOptions) -> "Agent":
-    from parkade.vehicle.agent import Agent, Outfit  # noqa: PLC0415 -- only the agent needs the machinery
+    from parkade.vehicle.agent import SAFE, Agent, Outfit  # noqa: PLC0415 -- only the agent needs the machinery
+    from parkade.vehicle.books import Power  # noqa: PLC0415
     from parkade.vehicle.wire import Identity  # noqa: PLC0415
 
     try:
@@ -154,9 +169,16 @@ def _agent(options: RunOptions) -> "Agent":
         raise InvalidInput(str(error)) from error
     certificates = _certificates(options)
     certificates.context()
-    signals = change(Signals(), {"link": options.link}, datetime.now().astimezone())
+    signals = change(Signals(), {"link": options.link}, 0.0)
     installed = _installed(options.contract)
-    return Agent(Outfit(identity, options.state_dir, certificates, _runtime(options), installed, signals, disk))
+    power = Power(options.compute_watts, options.awake_watts, options.asleep_watts, options.wh_per_km)
+    safe = replace(SAFE, min_celsius=options.min_celsius, max_celsius=options.max_celsius)
+    return Agent(
+        Outfit(
+            identity, options.state_dir, certificates, _runtime(options), installed, signals, disk,
+            safe, power, recall=options.signals is None,
+        )
+    )  # fmt: skip
 
 
 def _runtime(options: RunOptions) -> Any:  # noqa: ANN401 -- a `Runtime`, whose module is heavy
@@ -177,19 +199,16 @@ def _certificates(options: RunOptions) -> Any:  # noqa: ANN401 -- `Certificates`
     return Certificates(options.ca, options.cert, options.key)
 
 
-def _installed(path: Path | None) -> contracts.Contract | None:
+def _installed(path: Path | None) -> Contract | None:
     if path is None:
         return None
     try:
-        terms = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        found = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InvalidInput(f"the contract {path} cannot be read: {error}") from error
-    if not isinstance(terms, dict):
+    if not isinstance(found, dict):
         raise InvalidInput(f"the contract {path} is not a mapping of terms")
-    contract = contracts.read(terms)
-    if contract.not_enforced:
-        log.warning("not enforced by this agent yet: %s", ", ".join(contract.not_enforced))
-    return contract
+    return terms.read(found)
 
 
 _state_dir = click.option(
@@ -234,19 +253,30 @@ _verb("plug", "Put the cable in and offer the car again.")
 @click.option("--links", help="Links allowed, by commas.")
 @click.option("--quiet-hours", help="Nothing wakes the car in this span, for example 22:00-06:00.")
 @click.option("--ready-before", help="Idle this long before a declared departure, for example 30m.")
+@click.option("--max-range-loss", type=click.FloatRange(0, 1000), help="Kilometres of range a day, off the plug.")
+@click.option("--data-cap", help="Bytes a day over all links, for example 500Mi.")
+@click.option("--energy-price", help="What electricity costs you, $/kWh; the car rests where the pool pays less.")
+@click.option("--min-celsius", type=_CELSIUS, help="Coldest computer that may work.")
+@click.option("--max-celsius", type=_CELSIUS, help="Hottest computer that may work.")
 def tighten(state_dir: Path, output: str, **chosen: Any) -> None:  # noqa: ANN401 -- click's types
     """Set the owner's own terms; none may be looser than the pool's contract."""
-    terms = {
+    wanted = {
         "requirePluggedIn": True if chosen["plugged_in_only"] else None,
         "minStateOfCharge": chosen["min_soc"],
         "links": [name.strip() for name in chosen["links"].split(",")] if chosen["links"] else None,
         "quietHours": chosen["quiet_hours"],
         "readyBefore": chosen["ready_before"],
+        "maxRangeLossPerDay": chosen["max_range_loss"],
+        "dataCapPerDay": chosen["data_cap"],
+        "energyPrice": chosen["energy_price"],
+        "netPositive": True if chosen["energy_price"] else None,
+        "minCelsius": chosen["min_celsius"],
+        "maxCelsius": chosen["max_celsius"],
     }
-    terms = {name: value for name, value in terms.items() if value is not None}
-    if not terms:
+    wanted = {name: value for name, value in wanted.items() if value is not None}
+    if not wanted:
         raise InvalidInput("no term is given; write for example --min-soc 60")
-    _show(_ask(state_dir, "POST", "tighten", terms), output)
+    _show(_ask(state_dir, "POST", "tighten", wanted), output)
 
 
 def _ask(state_dir: Path, method: str, verb: str, body: Any = None) -> dict[str, Any]:  # noqa: ANN401 -- JSON

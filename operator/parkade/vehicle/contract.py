@@ -3,23 +3,18 @@
 The pool's terms are the loosest that may ever hold; the owner may tighten each of them in the car, and pause it.
 """
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from datetime import datetime, time, timedelta
-from typing import Any, Final
+from datetime import time, timedelta
+from math import inf
+from typing import Final
 
-from parkade.errors import InvalidInput
-from parkade.units import seconds
+from parkade.vehicle.clock import Instant
 from parkade.vehicle.reasons import Reason, Refusal
 from parkade.vehicle.signals import Link, Signals, State
 
-NOT_ENFORCED: Final = ("maxRangeLossPerDay", "dataCapPerDay", "netPositive")
-"""Terms that a contract may carry and this agent does not act on yet; `status` names them."""
-
-
-MAX_UNKNOWN: Final = 32
-"""Terms of a newer pool that `status` names at most."""
+HYSTERESIS: Final = 3.0
+"""Kelvins by which the temperature must be back in its range before the car works again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,82 +41,172 @@ class Contract:
     require_plugged_in: bool = True
     min_state_of_charge: float = 50.0
     """Percent."""
+    max_range_loss_per_day: float = 5.0
+    """Kilometres in any 24 hours, off the plug."""
     links: frozenset[Link] = frozenset({Link.WiFi, Link.Ethernet, Link.Starlink})
+    data_cap_per_day: float = inf
+    """Bytes in any 24 hours, both directions, over all links."""
     quiet_hours: tuple[QuietHours, ...] = ()
     ready_before: float = 0.0
     """Seconds before a declared departure at which the car is idle again."""
+    net_positive: bool = True
+    """Never paid less than the electricity used."""
+    energy_price: float = -inf
+    """$/kWh that the electricity costs the owner; -inf while the owner named none."""
+    min_celsius: float = -inf
+    max_celsius: float = inf
+    """Range of the inference computer's temperature."""
     not_enforced: tuple[str, ...] = field(default=(), compare=False)
+    """Terms of a newer pool that this agent does not know."""
 
 
-LOOSEST: Final = Contract(require_plugged_in=False, min_state_of_charge=0.0, links=frozenset(Link))
+LOOSEST: Final = Contract(
+    require_plugged_in=False,
+    min_state_of_charge=0.0,
+    max_range_loss_per_day=inf,
+    links=frozenset(Link),
+    net_positive=False,
+)
 """The owner's own terms before the owner chose any."""
 
 
-def evaluate(contract: Contract, signals: Signals, paused: bool, now: datetime) -> Refusal | None:  # noqa: FBT001 -- the owner's switch
-    """Return why the car may not work now, or None when it may. `now` is in the car's local time."""
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What the terms need to know beyond the present signals."""
+
+    km: float = 0.0
+    """Range lost to our work in the last 24 hours."""
+    bytes: float = 0.0
+    """Bytes carried in the last 24 hours."""
+    km_returns: float = 0.0
+    """Seconds until some of the range is allowed again."""
+    bytes_return: float = 0.0
+    """Seconds until some of the bytes are allowed again."""
+    paid: float | None = None
+    """$/kWh that the pool pays for electricity; None while it did not tell."""
+    out_of_range: bool = False
+    """Whether the temperature was out of its range and is not back by `HYSTERESIS`."""
+
+
+def evaluate(
+    contract: Contract,
+    signals: Signals,
+    paused: bool,  # noqa: FBT001 -- the owner's switch
+    instant: Instant,
+    spent: Spent = Spent(),
+) -> Refusal | None:
+    """Return why the car may not work now, or None when it may."""
     if signals.leaving:
         return Refusal(Reason.Leaving, "the car is about to leave; plug it in to offer it again")
     if paused:
         return Refusal(Reason.Paused, "the owner paused this car; `parkade vehicle resume` ends the pause")
+    checks = (
+        _energy(contract, signals),
+        _network(contract, signals),
+        _temperature(contract, signals, spent),
+        _calendar(contract, signals, instant),
+        _allowances(contract, signals, instant, spent),
+        _money(contract, spent),
+    )
+    return next((refusal for check in checks for refusal in check), None)
+
+
+def _energy(contract: Contract, signals: Signals) -> Iterator[Refusal]:
     if contract.require_plugged_in and not signals.plugged_in:
-        return Refusal(Reason.NotPluggedIn, "the contract wants the car plugged in, and it is not; plug it in")
+        yield Refusal(Reason.NotPluggedIn, "the contract wants the car plugged in, and it is not; plug it in")
     if signals.state_of_charge < contract.min_state_of_charge:
-        return Refusal(
+        yield Refusal(
             Reason.ChargeTooLow,
             f"the battery is at {signals.state_of_charge:g} % and the contract wants "
             f"{contract.min_state_of_charge:g} %; let it charge",
         )
+
+
+def _network(contract: Contract, signals: Signals) -> Iterator[Refusal]:
     if signals.link not in contract.links:
         allowed = ", ".join(sorted(contract.links)) or "none"
-        return Refusal(
+        yield Refusal(
             Reason.LinkNotAllowed, f"the link is {signals.link} and the contract allows {allowed}; change the network"
         )
-    return _calendar(contract, signals, now)
 
 
-def _calendar(contract: Contract, signals: Signals, now: datetime) -> Refusal | None:
-    quiet = next((span for span in contract.quiet_hours if now.time() in span), None)
+def out_of_range(contract: Contract, signals: Signals, was: bool) -> bool:  # noqa: FBT001 -- the memory of a hysteresis
+    """Whether the temperature forbids work; a car that does not tell its temperature is not checked."""
+    celsius, margin = signals.celsius, HYSTERESIS if was else 0.0
+    return celsius is not None and not contract.min_celsius + margin <= celsius <= contract.max_celsius - margin
+
+
+def _temperature(contract: Contract, signals: Signals, spent: Spent) -> Iterator[Refusal]:
+    if signals.celsius is None or not out_of_range(contract, signals, spent.out_of_range):
+        return
+    if signals.celsius - contract.min_celsius > contract.max_celsius - signals.celsius:
+        yield Refusal(
+            Reason.TooHot,
+            f"the computer is at {signals.celsius:g} C and may be at {contract.max_celsius:g} C; "
+            f"it works again at {contract.max_celsius - HYSTERESIS:g} C",
+        )
+    else:
+        yield Refusal(
+            Reason.TooCold,
+            f"the computer is at {signals.celsius:g} C and must be at {contract.min_celsius:g} C; "
+            f"it works again at {contract.min_celsius + HYSTERESIS:g} C",
+        )
+
+
+def _calendar(contract: Contract, signals: Signals, instant: Instant) -> Iterator[Refusal]:
+    quiet = next((span for span in contract.quiet_hours if instant.now.time() in span), None)
     if quiet is not None and signals.state is State.Asleep:
-        return Refusal(Reason.QuietHours, f"nothing wakes this car during {quiet}; it works again at {quiet.end:%H:%M}")
-    if signals.departure is not None and contract.ready_before:
-        rest = signals.departure - timedelta(seconds=contract.ready_before)
-        if rest <= now:
-            return Refusal(
+        yield Refusal(Reason.QuietHours, f"nothing wakes this car during {quiet}; it works again at {quiet.end:%H:%M}")
+    if signals.departs_at is not None and contract.ready_before:
+        left = signals.departs_at - instant.elapsed
+        if left <= contract.ready_before:
+            rest = instant.now + timedelta(seconds=left - contract.ready_before)
+            yield Refusal(
                 Reason.DepartingSoon,
-                f"the car departs at {signals.departure:%H:%M} and must be idle from {rest:%H:%M}; "
+                f"the car departs at {instant.now + timedelta(seconds=left):%H:%M} and must be idle from {rest:%H:%M}; "
                 "it works again after the drive",
             )
-    return None
 
 
-def read(terms: Mapping[str, Any], base: Contract | None = None) -> Contract:
-    """Read terms in the words of `VehicleNodePool.spec.contract`; terms not given come from `base`.
+def _allowances(contract: Contract, signals: Signals, instant: Instant, spent: Spent) -> Iterator[Refusal]:
+    def again(wait: float) -> str:
+        if wait <= 0:
+            return "raise it to use this car"
+        return f"some of it is free again at {instant.now + timedelta(seconds=wait):%H:%M}"
 
-    Raises:
-        InvalidInput: a term is unknown or its value cannot be meant.
+    if not signals.plugged_in and spent.km >= contract.max_range_loss_per_day < inf:
+        yield Refusal(
+            Reason.RangeSpent,
+            f"work may cost {contract.max_range_loss_per_day:g} km of range in 24 hours, and that is spent; "
+            f"plug the car in, or {again(spent.km_returns)}",
+        )
+    if spent.bytes >= contract.data_cap_per_day < inf:
+        yield Refusal(
+            Reason.DataCapReached,
+            f"work may carry {contract.data_cap_per_day:g} bytes in 24 hours, and they are carried; "
+            f"{again(spent.bytes_return)}",
+        )
+
+
+def _money(contract: Contract, spent: Spent) -> Iterator[Refusal]:
+    """The payout is net: the electricity is paid on top, so the question is whether its price is covered.
+
+    The sentences leave the process, and so do not name the owner's price.
     """
-    contract = base or Contract()
-    for name, value in terms.items():
-        if name in NOT_ENFORCED:
-            contract = replace(contract, not_enforced=tuple(sorted({*contract.not_enforced, name})))
-        elif name in _READERS:
-            attribute, reader = _READERS[name]
-            contract = replace(contract, **{attribute: reader(value)})
-        else:
-            raise InvalidInput(f"{name!r} is not a term of a contract; write one of {', '.join(_READERS)}")
-    return contract
-
-
-def read_told(terms: Mapping[str, Any]) -> Contract:
-    """Read the pool's contract as carlet tells it; a term of a newer pool is kept as not enforced.
-
-    Raises:
-        InvalidInput: a term's value cannot be meant.
-    """
-    known = {name: value for name, value in terms.items() if name in _READERS or name in NOT_ENFORCED}
-    contract = read(known)
-    unknown = tuple(sorted(str(name)[:64] for name in terms if name not in known))
-    return replace(contract, not_enforced=contract.not_enforced + unknown[:MAX_UNKNOWN])
+    if not contract.net_positive or contract.energy_price == -inf:
+        return
+    if spent.paid is None:
+        yield Refusal(
+            Reason.PriceUnknown,
+            "the pool does not tell what it pays for electricity, and the owner named a price; "
+            "set energyPrice.perKWh in the pool",
+        )
+    elif spent.paid < contract.energy_price:
+        yield Refusal(
+            Reason.PriceTooLow,
+            f"the pool pays {spent.paid:g} $/kWh for electricity, less than it costs the owner; "
+            "raise energyPrice.perKWh in the pool",
+        )
 
 
 def floor(installed: Contract | None, told: Contract | None) -> Contract:
@@ -132,95 +217,19 @@ def floor(installed: Contract | None, told: Contract | None) -> Contract:
     return replace(strictest(installed, told), not_enforced=both)
 
 
-def tighten(floor: Contract, own: Contract, terms: Mapping[str, Any]) -> Contract | Refusal:
-    """Return the owner's own terms after a change, or why a term is looser than the pool's (`floor`).
-
-    Raises:
-        InvalidInput: a term is unknown or its value cannot be meant.
-    """
-    wanted = read(terms, own)
-    sentence = ""
-    if "requirePluggedIn" in terms and floor.require_plugged_in and not wanted.require_plugged_in:
-        sentence = "requirePluggedIn false is looser than the contract's true; leave it out"
-    elif "minStateOfCharge" in terms and wanted.min_state_of_charge < floor.min_state_of_charge:
-        sentence = (
-            f"minStateOfCharge {wanted.min_state_of_charge:g} is looser than the contract's "
-            f"{floor.min_state_of_charge:g}; write {floor.min_state_of_charge:g} or more"
-        )
-    elif "links" in terms and not wanted.links <= floor.links:
-        more = ", ".join(sorted(wanted.links - floor.links))
-        sentence = f"links adds {more}, which the contract does not allow; leave it out"
-    elif "readyBefore" in terms and wanted.ready_before < floor.ready_before:
-        sentence = f"readyBefore is shorter than the contract's {floor.ready_before:g}s; write that or more"
-    return Refusal(Reason.LooserThanContract, sentence) if sentence else wanted
-
-
 def strictest(floor: Contract, own: Contract) -> Contract:
     """Each term at its tighter value, so that neither side's later change can loosen the other's."""
     return Contract(
         require_plugged_in=floor.require_plugged_in or own.require_plugged_in,
         min_state_of_charge=max(floor.min_state_of_charge, own.min_state_of_charge),
+        max_range_loss_per_day=min(floor.max_range_loss_per_day, own.max_range_loss_per_day),
         links=floor.links & own.links,
+        data_cap_per_day=min(floor.data_cap_per_day, own.data_cap_per_day),
         quiet_hours=tuple(dict.fromkeys((*floor.quiet_hours, *own.quiet_hours))),
         ready_before=max(floor.ready_before, own.ready_before),
+        net_positive=floor.net_positive or own.net_positive,
+        energy_price=max(floor.energy_price, own.energy_price),
+        min_celsius=max(floor.min_celsius, own.min_celsius),
+        max_celsius=min(floor.max_celsius, own.max_celsius),
         not_enforced=floor.not_enforced,
     )
-
-
-def shown(contract: Contract) -> dict[str, Any]:
-    """Return the terms in the words that `read` understands."""
-    terms: dict[str, Any] = {
-        "requirePluggedIn": contract.require_plugged_in,
-        "minStateOfCharge": contract.min_state_of_charge,
-        "links": sorted(contract.links),
-        "readyBefore": f"{contract.ready_before:g}s",
-    }
-    if contract.quiet_hours:
-        terms["quietHours"] = [str(span) for span in contract.quiet_hours]
-    return terms
-
-
-def _boolean(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise InvalidInput(f"requirePluggedIn is {value!r}; write true or false")
-    return value
-
-
-def _percent(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 100:
-        raise InvalidInput(f"minStateOfCharge is {value!r}; write a percentage from 0 to 100")
-    return float(value)
-
-
-def _links(value: object) -> frozenset[Link]:
-    if not isinstance(value, list) or not all(name in Link.__members__ for name in value):
-        raise InvalidInput(f"links is {value!r}; write a list of {', '.join(Link)}")
-    return frozenset(Link(name) for name in value)
-
-
-def _quiet(value: object) -> tuple[QuietHours, ...]:
-    spans = value if isinstance(value, list) else [value]
-    found = []
-    for span in spans[:8]:
-        match = re.fullmatch(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)", str(span))
-        if not match:
-            raise InvalidInput(f"quietHours is {span!r}; write for example 22:00-06:00")
-        hour, minute, end_hour, end_minute = map(int, match.groups())
-        found.append(QuietHours(time(hour, minute), time(end_hour, end_minute)))
-    return tuple(found)
-
-
-def _wait(value: object) -> float:
-    try:
-        return seconds(str(value))
-    except ValueError as error:
-        raise InvalidInput(f"readyBefore: {error}") from error
-
-
-_READERS: Final[Mapping[str, tuple[str, Callable[[object], Any]]]] = {
-    "requirePluggedIn": ("require_plugged_in", _boolean),
-    "minStateOfCharge": ("min_state_of_charge", _percent),
-    "links": ("links", _links),
-    "quietHours": ("quiet_hours", _quiet),
-    "readyBefore": ("ready_before", _wait),
-}

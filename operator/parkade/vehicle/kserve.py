@@ -6,6 +6,7 @@ import re
 import zlib
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from concurrent.futures import Executor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Final
@@ -71,6 +72,8 @@ class Served:
     """Whether the owner's contract and the plan let the car answer now."""
     record: Callable[[float, int, int], None]
     """Told of every answered request: seconds of work, bytes in, bytes out."""
+    busy: Callable[[], AbstractContextManager[None]] = nullcontext
+    """Entered while the computer works on a request, whatever comes of it."""
 
 
 class KServe:
@@ -192,12 +195,13 @@ def _work(served: Served, headers: Headers, body: bytes, cancellation: Cancellat
         return Answer.error(503, "cancelled")
     start = monotonic()
     try:
-        if grpc:
-            from parkade.vehicle import kserve_grpc  # noqa: PLC0415 -- loaded with the first model, not before
+        with served.busy():
+            if grpc:
+                from parkade.vehicle import kserve_grpc  # noqa: PLC0415 -- loaded with the first model, not before
 
-            answer = kserve_grpc.answer(served, body, cancellation)
-        else:
-            answer = _answer_http(served, headers, body, cancellation)
+                answer = kserve_grpc.answer(served, body, cancellation)
+            else:
+                answer = _answer_http(served, headers, body, cancellation)
     except BadRequest as error:
         return Answer.error(400, str(error))
     except NotHere as error:

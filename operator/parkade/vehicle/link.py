@@ -57,6 +57,8 @@ class Link:
         self.connected = False
         self.rtt = 0.0
         """Seconds of a round trip to the server, as last said."""
+        self.carried: Callable[[int], None] = lambda _: None
+        """Told of the bytes of messages, both directions."""
         self.hello: Callable[[], dict[str, Any]] = dict
         self.state: Callable[[float], dict[str, Any]] = lambda rtt: {"rttMillis": rtt}
 
@@ -123,6 +125,7 @@ class Link:
         """Say everything once, then what changes, until the connection ends."""
 
         async def on_desired(message: Msg) -> None:
+            self.carried(len(message.data))
             self._receive(message.data)
 
         await client.subscribe(self._identity.subject("desired"), cb=on_desired)
@@ -155,7 +158,9 @@ class Link:
             await self._say(client, "state", state)
 
     async def _say(self, client: Client, kind: str, message: dict[str, Any]) -> None:
-        await client.publish(self._identity.subject(kind), encode(message))
+        payload = encode(message)
+        self.carried(len(payload))
+        await client.publish(self._identity.subject(kind), payload)
 
     async def _beat(self, client: Client, closed: asyncio.Event) -> None:
         period = self._identity.beat

@@ -17,8 +17,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from parkade.errors import InvalidInput
-from parkade.vehicle import contract as contracts
+from parkade.vehicle import signals, terms
 from parkade.vehicle.agent import Agent
+from parkade.vehicle.books import shown_day
 from parkade.vehicle.kserve import Answer, Receive, Scope, Send
 from parkade.vehicle.link import Link
 from parkade.vehicle.wire import address
@@ -59,16 +60,14 @@ class LocalApi:
         }
         if method == "GET" and path == "/v1/status":
             return Answer.of(status(agent, self._link))
-        if method == "POST" and path in plain:
-            plain[path]()
-            return Answer.of(status(agent, self._link))
-        if method != "POST" or path not in ("/v1/tighten", "/v1/signals"):
+        if method != "POST" or path not in (*plain, "/v1/tighten", "/v1/signals"):
             return Answer.error(404, f"there is no {method} {path[:200]} here; try GET /v1/status")
         try:
-            fields = await _object(receive)
-            if path == "/v1/signals":
-                agent.change_signals(fields)
-            elif refusal := agent.tighten(fields):
+            if path in plain:
+                plain[path]()
+            elif path == "/v1/signals":
+                agent.change_signals(await _object(receive))
+            elif refusal := agent.tighten(await _object(receive)):
                 return Answer.error(409, refusal.message)
         except InvalidInput as error:
             return Answer.error(400, str(error))
@@ -97,7 +96,6 @@ def status(agent: Agent, link: Link) -> dict[str, Any]:
     """Return all that the owner may want to know: what runs, what it used, and why nothing runs."""
     state = agent.state(link.rtt)
     connections = {key: replica.connections for key, replica in agent.replicas.items()}
-    signals = agent.signals
     return {
         "vehicle": agent.identity.vehicle,
         "fleet": agent.identity.fleet,
@@ -108,22 +106,17 @@ def status(agent: Agent, link: Link) -> dict[str, Any]:
         "leaving": state["leaving"],
         "paused": agent.paused,
         "state": state["state"],
-        "signals": {
-            "pluggedIn": signals.plugged_in,
-            "soc": signals.state_of_charge,
-            "link": str(signals.link),
-            "charging": signals.charging,
-            "sentry": signals.sentry,
-            "occupant": signals.occupant,
-        },
+        "signals": signals.shown(agent.signals, agent.books.clock.elapsed),
         "fleetLink": {"connected": link.connected, "rttMillis": state["rttMillis"]},
-        "contract": contracts.shown(agent.contract),
+        "contract": terms.shown(agent.contract),
         "notEnforced": list(agent.contract.not_enforced),
         "desired": agent.desired.revision,
         "assignments": [
             row | {"connections": connections.get((row["workload"], row["digest"]), 0)} for row in agent.assignments()
         ],
-        "used": agent.usage.shown(),
+        "used": agent.books.usage.shown(),
+        "day": shown_day(agent.books),
+        "history": agent.books.history.shown(),
         "ignoredMessages": agent.garbage,
     }
 

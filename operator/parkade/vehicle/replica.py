@@ -75,6 +75,8 @@ class Workshop:
     executor: Executor
     certificates: Certificates
     usage: Usage
+    carried: Callable[[int], None]
+    """Told of bytes on serving connections, both directions."""
     memory: Memory
     changed: Callable[[], None]
     """Told when a phase changed."""
@@ -243,7 +245,10 @@ class Replica:
         """Serve until withdrawn and quiet."""
         shop, assignment = self._workshop, self.assignment
         version = version_of(assignment.digest)
-        served = Served(assignment.model, version, model, shop.executor, lambda: self.accepting, shop.usage.record)
+        record = shop.usage.recorder(assignment.workload)
+        served = Served(
+            assignment.model, version, model, shop.executor, lambda: self.accepting, record, shop.usage.busy
+        )
         self.app = KServe(served)
         self._credits = [self._credit(self.app) for _ in range(shop.identity.slots)]
         tasks = [asyncio.create_task(credit.run()) for credit in self._credits]
@@ -279,7 +284,8 @@ class Replica:
                 "Parkade-Hardware": identity.hardware,
             }
 
-        return Credit(offer, app, self._workshop.certificates, lambda: self.assignment.router, self._router_said)
+        shop = self._workshop
+        return Credit(offer, app, shop.certificates, lambda: self.assignment.router, self._router_said, shop.carried)
 
     def _router_said(self, refusal: Refusal | None) -> None:
         """A router that does not believe the answers makes the replica useless until one takes the offer again."""

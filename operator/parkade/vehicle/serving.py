@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import httptools
 from uvicorn.config import Config
@@ -47,10 +47,25 @@ class RouterUnavailable(Unavailable):
         self.reason = reason
 
 
+class _Counted:
+    """A transport that tells what is written to it; all else is the transport's own."""
+
+    def __init__(self, transport: asyncio.Transport, carried: Callable[[int], None]) -> None:
+        self._transport = transport
+        self._carried = carried
+
+    def write(self, data: bytes) -> None:
+        self._carried(len(data))
+        self._transport.write(data)
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 -- whatever the transport has
+        return getattr(self._transport, name)
+
+
 class _Serving(HttpToolsProtocol):
     """uvicorn's server protocol on a transport that the car dialled."""
 
-    def __init__(self, app: KServe) -> None:
+    def __init__(self, app: KServe, carried: Callable[[int], None]) -> None:
         config = Config(
             app, http="httptools", ws="none", lifespan="off", interface="asgi3", log_config=None, access_log=False,
             proxy_headers=False, server_header=False, date_header=False, timeout_keep_alive=NEVER,
@@ -60,6 +75,16 @@ class _Serving(HttpToolsProtocol):
         super().__init__(config, self.state, {})
         self.access_log = False
         self.lost: asyncio.Future[None] = self.loop.create_future()
+        self._carried = carried
+
+    def connection_made(  # type: ignore[override]
+        self, transport: asyncio.Transport
+    ) -> None:
+        super().connection_made(cast("asyncio.Transport", _Counted(transport, self._carried)))
+
+    def data_received(self, data: bytes) -> None:
+        self._carried(len(data))
+        super().data_received(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
@@ -70,9 +95,10 @@ class _Serving(HttpToolsProtocol):
 class _Offer(asyncio.Protocol):
     """Sends the offer, reads the router's answer, and hands the transport over with whatever followed the answer."""
 
-    def __init__(self, request: bytes, app: KServe) -> None:
+    def __init__(self, request: bytes, app: KServe, carried: Callable[[int], None]) -> None:
         self._request = request
         self._app = app
+        self._carried = carried
         self._parser = httptools.HttpResponseParser(self)
         self._received = 0
         self._headers: dict[bytes, bytes] = {}
@@ -83,10 +109,12 @@ class _Offer(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 -- asyncio gives stream protocols stream transports
         self._transport = transport
+        self._carried(len(self._request))
         transport.write(self._request)
 
     def data_received(self, data: bytes) -> None:
         self._received += len(data)
+        self._carried(len(data))
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -123,10 +151,11 @@ class _Offer(asyncio.Protocol):
             return
         if self.taken.done():
             return
-        serving = _Serving(self._app)
+        serving = _Serving(self._app, self._carried)
         transport.set_protocol(serving)
         serving.connection_made(transport)
         if rest:
+            self._carried(-len(rest))  # they are counted once more where they are used
             serving.data_received(rest)
         self.taken.set_result(serving)
 
@@ -156,6 +185,8 @@ class Credit:
     """The owner router's address now; empty while there is none."""
     said: Callable[[Refusal | None], None]
     """Told why the router does not take the offer; None when it does."""
+    carried: Callable[[int], None] = lambda _: None
+    """Told of bytes, both directions, without those of TLS."""
     _serving: _Serving | None = field(default=None, init=False)
     _withdrawn: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _moved: asyncio.Event = field(default_factory=asyncio.Event, init=False)
@@ -227,7 +258,7 @@ class Credit:
         try:
             async with asyncio.timeout(PATIENCE):
                 transport, protocol = await asyncio.get_running_loop().create_connection(
-                    lambda: _Offer(request, self.app), host, port, ssl=self.certificates.context(),
+                    lambda: _Offer(request, self.app, self.carried), host, port, ssl=self.certificates.context(),
                     server_hostname=host, ssl_handshake_timeout=PATIENCE, ssl_shutdown_timeout=2.0,
                 )  # fmt: skip
                 _keep_alive(transport)

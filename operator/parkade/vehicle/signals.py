@@ -4,7 +4,6 @@ import asyncio
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -46,8 +45,10 @@ class Signals:
     occupant: bool = False
     leaving: bool = False
     """The owner is about to drive off: unplugged, opened a door, or said so."""
-    departure: datetime | None = None
-    """The next departure that the owner declared."""
+    celsius: float | None = None
+    """Temperature of the inference computer; None where nothing tells it."""
+    departs_at: float | None = None
+    """The next departure that the owner declared, in seconds of `Clock.elapsed`: no setting of the clock moves it."""
     told_state: State | None = None
     """The maker's own word for the state without us, where it gives one."""
 
@@ -61,11 +62,12 @@ class Signals:
         return State.Awake if self.sentry or self.occupant else State.Asleep
 
 
-def change(signals: Signals, fields: Mapping[str, Any], now: datetime) -> Signals:
+def change(signals: Signals, fields: Mapping[str, Any], elapsed: float) -> Signals:
     """Return the signals after a change in the words of the replay file; fields not named keep their value.
 
-    Words: `pluggedIn`, `soc` (percent), `link`, `charging`, `sentry`, `occupant`, `leaving`, `state` (null: computed
-    again), `departureIn` (seconds from now, null: none). Unknown words are ignored.
+    Words: `pluggedIn`, `soc` (percent), `link`, `charging`, `sentry`, `occupant`, `leaving`, `celsius` (of the
+    inference computer, null: unknown), `state` (null: computed again), `departureIn` (seconds from now, null: none).
+    Others are ignored. `elapsed` is `Clock.elapsed` now.
 
     Raises:
         InvalidInput: a known word has a value that cannot be meant.
@@ -85,8 +87,26 @@ def change(signals: Signals, fields: Mapping[str, Any], now: datetime) -> Signal
         found["told_state"] = None if fields["state"] is None else _choice(State, fields["state"], "state")
     if "departureIn" in fields:
         wait = None if fields["departureIn"] is None else _number(fields, "departureIn", 0, 30 * 86400)
-        found["departure"] = None if wait is None else now + timedelta(seconds=wait)
+        found["departs_at"] = None if wait is None else elapsed + wait
+    if "celsius" in fields:
+        found["celsius"] = None if fields["celsius"] is None else _number(fields, "celsius", -273, 1000)
     return replace(signals, **found)
+
+
+def shown(signals: Signals, elapsed: float) -> dict[str, Any]:
+    """Return the signals in the words of `change`, which gives them again."""
+    return {
+        "pluggedIn": signals.plugged_in,
+        "soc": signals.state_of_charge,
+        "link": str(signals.link),
+        "charging": signals.charging,
+        "sentry": signals.sentry,
+        "occupant": signals.occupant,
+        "leaving": signals.leaving,
+        "celsius": signals.celsius,
+        "state": signals.told_state and str(signals.told_state),
+        "departureIn": None if signals.departs_at is None else max(0.0, signals.departs_at - elapsed),
+    }
 
 
 def _number(fields: Mapping[str, Any], word: str, low: float, high: float) -> float:
@@ -119,7 +139,7 @@ class Moment:
     fields: Mapping[str, Any]
 
 
-def read_replay(path: Path, now: datetime) -> tuple[Moment, ...]:
+def read_replay(path: Path) -> tuple[Moment, ...]:
     """Read a replay file: one JSON object a line, with `t` in seconds and the words of `change`; `t` never falls.
 
     Raises:
@@ -137,7 +157,7 @@ def read_replay(path: Path, now: datetime) -> tuple[Moment, ...]:
         try:
             fields = _object(line)
             at = _number(fields, "t", moments[-1].at if moments else 0, 1e9) if "t" in fields else 0.0
-            signals = change(signals, fields, now)
+            signals = change(signals, fields, 0.0)
         except (ValueError, InvalidInput) as error:
             raise InvalidInput(f"{path}, line {number}: {error}") from error
         moments.append(Moment(at, fields))

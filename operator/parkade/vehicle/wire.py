@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from parkade.errors import InvalidInput
-from parkade.vehicle import contract as contracts
+from parkade.vehicle import terms
 from parkade.vehicle.contract import Contract
 
 VERSION: Final = 1
@@ -68,6 +68,10 @@ class Desired:
     assignments: tuple[Assignment, ...]
     contract: Contract | None = None
     """The pool's; None from a carlet that knows no pool for this car."""
+    energy_price: float | None = None
+    """$/kWh that the pool pays for electricity at the plug; None where it is not told."""
+    payout: float | None = None
+    """$ per hour of work beyond the electricity; None where it is not told."""
 
 
 def read_desired(payload: bytes) -> Desired:
@@ -91,16 +95,31 @@ def read_desired(payload: bytes) -> Desired:
     if len({assignment.workload for assignment in assignments}) != len(assignments):
         raise Garbage("two assignments name one workload")
     contract = _contract(message.get("contract"))
-    return Desired(_text(message, "cell", _CELL), _text(message, "revision", _REVISION), assignments, contract)
+    return Desired(
+        _text(message, "cell", _CELL), _text(message, "revision", _REVISION), assignments, contract,
+        _price(message, "energyPrice", "perKWh"), _price(message, "payout", "perComputeHour"),
+    )  # fmt: skip
 
 
-def _contract(terms: object) -> Contract | None:
-    if terms is None:
+def _price(message: dict[str, Any], part: str, field: str) -> float | None:
+    """Money as in manifests; what is not there is not told, such as a price that only a series has."""
+    found = message.get(part)
+    value = found.get(field) if isinstance(found, dict) else None
+    if value is None:
         return None
-    if not isinstance(terms, dict):
+    try:
+        return terms.price(f"{part}.{field}", value)
+    except InvalidInput as error:
+        raise Garbage(str(error)) from error
+
+
+def _contract(told: object) -> Contract | None:
+    if told is None:
+        return None
+    if not isinstance(told, dict):
         raise Garbage("contract is not an object")
     try:
-        return contracts.read_told(terms)
+        return terms.read_told(told)
     except InvalidInput as error:
         raise Garbage(f"contract: {error}") from error
 
