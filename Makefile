@@ -9,8 +9,14 @@ export PATH := $(dir $(UV)):$(PATH)
 RUN := $(UV) run --no-sync
 CARGO := cargo
 GO := go
+# Real servers and whatever takes seconds are for `test-cluster`.
+FAST := not cluster and not triton and not slow
+JOBS ?= 2
+# All tests use the router that the Rust tests build anyway; a release build takes five times as long.
+PROGRAMS := $(or $(CARGO_TARGET_DIR),$(CURDIR)/kernels/target)/debug
+test-fast test-cluster e2e: export ROUTER_BIN ?= $(PROGRAMS)/parkade-router
 
-.PHONY: help setup servers demo test test-fast test-rust test-go test-cluster e2e fuzz bench bench-solver bench-router bench-fleet lint format crds clean
+.PHONY: help setup servers programs demo test test-fast test-rust test-go test-cluster e2e fuzz bench bench-solver bench-router bench-fleet lint format crds clean
 
 help: ## List the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -25,19 +31,22 @@ setup: $(if $(filter $(CACHE)%,$(UV)),$(UV)) ## Python environment with the comp
 demo: setup ## Show the whole product on this machine (about 3 minutes, cold 20)
 	@PYTHONPATH=e2e $(RUN) python -m demo.run $(ARGS)
 
-test: lint test-fast test-rust test-go test-cluster e2e ## Everything that must be green
+test: lint programs test-fast test-rust test-go test-cluster e2e ## Everything that must be green
 
 servers: setup ## Upstream servers of the local plane, built once for their version
 	@$(RUN) python -m parkade.local.binaries > /dev/null
 
-test-fast: setup ## Tests that need no cluster and no Triton, under two minutes
+programs: ## Parkade's own programs as all tests use them
+	@cd kernels && $(CARGO) build --quiet --locked --workspace --exclude parkade-python --bins --tests
+
+test-fast: setup programs ## Tests that need no cluster and no Triton, about a minute (JOBS=2)
 	@$(RUN) python -m parkade.local.binaries nats-server > /dev/null
-	@$(RUN) pytest -q -m "not cluster and not triton"
+	@$(RUN) pytest -q -m "$(FAST)" -n $(JOBS) --dist worksteal
 
-test-cluster: servers ## Tests against a real API server, Triton, NATS and router
-	@$(RUN) pytest -q -m "cluster or triton" --timeout 600
+test-cluster: servers programs ## Tests against a real API server, Triton, NATS and router, and slow ones
+	@$(RUN) pytest -q -m "not ($(FAST))" --timeout 600
 
-test-rust: ## Rust tests
+test-rust: programs ## Rust tests
 	@cd kernels && $(CARGO) test --quiet --locked --workspace --exclude parkade-python
 
 # Without sanitizers, because the kernel forbids unsafe code: so stable Rust is enough.
@@ -53,7 +62,7 @@ fuzz: ## Fuzz the kernel's readers and solves, 60 seconds each (ARGS="-max_total
 test-go: servers ## Go tests, with real servers
 	@cd operator/carlet && PARKADE_NATS_SERVER="$$($(RUN) python -m parkade.local.binaries)/nats-server" $(GO) test ./...
 
-e2e: servers ## The demo, then scenarios: kills under traffic, deletions, broken manifests
+e2e: servers programs ## The demo, then scenarios: kills under traffic, deletions, broken manifests
 	@PYTHONPATH=e2e $(RUN) python -m demo.run --dir "$$(mktemp -d)"
 	@$(RUN) pytest -q e2e/scenarios --timeout 600
 

@@ -4,11 +4,11 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import numpy as np
 import pytest
 import tritonclient.http as over_http
 
+import plain
 from handlers.world import CELL, World, eventually, operated, region, vehicle_pool
 from parkade.local.plane import Plane
 from router.conftest import authority, fleet, router, router_binary  # noqa: F401 -- fixtures
@@ -46,7 +46,7 @@ def test_the_first_request_is_held_until_a_replica_answers_it(world: World, rout
         answers.append(client.infer(MODEL, [HttpCaller.tensor(values())]).as_numpy("y"))
         client.close()
 
-    until(lambda: "parkade_router_waiting{" in httpx.get(f"http://{router.addresses['metrics']}/metrics").text)
+    until(lambda: "parkade_router_waiting{" in plain.get(f"http://{router.addresses['metrics']}/metrics").text)
     asking = threading.Thread(target=ask)
     asking.start()
     try:

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+import plain
 from handlers.world import CELL, SPACE, World, eventually, operated, region, triton_pool, vehicle_pool
 from parkade.cluster.resources import TRITON_POOLS
 from parkade.local import ports, triton
@@ -44,7 +45,7 @@ class Server:
 
     def _answers(self, path: str) -> bool:
         try:
-            return httpx.get(f"http://127.0.0.1:{self.ports.http}{path}", timeout=2).is_success
+            return plain.get(f"http://127.0.0.1:{self.ports.http}{path}", timeout=2).is_success
         except httpx.HTTPError:
             return False
 

@@ -14,15 +14,18 @@ from benchmarks.router.programs import allow_descriptors, build, require_descrip
 from benchmarks.router.table import BEGIN, END, Must, Section, as_markdown, write
 from parkade.errors import InvalidInput
 
-# Real processes for most of a minute, and a build when cold: not for the tests that run at every save.
-smoke = [pytest.mark.cluster, pytest.mark.timeout(600)]
+# Real processes for most of a minute, and a build when cold.
+smoke = [pytest.mark.slow, pytest.mark.timeout(600)]
 SMOKED = "cost idle queue leave"
 """One after the other, as in the whole run: none may leave something behind that the next one stumbles over."""
 
 
 @pytest.fixture(scope="module")
 def programs(repository_root) -> Path:
-    """The programs of the newest build; the load is built beside the router if it is missing."""
+    """Those beside `ROUTER_BIN`, or the newest build; the load is built beside the router if it is missing."""
+    beside = Path(os.environ.get("ROUTER_BIN", "")).parent
+    if (beside / "parkade-loadbench").exists():
+        return beside
     kernels = repository_root / "kernels"
     target = Path(os.environ.get("CARGO_TARGET_DIR", kernels / "target"))
     built = [target / profile for profile in ("release", "debug") if (target / profile / "parkade-router").exists()]

@@ -9,6 +9,8 @@ import pytest
 
 from benchmarks.solver.catalogue import METHODS
 
+pytestmark = pytest.mark.slow
+
 PACKAGES_OF_THE_GROUP = {"pdlp", "cp-sat", "min-cost-flow"}
 """Methods whose packages only `make bench-solver` installs."""
 

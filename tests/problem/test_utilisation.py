@@ -14,6 +14,7 @@ def one(ask: Ask, trip=HOME) -> np.ndarray:
     return utilisations((ask,), (trip,))[0, 0]
 
 
+@pytest.mark.slow
 def test_all_classes_at_once_agree_with_each_path_alone():
     rng = np.random.default_rng(1)
     asks = tuple(

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import httpx
 import numpy as np
 import tritonclient.grpc as over_grpc
 import tritonclient.http as over_http
 
+import plain
 from parkade.local.pki import Authority
 from router.places import CELL, MODEL, WORKLOAD, until
 
@@ -92,7 +92,7 @@ class Router:
         return self
 
     def ready(self) -> None:
-        until(lambda: httpx.get(f"http://{self.http}/v2/health/ready").is_success)
+        until(lambda: plain.get(f"http://{self.http}/v2/health/ready").is_success)
 
     @property
     def http(self) -> str:
@@ -108,7 +108,7 @@ class Router:
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum of the samples that have these labels."""
-        text = httpx.get(f"http://{self.addresses['metrics']}/metrics").text
+        text = plain.get(f"http://{self.addresses['metrics']}/metrics").text
         wanted = [f'{label}="{value}"' for label, value in labels.items()]
         lines = [line for line in text.splitlines() if line.startswith(f"parkade_router_{name}{{")]
         return sum(float(line.split()[-1]) for line in lines if all(label in line for label in wanted))

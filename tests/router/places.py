@@ -116,6 +116,33 @@ class Moody:
             self.abort()
 
 
+class Loop:
+    """An event loop in a thread."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever)
+        self._thread.start()
+
+    def run(self, coroutine) -> "Future":
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+
+    def end(self) -> None:
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join(10)
+        self.loop.close()
+
+
+def http_server(app: Moody, state: ServerState) -> HttpToolsProtocol:
+    """HTTP/1.1 for one connection, on the running event loop."""
+    config = uvicorn.Config(
+        app, http="httptools", ws="none", lifespan="off", interface="asgi3", log_config=None, access_log=False,
+        timeout_keep_alive=3600,
+    )  # fmt: skip
+    config.load()
+    return HttpToolsProtocol(config, state, {})
+
+
 # cars
 
 
@@ -141,12 +168,7 @@ class Offer(asyncio.Protocol):
         if not end:
             return
         if b" 101 " in head:
-            config = uvicorn.Config(
-                self.app, http="httptools", ws="none", lifespan="off", interface="asgi3", log_config=None,
-                access_log=False, timeout_keep_alive=3600,
-            )  # fmt: skip
-            config.load()
-            self.server = HttpToolsProtocol(config, ServerState(), {})
+            self.server = http_server(self.app, ServerState())
             self.server.connection_made(self.transport)
             if rest:
                 self.server.data_received(rest)
@@ -227,19 +249,14 @@ class Car:
         return offer
 
 
-class Fleet:
-    """Cars of one router, on an event loop in a thread."""
+class Fleet(Loop):
+    """Cars of one router."""
 
     def __init__(self, authority: Authority, address: Callable[[], str]) -> None:
+        super().__init__()
         self.authority, self.address = authority, address
-        self.loop = asyncio.new_event_loop()
         self.executor = ThreadPoolExecutor(2)
         self.cars: list[Car] = []
-        self._thread = threading.Thread(target=self.loop.run_forever)
-        self._thread.start()
-
-    def run(self, coroutine) -> "Future":
-        return asyncio.run_coroutine_threadsafe(coroutine, self.loop)
 
     def car(self, name: str, fleet: str = "owners-ca", **headers: str) -> Car:
         pair = self.authority.issue(f"{fleet}-{name}", common_name=name, uris=(f"parkade://vehicle/{fleet}/{name}",))
@@ -266,9 +283,7 @@ class Fleet:
         for car in self.cars:
             if car.task:
                 car.task.result(10)
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self._thread.join(10)
-        self.loop.close()
+        self.end()
         self.executor.shutdown()
 
 
@@ -286,45 +301,50 @@ class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):
         return service_pb2.ModelInferResponse.FromString(answer.body)
 
 
-class Datacenter:
+class Datacenter(Loop):
     """A server of KServe v2 over HTTP and gRPC, scripted; `tests/router/test_triton.py` has a real Triton."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.executor = ThreadPoolExecutor(2)
         self.served = served(self.executor)
         self.app = Moody(self.executor)
         self.metadata: list[dict[str, str]] = []
-        self.http = self.grpc = ""
-        self._server: uvicorn.Server | None = None
-        self._thread: threading.Thread | None = None
+        self.http = ""
+        self._state = ServerState()
+        self._server: asyncio.Server | None = None
         self._grpc = grpc.server(self.executor, options=[("grpc.max_receive_message_length", -1)])
         service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(_Service(self), self._grpc)
         self.grpc = f"127.0.0.1:{self._grpc.add_insecure_port('127.0.0.1:0')}"
         self._grpc.start()
 
     def start(self) -> "Datacenter":
-        port = int(self.http.split(":")[1]) if self.http else 0
-        config = uvicorn.Config(
-            self.app, port=port, lifespan="off", log_config=None, access_log=False, timeout_keep_alive=3600
-        )
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run)
-        self._thread.start()
-        until(lambda: self._server.started)
-        self.http = f"127.0.0.1:{self._server.servers[0].sockets[0].getsockname()[1]}"
+        self.run(self._start(int(self.http.split(":")[1]) if self.http else 0)).result(10)
         return self
 
     def stop(self) -> None:
         """HTTP goes away, as a server that was killed."""
-        if self._server:
-            self._server.should_exit = self._server.force_exit = True
-            self._thread.join(10)
-            self._server = None
+        self.run(self._stop()).result(10)
 
     def close(self) -> None:
         self.stop()
         self._grpc.stop(None).wait()
+        self.end()
         self.executor.shutdown()
+
+    async def _start(self, port: int) -> None:
+        self._server = await self.loop.create_server(lambda: http_server(self.app, self._state), "127.0.0.1", port)
+        self.http = f"127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+
+    async def _stop(self) -> None:
+        if self._server:
+            self._server.close()
+            for connection in self._state.connections:
+                connection.transport.abort()
+            for task in self._state.tasks:
+                task.cancel()
+            await asyncio.gather(*self._state.tasks, return_exceptions=True)
+            self._server = None
 
     def placement(self, share: int = 0, replicas: int = 2) -> dict:
         endpoint = {"http": self.http, "grpc": self.grpc, "replicas": replicas}

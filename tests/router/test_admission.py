@@ -15,6 +15,7 @@ import pytest
 import tritonclient.grpc as over_grpc
 from tritonclient.utils import InferenceServerException
 
+import plain
 from parkade.local.pki import Authority
 from router import issuer
 from router.issuer import Issuer
@@ -44,7 +45,7 @@ def bearer(token: str) -> dict[str, str]:
 
 
 def infer(router: Router, headers: dict[str, str] | None = None, path: str = "/infer") -> httpx.Response:
-    return httpx.post(f"http://{router.http}/v2/models/{MODEL}{path}", json=JSON_BODY, headers=headers)
+    return plain.post(f"http://{router.http}/v2/models/{MODEL}{path}", json=JSON_BODY, headers=headers)
 
 
 def annotated(callers: str, *placements: dict) -> dict:
@@ -138,10 +139,10 @@ def test_a_token_is_believed_no_longer_than_it_lives(strict: Router, datacenter:
 def test_probes_and_balancers_need_no_token(strict: Router, datacenter: Datacenter) -> None:
     strict.planned(datacenter.placement())
     for path in ("/v2", "/v2/health/live", "/v2/health/ready", f"/v2/models/{MODEL}/ready"):
-        assert httpx.get(f"http://{strict.http}{path}").is_success, path
+        assert plain.get(f"http://{strict.http}{path}").is_success, path
     for path in ("", "/config", "/stats"):
-        assert httpx.get(f"http://{strict.http}/v2/models/{MODEL}{path}").status_code == 401, path
-    assert httpx.get(f"http://{strict.http}/v2/models/other").status_code == 401, "names are not given away"
+        assert plain.get(f"http://{strict.http}/v2/models/{MODEL}{path}").status_code == 401, path
+    assert plain.get(f"http://{strict.http}/v2/models/other").status_code == 401, "names are not given away"
     with grpc_caller(strict) as caller:
         assert caller.client.is_server_live()
         assert caller.client.is_server_ready()
@@ -188,7 +189,7 @@ def test_who_may_call_a_workload(
     strict: Router, datacenter: Datacenter, signer: Issuer, callers: str, namespace: str | list[str], *, may: bool
 ) -> None:
     strict.plan(annotated(callers, datacenter.placement())).start()
-    until(lambda: httpx.get(f"http://{strict.http}/v2/health/ready").is_success)
+    until(lambda: plain.get(f"http://{strict.http}/v2/health/ready").is_success)
     token = bearer(signer.token(namespace))
     answer = infer(strict, token)
     if may:
@@ -198,7 +199,7 @@ def test_who_may_call_a_workload(
     assert f"may not call workload {WORKLOAD}" in answer.json()["error"]
     assert CALLERS in answer.json()["error"], "it says how to mend it"
     assert grpc_status(strict, token)[0] == "PERMISSION_DENIED"
-    assert httpx.get(f"http://{strict.http}/v2/models/{MODEL}", headers=token).status_code == 403
+    assert plain.get(f"http://{strict.http}/v2/models/{MODEL}", headers=token).status_code == 403
     assert strict.metric("refused_total", reason="forbidden") == 3
     strict.plan(annotated("maps,*", datacenter.placement()))
     until(lambda: infer(strict, token).is_success)
@@ -265,13 +266,14 @@ class _KeyRequest(http.server.BaseHTTPRequestHandler):
 def key_server(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> Iterator[KeyServer]:
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.certificate))
     with KeyServer(authority) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         yield server
         server.shutdown()
         thread.join()
 
 
+@pytest.mark.slow
 def test_keys_come_over_https_and_change(
     router: Router, datacenter: Datacenter, key_server: KeyServer, signer: Issuer
 ) -> None:
@@ -343,7 +345,7 @@ def test_known_callers_take_their_own_quota(
     quota.write_text(json.dumps({"default": {"rate": 0.01, "burst": 2}}))
     strict.flags += ("--quota", str(quota))
     strict.plan(annotated("*", datacenter.placement())).start()
-    until(lambda: httpx.get(f"http://{strict.http}/v2/health/ready").is_success)
+    until(lambda: plain.get(f"http://{strict.http}/v2/health/ready").is_success)
     noisy, quiet = bearer(signer.token("maps")), bearer(signer.token("radio"))
     assert [infer(strict, noisy).status_code for _ in range(3)] == [200, 200, 429]
     assert infer(strict, quiet).is_success

@@ -9,6 +9,7 @@ import pytest
 import tritonclient.grpc as over_grpc
 from tritonclient.utils import InferenceServerException
 
+import plain
 from router.peers import Router, cell, grpc_caller, http_caller, values, workload
 from router.places import CELL, MODEL, POOL, WORKLOAD, Datacenter, Fleet, until
 
@@ -46,7 +47,7 @@ def test_both_protocols_from_the_datacenter(router: Router, datacenter: Datacent
 def test_answers_say_where_they_come_from(router: Router, fleet: Fleet) -> None:
     router.planned(cell())
     fleet.joined("secret-name")
-    answer = httpx.post(f"http://{router.http}/v2/models/{MODEL}/infer", json=JSON_BODY)
+    answer = plain.post(f"http://{router.http}/v2/models/{MODEL}/infer", json=JSON_BODY)
     assert (answer.headers["parkade-tier"], answer.headers["parkade-place"]) == ("Vehicle", CELL)
     assert answer.json()["outputs"][0]["data"] == [2, 4]
     assert "secret-name" not in str(answer.headers)
@@ -61,7 +62,7 @@ def test_a_car_learns_nothing_of_the_caller(router: Router, fleet: Fleet) -> Non
     router.planned(cell())
     (car,) = fleet.joined("a")
     secrets = {"authorization": "Bearer secret", "cookie": "a=b", "x-forwarded-for": "198.51.100.1"}
-    httpx.post(f"http://{router.http}/v2/models/{MODEL}/infer", json=JSON_BODY, headers=secrets)
+    plain.post(f"http://{router.http}/v2/models/{MODEL}/infer", json=JSON_BODY, headers=secrets)
     (seen,) = car.app.headers
     assert not secrets.keys() & seen.keys()
     assert seen["content-type"] == "application/json"
@@ -105,7 +106,7 @@ def test_a_model_without_a_replica_is_not_ready(router: Router, fleet: Fleet) ->
 
 def test_an_unknown_model_reads_as_from_triton(router: Router) -> None:
     router.planned(cell())
-    answer = httpx.post(f"http://{router.http}/v2/models/x/infer", json=JSON_BODY)
+    answer = plain.post(f"http://{router.http}/v2/models/x/infer", json=JSON_BODY)
     assert (answer.status_code, answer.json()) == (404, {"error": "Request for unknown model: 'x' is not found"})
     with grpc_caller(router) as grpc, pytest.raises(InferenceServerException) as refused:
         grpc.client.infer("x", [grpc.tensor(values())])
@@ -182,9 +183,9 @@ def test_wrong_paths_and_methods_get_a_sentence(router: Router) -> None:
     router.planned(cell())
     address = f"http://{router.http}"
     for answer, status in [
-        (httpx.get(f"{address}/v1/models"), 404),
-        (httpx.post(f"{address}/v2/repository/models/x/load"), 404),
-        (httpx.get(f"{address}/v2/models/{MODEL}/infer"), 405),
+        (plain.get(f"{address}/v1/models"), 404),
+        (plain.post(f"{address}/v2/repository/models/x/load"), 404),
+        (plain.get(f"{address}/v2/models/{MODEL}/infer"), 405),
     ]:
         assert (answer.status_code, set(answer.json())) == (status, {"error"})
     with grpc_caller(router) as grpc, pytest.raises(InferenceServerException, match="not offered") as refused:
@@ -203,7 +204,7 @@ def test_garbage_instead_of_a_message_is_refused(router: Router) -> None:
 
 def test_a_suspended_workload_says_so(router: Router) -> None:
     router.planned(cell(), suspend=True)
-    answer = httpx.post(f"http://{router.http}/v2/models/{MODEL}/infer", json=JSON_BODY)
+    answer = plain.post(f"http://{router.http}/v2/models/{MODEL}/infer", json=JSON_BODY)
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "30")
     assert "suspended" in answer.json()["error"]
 
@@ -252,7 +253,7 @@ def test_a_caller_that_leaves_is_recorded_with_the_place_it_waited_for(router: R
     car.app.mood = "hang"
     body = {"inputs": [{"name": "x", "shape": [1], "datatype": "FP32", "data": [1]}]}
     with pytest.raises(httpx.ReadTimeout):
-        httpx.post(f"http://{router.http}/v2/models/{MODEL}/infer", json=body, timeout=0.3)
+        plain.post(f"http://{router.http}/v2/models/{MODEL}/infer", json=body, timeout=0.3)
     (line,) = router.lines(1)
     assert (line["place"], line["attempts"], line["status"]) == (CELL, 1, 499)
     assert router.metric("requests_total", workload=WORKLOAD, outcome="cancelled") == 1

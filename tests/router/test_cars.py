@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from tritonclient.utils import InferenceServerException
 
+import plain
 from parkade.local.pki import Authority
 from router.peers import Router, cell, grpc_caller, http_caller, values, workload
 from router.places import CELL, MODEL, WORKLOAD, Datacenter, Fleet, until
@@ -103,6 +104,7 @@ def test_a_car_whose_answers_cannot_be_used_is_kept_away_for_a_while(
             assert router.metric("retries_total", cause=cause) == turn
         until(lambda: router.metric("cars_refused_total", reason="answers") >= 1)
         bad.stays = False
+        bad.task.result(10)
         answer = bad.answer_to_offer()
         assert b" 403 " in answer.splitlines()[0]
         assert b"retry-after: " in answer
@@ -117,7 +119,6 @@ def test_a_car_whose_answers_cannot_be_used_is_kept_away_for_a_while(
         good.leave()
         until(good.offer.closed.done)
         bad.app.mood, bad.stays = "honest", True
-        bad.task.result(10)
         bad.join()
         until(lambda: router.metric("credits", tier="Vehicle") == 1)
         http.double(values())
@@ -177,5 +178,5 @@ def test_leaving_finishes_what_is_under_way(router: Router, fleet: Fleet) -> Non
     assert router.process.wait(10) == 0
     until(car.offer.closed.done)
     with pytest.raises(httpx.ConnectError):
-        httpx.get(f"http://{router.http}/v2/models/{MODEL}")
+        plain.get(f"http://{router.http}/v2/models/{MODEL}")
     assert [line["place"] for line in router.lines(2)] == [CELL, CELL]

@@ -4,10 +4,10 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import numpy as np
 import pytest
 
+import plain
 from parkade.errors import LocalPlaneError
 from parkade.local.plane import NAMESPACE, Plane
 from router.peers import Router, cell, http_caller, values
@@ -87,10 +87,10 @@ def test_an_api_server_that_is_away_stops_nothing(
     plane: Plane, running: Router, fleet: Fleet, datacenter: Datacenter
 ) -> None:
     url = f"http://{running.http}/v2/models/{MODEL}"
-    until(lambda: httpx.get(f"http://{running.http}/v2/health/ready").is_success)
-    assert httpx.get(f"{url}/ready").status_code == 400
+    until(lambda: plain.get(f"http://{running.http}/v2/health/ready").is_success)
+    assert plain.get(f"{url}/ready").status_code == 400
     place(plane, datacenter.placement(share=100))
-    until(lambda: httpx.get(f"{url}/ready").is_success)
+    until(lambda: plain.get(f"{url}/ready").is_success)
     plane.processes.stop("kube-apiserver")
     try:
         with http_caller(running) as http:
@@ -104,7 +104,7 @@ def test_an_api_server_that_is_away_stops_nothing(
         http.double(values())
     assert car.app.requests == 1
     plane.kubectl("delete", "iw", NAME, "-n", NAMESPACE_OF_WORKLOAD)
-    until(lambda: httpx.get(url).status_code == 404)
+    until(lambda: plain.get(url).status_code == 404)
 
 
 def token(plane: Plane, namespace: str, audience: str = "parkade") -> dict[str, str]:
@@ -130,7 +130,7 @@ def test_service_accounts_call_by_their_tokens(plane: Plane, router: Router, req
     url = f"http://{running.http}/v2/models/{MODEL}/infer"
 
     def status(headers: dict[str, str]) -> int:
-        return httpx.post(url, json=body, headers=headers).status_code
+        return plain.post(url, json=body, headers=headers).status_code
 
     until(lambda: status(own) == 200)
     assert status(other) == 403

@@ -12,6 +12,7 @@ import tritonclient.grpc as over_grpc
 import tritonclient.http as over_http
 from tritonclient.utils import InferenceServerException
 
+import plain
 from router.peers import Router, cell, grpc_caller, http_caller, values, workload
 from router.places import CELL, MODEL, WORKLOAD, Car, Datacenter, Fleet, until
 
@@ -163,13 +164,13 @@ def test_two_cars_then_triton(router: Router, fleet: Fleet, datacenter: Datacent
 def test_without_any_place_the_refusal_comes_in_time(router: Router) -> None:
     router.planned(cell(), timeout="400ms")
     begun = time.monotonic()
-    answer = httpx.post(f"http://{router.http}/v2/models/{MODEL}/infer", json=JSON_BODY)
+    answer = plain.post(f"http://{router.http}/v2/models/{MODEL}/infer", json=JSON_BODY)
     assert 0.35 < time.monotonic() - begun < 1.0
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
     assert "no place was free" in answer.json()["error"]
     begun = time.monotonic()
     limit = {"parkade-timeout-ms": "100"}
-    answer = httpx.post(f"http://{router.http}/v2/models/{MODEL}/infer", json=JSON_BODY, headers=limit)
+    answer = plain.post(f"http://{router.http}/v2/models/{MODEL}/infer", json=JSON_BODY, headers=limit)
     assert answer.status_code == 503
     assert time.monotonic() - begun < 0.35
     assert router.metric("requests_total", tier="none", outcome="unplaced") == 2
@@ -201,7 +202,7 @@ def test_a_caller_that_leaves_frees_the_car(router: Router, fleet: Fleet) -> Non
     (car,) = fleet.joined("a")
     car.app.mood = "hang"
     with pytest.raises(httpx.ReadTimeout):
-        httpx.post(f"http://{router.http}/v2/models/{MODEL}/infer", json=JSON_BODY, timeout=0.3)
+        plain.post(f"http://{router.http}/v2/models/{MODEL}/infer", json=JSON_BODY, timeout=0.3)
     until(lambda: car.app.requests == 1 and router.metric("credits", tier="Vehicle") == 1)
     car.app.mood = "honest"
     with http_caller(router) as http:
@@ -214,7 +215,7 @@ def test_a_server_that_comes_back_serves_what_waited(router: Router, datacenter:
     with http_caller(router) as http, ThreadPoolExecutor(1) as pool:
         answer = pool.submit(http.double, values())
         until(lambda: router.metric("retries_total", cause="connect") == 1)
-        assert httpx.get(f"http://{router.http}/v2/models/{MODEL}/ready").status_code == 400
+        assert plain.get(f"http://{router.http}/v2/models/{MODEL}/ready").status_code == 400
         datacenter.start()
         np.testing.assert_array_equal(answer.result(5), values() * 2)
     assert router.metric("retries_total") == 1, "a server that rests is probed, not tried with requests"
@@ -297,7 +298,7 @@ def test_a_workload_that_is_deleted_closes_its_cars(router: Router, fleet: Fleet
     car.stays = False
     router.plan()
     until(car.offer.closed.done)
-    answer = httpx.post(f"http://{router.http}/v2/models/{MODEL}/infer", json=JSON_BODY)
+    answer = plain.post(f"http://{router.http}/v2/models/{MODEL}/infer", json=JSON_BODY)
     assert answer.status_code == 404
     router.plan(workload(cell()))
     (again,) = fleet.joined("b")

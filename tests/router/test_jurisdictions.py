@@ -1,9 +1,9 @@
 """Places outside of a workload's jurisdictions get no request, whatever the plan says."""
 
-import httpx
 import numpy as np
 import pytest
 
+import plain
 from router.peers import Router, cell, grpc_caller, http_caller, values, workload
 from router.places import CELL, MODEL, WORKLOAD, Datacenter, Fleet, until
 
@@ -30,7 +30,7 @@ def test_without_a_place_inside_there_is_no_answer(router: Router, fleet: Fleet,
     assert b" 403 " in answer.splitlines()[0]
     assert f"may not be served in the jurisdiction of cell {CELL}".encode() in answer
     assert router.metric("cars_refused_total", reason="jurisdiction") == 1
-    assert httpx.get(f"http://{router.http}/v2/models/{MODEL}/ready").status_code == 400
+    assert plain.get(f"http://{router.http}/v2/models/{MODEL}/ready").status_code == 400
 
 
 def test_a_manifest_that_narrows_holds_before_the_plan_follows(

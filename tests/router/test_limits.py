@@ -3,10 +3,10 @@
 import socket
 import time
 
-import httpx
 import numpy as np
 import pytest
 
+import plain
 from router.peers import Router, cell, grpc_caller, http_caller, values
 from router.places import MODEL, Fleet, until
 
@@ -38,7 +38,7 @@ def test_past_the_connections_new_ones_wait_and_the_other_listeners_serve(router
     late.sendall(b"GET /v2 HTTP/1.1\r\nHost: x\r\n\r\n")
     with grpc_caller(router) as grpc:
         np.testing.assert_array_equal(grpc.double(values()), values() * 2)
-    assert httpx.get(f"http://{router.addresses['metrics']}/livez").is_success
+    assert plain.get(f"http://{router.addresses['metrics']}/livez").is_success
     late.settimeout(0.3)
     with pytest.raises(TimeoutError):
         late.recv(1)

@@ -2,17 +2,17 @@
 
 import threading
 
-import httpx
 import numpy as np
 import pytest
 from tritonclient.utils import InferenceServerException
 
+import plain
 from router.peers import Router, cell, grpc_caller, http_caller, values, workload
 from router.places import POOL, WORKLOAD, Datacenter, Fleet, until
 
 
 def observed(router: Router) -> dict:
-    shown = httpx.get(f"http://{router.addresses['metrics']}/v1/observed").json()
+    shown = plain.get(f"http://{router.addresses['metrics']}/v1/observed").json()
     assert shown["version"] == 1
     return shown["workloads"][WORKLOAD]
 
@@ -31,7 +31,7 @@ def test_callers_count_where_they_are(router: Router, fleet: Fleet) -> None:
     after = observed(router)
     assert after["regions"] == {"us-ca": 3, "us-tx": 2}
     assert after["outcomes"]["answered"] == sum(count for _, count in after["answered"]) == 5
-    assert httpx.get(f"http://{router.addresses['metrics']}/v1/observed").json()["router"] == "router-7"
+    assert plain.get(f"http://{router.addresses['metrics']}/v1/observed").json()["router"] == "router-7"
     assert not any("parkade-region" in headers for headers in car.app.headers), (
         "whose callers are where is not for cars"
     )

@@ -4,12 +4,12 @@ import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-import httpx
 import numpy as np
 import pytest
 import tritonclient.http as over_http
 from tritonclient.utils import InferenceServerException
 
+import plain
 from router.peers import Router, cell, grpc_caller, http_caller, values
 from router.places import MODEL, Fleet, until
 from router.triton_server import CONFIG, DOUBLER, LocalTriton
@@ -51,7 +51,7 @@ def test_refusals_are_tritons_own(router: Router, server: LocalTriton) -> None:
             grpc.double(matrix)
         assert refused.value.status() == "StatusCode.INVALID_ARGUMENT"
         for path in ("/v2/models/nope/infer", "/v2/models/nope/versions/3/infer"):
-            answers = [httpx.post(f"http://{address}{path}") for address in (router.http, direct_address(server))]
+            answers = [plain.post(f"http://{address}{path}") for address in (router.http, direct_address(server))]
             assert answers[0].status_code == answers[1].status_code
             assert set(answers[0].json()) == set(answers[1].json())
     direct.close()

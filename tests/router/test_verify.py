@@ -7,6 +7,7 @@ import httpx
 import numpy as np
 import pytest
 
+import plain
 from router.peers import Router, cell, grpc_caller, http_caller, values, workload
 from router.places import MODEL, WORKLOAD, Datacenter, Fleet, until
 
@@ -39,7 +40,7 @@ def test_honest_cars_agree_in_every_encoding(router: Router, fleet: Fleet, datac
 
 @pytest.mark.parametrize("caller", [http_caller, grpc_caller])
 def test_a_car_that_lies_is_kept_away(router: Router, fleet: Fleet, datacenter: Datacenter, caller) -> None:
-    router.flags = ("--rejection-seconds", "4")
+    router.flags = ("--rejection-seconds", "2")
     router.planned(cell(), datacenter.placement(), trust=ALL)
     liar, other = fleet.joined("liar", "liar")
     liar.app.mood = other.app.mood = "lies"
@@ -124,7 +125,7 @@ def test_a_check_waits_until_callers_need_the_slot_no_more(
     datacenter.app.mood = "hang"
     only_triton = f"http://{router.http}/v2/models/{MODEL}/versions/1/infer"
     with http_caller(router) as http, ThreadPoolExecutor(1) as pool:
-        hanging = pool.submit(httpx.post, only_triton, content=b"{}", timeout=2)
+        hanging = pool.submit(plain.post, only_triton, content=b"{}", timeout=1)
         until(datacenter.app.entered.is_set)
         datacenter.app.mood = "honest"
         http.double(values())

@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 import tritonclient.http as over_http
 
+import plain
 from parkade.local import ports, triton
 from router.places import MODEL, POOL, until
 
@@ -53,6 +54,6 @@ class LocalTriton:
     def _is_ready(self) -> bool:
         assert self.process.poll() is None, (self.folder / "triton.log").read_text()[-2000:]
         try:
-            return httpx.get(triton.ready_url(self.ports), timeout=1).is_success
+            return plain.get(triton.ready_url(self.ports), timeout=1).is_success
         except httpx.HTTPError:
             return False

@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+import plain
 from parkade.local import ports, triton
 from parkade.serving import Endpoint, ModelRepository, ModelStore
 
@@ -55,7 +56,7 @@ class LocalTriton:
 
     def _is_ready(self) -> bool:
         try:
-            return httpx.get(triton.ready_url(self.ports), timeout=1).is_success
+            return plain.get(triton.ready_url(self.ports), timeout=1).is_success
         except httpx.HTTPError:
             return False
 

@@ -90,6 +90,7 @@ def wide(seed: int) -> Problem:
     return Problem(tuple(wants), tuple(found), tuple(arcs), (Limit("power", 12.0, power),))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 3])
 def test_what_highs_proves_of_wide_problems_is_their_optimum(seed: int) -> None:
     problem = wide(seed)

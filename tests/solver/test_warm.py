@@ -78,7 +78,7 @@ def planned(snapshot: Snapshot, solver: Solver) -> Plan:
     return plan_once(snapshot, Economics(), solver)
 
 
-@pytest.mark.parametrize("count", [24, 130])
+@pytest.mark.parametrize("count", [24, pytest.param(130, marks=pytest.mark.slow)])
 def test_a_cycle_with_nothing_changed_changes_nothing(count: int) -> None:
     snapshot, solver = world(count), Solver()
     plan = planned(snapshot, solver)
@@ -91,7 +91,7 @@ def test_a_cycle_with_nothing_changed_changes_nothing(count: int) -> None:
         plan = again
 
 
-@pytest.mark.parametrize("count", [24, 130])
+@pytest.mark.parametrize("count", [24, pytest.param(130, marks=pytest.mark.slow)])
 def test_a_change_of_a_percent_moves_only_what_pays_for_its_move(count: int) -> None:
     snapshot, solver = world(count), Solver()
     plan = planned(snapshot, solver)

@@ -18,6 +18,7 @@ from onnx import TensorProto
 from tritonclient.grpc import InferResult, service_pb2
 from tritonclient.utils import InferenceServerException, serialize_byte_tensor
 
+import plain
 from parkade.vehicle.kserve import GRPC_INFER, KServe, Served
 from parkade.vehicle.runtime import OnnxRuntime
 from vehicle.peers import affine, onnx_model, slow
@@ -83,7 +84,7 @@ class Server:
         self.address = f"127.0.0.1:{self.server.servers[0].sockets[0].getsockname()[1]}"
 
     def post(self, path: str, **arguments) -> httpx.Response:
-        return httpx.post(f"http://{self.address}{path}", timeout=20, **arguments)
+        return plain.post(f"http://{self.address}{path}", timeout=20, **arguments)
 
     def stop(self) -> None:
         self.server.should_exit = True
@@ -191,7 +192,7 @@ def test_a_plain_json_request_as_curl_sends_it(doubler):
 def test_a_scalar_is_one_element_to_callers(tmp_path):
     server = Server(scalar(), tmp_path, "scalar")
     try:
-        found = httpx.get(f"http://{server.address}/v2/models/scalar").json()
+        found = plain.get(f"http://{server.address}/v2/models/scalar").json()
         assert {"name": "rate", "datatype": "INT64", "shape": [1]} in found["inputs"]
         rows = [
             {"name": "x", "shape": [2], "datatype": "FP32", "data": [1, 2]},
@@ -314,8 +315,8 @@ def test_a_car_that_may_not_answer_does_not(doubler):
         before = len(doubler.records)
         for path in ("/v2/models/doubler/infer", GRPC_INFER):
             assert doubler.post(path, json={"inputs": [X]}).status_code == 503
-        assert httpx.get(f"http://{doubler.address}/v2/models/doubler/ready").status_code == 503
-        assert httpx.get(f"http://{doubler.address}/v2/health/live").status_code == 200
+        assert plain.get(f"http://{doubler.address}/v2/models/doubler/ready").status_code == 503
+        assert plain.get(f"http://{doubler.address}/v2/health/live").status_code == 200
         assert len(doubler.records) == before
     finally:
         doubler.accepting = True
