@@ -51,7 +51,7 @@ def eventually(look: Callable[[], Any], what: str, seconds: float = 30.0) -> Any
 class OperatorProcess:
     """`parkade operator` with settings of its own."""
 
-    def __init__(self, plane: Plane, folder: Path, name: str) -> None:
+    def __init__(self, plane: Plane, folder: Path, name: str, **more: str) -> None:
         self.metrics_port, self.health_port = ports.choose(2)
         self.log = folder / f"{name}.log"
         settings = {
@@ -64,7 +64,7 @@ class OperatorProcess:
             "PARKADE_HEALTH_PORT": str(self.health_port),
             "PARKADE_LEASE_SECONDS": str(LEASE_SECONDS),
             "PARKADE_RESYNC": "2",
-        }
+        } | more
         inherited = {key: os.environ[key] for key in ("PATH", "HOME", "PYTHONPATH") if key in os.environ}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -82,6 +82,11 @@ class OperatorProcess:
     def metrics(self) -> str:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5) as answer:
             return str(answer.read().decode())
+
+    def cycles(self) -> float:
+        """How many turns the cycle took."""
+        lines = [line for line in self.metrics().splitlines() if line.startswith("parkade_cycles_total{")]
+        return sum(float(line.split()[-1]) for line in lines)
 
     def kill(self) -> None:
         self.process.kill()
@@ -105,8 +110,9 @@ class World:
         self.model = folder / "model.onnx"
         self.model.write_bytes(b"a model")
 
-    def operate(self, name: str) -> OperatorProcess:
-        self.operators.append(OperatorProcess(self.plane, self.folder, name))
+    def operate(self, name: str, **settings: str) -> OperatorProcess:
+        """An operator with settings of its own, by the names of their variables."""
+        self.operators.append(OperatorProcess(self.plane, self.folder, name, **settings))
         return self.operators[-1]
 
     def apply(self, *manifests: dict[str, Any], status: bool = False, manager: str = "test") -> None:

@@ -92,6 +92,8 @@ class Moody:
             "varies": KServe(served(executor, Doubler(3.0, growth=1.0))),
         }
         self.mood = "honest"
+        self.takes = 0.0
+        """Seconds before an answer."""
         self.entered = threading.Event()
         self.requests = 0
         self.headers: list[dict[str, str]] = []
@@ -108,7 +110,7 @@ class Moody:
             while (await receive())["type"] != "http.disconnect":
                 pass
         elif self.mood != "dies":
-            await asyncio.sleep(0.3 if self.mood == "slow" else 0)
+            await asyncio.sleep(0.3 if self.mood == "slow" else self.takes)
             while self.mood == "held":  # noqa: ASYNC110 -- the mood is changed by another thread
                 await asyncio.sleep(0.005)
             await self.models.get(self.mood, self.honest)(scope, receive, send)
