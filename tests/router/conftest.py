@@ -1,32 +1,46 @@
-"""The router built once, and fresh peers for every test."""
+"""The router, and what it is tested with, built once; and fresh peers for every test."""
 
+import contextlib
+import hashlib
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from parkade.local.paths import cache_directory
 from parkade.local.pki import Authority
+from router.links import Relay, relay
 from router.peers import Router
 from router.places import Datacenter, Fleet
 from router.triton_server import LocalTriton
 
-KERNELS = Path(__file__).resolve().parents[2] / "kernels"
+ROOT = Path(__file__).resolve().parents[2]
+KERNELS = ROOT / "kernels"
 
 
-def _builds() -> list[Path]:
+def _builds(program: str = "parkade-router") -> list[Path]:
     target = Path(os.environ.get("CARGO_TARGET_DIR", KERNELS / "target"))
-    return [target / profile / "parkade-router" for profile in ("release", "debug")]
+    return [target / profile / program for profile in ("release", "debug")]
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Build the router where it is missing: minutes when cold, which no test's timeout should have to cover."""
-    wanted = any(Path(__file__).parent in item.path.parents for item in session.items)
-    if not wanted or session.config.option.collectonly or "ROUTER_BIN" in os.environ:
+    """Build what is missing: minutes when cold, which no test's timeout should have to cover."""
+    if session.config.option.collectonly:
         return
-    if not any(path.exists() for path in _builds()):
-        subprocess.run(["cargo", "build", "--locked", "-p", "parkade-router"], cwd=KERNELS, check=True)
+    items = [item for item in session.items if Path(__file__).parent in item.path.parents]
+    if items and "ROUTER_BIN" not in os.environ:
+        _build("parkade-router")
+    if any("relayed" in getattr(item, "fixturenames", ()) for item in items):
+        _build("parkade-loadbench")
+
+
+def _build(program: str) -> None:
+    if not any(path.exists() for path in _builds(program)):
+        # As the router was built, so that what both use is compiled once.
+        flags = ["--release"] if _builds()[0].exists() else []
+        subprocess.run(["cargo", "build", "--locked", *flags, "-p", program], cwd=KERNELS, check=True)
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +49,39 @@ def router_binary() -> Path:
     if chosen := os.environ.get("ROUTER_BIN"):
         return Path(chosen)
     return max((path for path in _builds() if path.exists()), key=lambda path: path.stat().st_mtime)
+
+
+@pytest.fixture(scope="session")
+def ghz() -> Path:
+    """The load generator for gRPC, from `e2e/ghz/go.mod`; built once for its version, half a minute on 2 cores."""
+    module = ROOT / "e2e" / "ghz"
+    key = hashlib.sha256((module / "go.mod").read_bytes() + (module / "go.sum").read_bytes()).hexdigest()[:12]
+    binary = cache_directory() / "ghz" / key / "ghz"
+    if not binary.exists():
+        command = [
+            "go",
+            "build",
+            "-trimpath",
+            "-ldflags",
+            "-s -w",
+            "-o",
+            f"{binary}.new",
+            "github.com/bojand/ghz/cmd/ghz",
+        ]
+        binary.parent.mkdir(parents=True, exist_ok=True)
+        subprocess.run(command, cwd=module, check=True)
+        Path(f"{binary}.new").rename(binary)
+    return binary
+
+
+@pytest.fixture
+def relayed() -> Iterator[Callable[..., Relay]]:
+    """Starts relays before addresses."""
+    binary = max(
+        (path for path in _builds("parkade-loadbench") if path.exists()), key=lambda path: path.stat().st_mtime
+    )
+    with contextlib.ExitStack() as stack:
+        yield lambda address, **link: stack.enter_context(relay(binary, address, **link))
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import httpx
 import numpy as np
 import tritonclient.grpc as over_grpc
 import tritonclient.http as over_http
@@ -117,6 +118,15 @@ class Router:
         """The access log once it has this many lines."""
         until(lambda: len(self.access_log.read_text().splitlines()) >= count)
         return [json.loads(line) for line in self.access_log.read_text().splitlines()]
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nobody can connect any more."""
+        try:
+            plain.get(f"http://{self.http}/v2/health/live")
+        except (httpx.ConnectError, httpx.ReadError):  # refused, or not accepted before the end and reset
+            return True
+        return False
 
     def terminate(self) -> None:
         self.process.send_signal(signal.SIGTERM)

@@ -46,7 +46,7 @@ def test_a_fleet_that_is_trusted_no_longer_is_hung_up_on(router: Router, fleet: 
     places = (cell(), datacenter.placement())
     router.planned(*places)
     idle, busy, kept = fleet.car("idle", "owners-ny"), fleet.car("busy", "owners-ny"), fleet.car("kept")
-    busy.app.mood = "slow"
+    busy.app.mood = "held"
     busy.join()
     until(busy.is_taken)
     with http_caller(router) as http, ThreadPoolExecutor(1) as pool:
@@ -59,6 +59,7 @@ def test_a_fleet_that_is_trusted_no_longer_is_hung_up_on(router: Router, fleet: 
             car.stays = False
         router.plan(workload(*places, trust={"fleets": ["owners-ca"]}))
         until(idle.offer.closed.done)
+        busy.app.mood = "honest"
         np.testing.assert_array_equal(answer.result(10), values() * 2)
         until(busy.offer.closed.done)
         pool.submit(http.double, values()).result(10)
@@ -166,13 +167,15 @@ def test_an_idle_connection_is_a_credit(router: Router, fleet: Fleet) -> None:
 def test_leaving_finishes_what_is_under_way(router: Router, fleet: Fleet) -> None:
     router.planned(cell())
     (car,) = fleet.joined("a")
-    car.app.mood, car.stays = "slow", False
+    car.app.mood, car.stays = "held", False
     with http_caller(router) as http, grpc_caller(router) as grpc, ThreadPoolExecutor(2) as pool:
         first = pool.submit(http.double, values())
         until(car.app.entered.is_set)
         second = pool.submit(grpc.double, values())
         until(lambda: router.metric("waiting", workload=WORKLOAD) == 1)
         router.terminate()
+        until(lambda: router.is_closed)
+        car.app.mood = "honest"
         for answer in (first, second):
             np.testing.assert_array_equal(answer.result(5), values() * 2)
     assert router.process.wait(10) == 0

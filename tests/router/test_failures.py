@@ -73,14 +73,14 @@ def test_a_car_killed_in_the_middle_is_replaced(router: Router, fleet: Fleet) ->
 
 
 def test_a_silent_car_is_given_up_early_enough_for_another(router: Router, fleet: Fleet) -> None:
-    router.planned(cell(), timeout="2s")
+    router.planned(cell(), timeout="4s")
     (silent,) = fleet.joined("silent")
     silent.app.mood = "hang"
     (good,) = fleet.joined("good")
     begun = time.monotonic()
     with http_caller(router) as http:
         np.testing.assert_array_equal(http.double(values()), values() * 2)
-    assert 0.9 < time.monotonic() - begun < 2.0, "half of the time is kept for another place"
+    assert 1.9 < time.monotonic() - begun < 4.0, "half of the time is kept for another place"
     assert (silent.app.requests, good.app.requests) == (1, 1)
     assert router.metric("retries_total", cause="timeout") == 1
 
@@ -162,17 +162,17 @@ def test_two_cars_then_triton(router: Router, fleet: Fleet, datacenter: Datacent
 
 
 def test_without_any_place_the_refusal_comes_in_time(router: Router) -> None:
-    router.planned(cell(), timeout="400ms")
+    router.planned(cell(), timeout="1500ms")
     begun = time.monotonic()
     answer = plain.post(f"http://{router.http}/v2/models/{MODEL}/infer", json=JSON_BODY)
-    assert 0.35 < time.monotonic() - begun < 1.0
+    assert 1.4 < time.monotonic() - begun < 6.0
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
     assert "no place was free" in answer.json()["error"]
     begun = time.monotonic()
     limit = {"parkade-timeout-ms": "100"}
     answer = plain.post(f"http://{router.http}/v2/models/{MODEL}/infer", json=JSON_BODY, headers=limit)
     assert answer.status_code == 503
-    assert time.monotonic() - begun < 0.35
+    assert time.monotonic() - begun < 1.4
     assert router.metric("requests_total", tier="none", outcome="unplaced") == 2
 
 
@@ -231,7 +231,7 @@ def test_a_server_that_fails_on_a_request_is_quoted(router: Router, datacenter: 
 
 
 def test_slow_callers_block_nobody(router: Router, fleet: Fleet) -> None:
-    router.flags = ("--body-seconds", "1")
+    router.flags = ("--body-seconds", "3")
     router.planned(cell())
     fleet.joined("a")
     host, port = router.http.split(":")
@@ -243,7 +243,7 @@ def test_slow_callers_block_nobody(router: Router, fleet: Fleet) -> None:
         begun = time.monotonic()
         for _ in range(20):
             http.double(values())
-        assert time.monotonic() - begun < 2.0
+        assert time.monotonic() - begun < 2.5
     slow[1].settimeout(5)
     assert b" 408 " in slow[1].recv(4096)
     for connection in slow:

@@ -282,13 +282,13 @@ def test_waiting_requests_go_to_the_new_owner(routers: Routers, joined) -> None:
         waiting = [pool.submit(plain.post, url(router), json=PROBLEM) for router in (old, new)]
         until(lambda: old.metric("waiting", workload=WORKLOAD) == 2)
         routers.name(old, new)
-        until(lambda: new.metric("waiting", workload=WORKLOAD) == 2)
-        assert old.metric("waiting", workload=WORKLOAD) == 0
+        # Each reads the file in its own time: until both have, requests go back and forth.
+        until(lambda: [router.metric("waiting", workload=WORKLOAD) for router in (new, old)] == [2, 0])
         car = joined(new, "a")
         assert [answer.result(5).status_code for answer in waiting] == [200, 200]
     assert car.app.requests == 2
     assert old.metric("forwarded_total", outcome="answered") == 1
-    assert new.metric("forwarded_total", outcome="moved") == 1
+    assert new.metric("forwarded_total", outcome="moved") >= 1
     assert new.metric("requests_total", outcome="answered") == 1
 
 
@@ -408,15 +408,7 @@ def test_a_connection_that_is_kept_alive_is_ended_with_an_answer(router: Router,
     with httpx.Client() as client:
         assert "connection" not in client.post(url(router), json=PROBLEM).headers
         router.terminate()
-        until(lambda: is_closed_to_new(router))
+        until(lambda: router.is_closed)
         last = client.post(url(router), json=PROBLEM)
         assert (last.status_code, last.headers["connection"]) == (200, "close")
     assert router.process.wait(10) == 0
-
-
-def is_closed_to_new(router: Router) -> bool:
-    try:
-        plain.get(url(router, "/ready"))
-    except (httpx.ConnectError, httpx.ReadError):  # refused, or not accepted before the end and reset
-        return True
-    return False
