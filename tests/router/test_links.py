@@ -13,6 +13,8 @@ from router.links import Relay, car_process
 from router.peers import HttpCaller, Router, cell, grpc_caller, http_caller, values
 from router.places import Datacenter, Fleet, until
 
+pytestmark = pytest.mark.slow
+
 Relayed = Callable[..., Relay]
 SLOW = 0.05
 

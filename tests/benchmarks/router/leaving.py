@@ -39,14 +39,14 @@ CALLERS = 2048
 DESCRIPTORS = 2 * CALLERS
 """Of a process: a caller's connection each, two for each slot in the relay, and room."""
 ABOUT = (
-    "Two routers with a queue at one of them; {cars} cars with {slots} slots each dial it through a relay of {delay:g}"
-    " ms each way. Callers ask both routers alike. An inference takes exactly {inference:g} ms, requests arrive as a"
-    " Poisson process. While {small:,} requests of 16 B come at {small_rate:,.0f}/s, {killed} % of the cars vanish"
-    " within {within:g} s and stay away. The {large:,} requests of 180 KiB come at {large_rate:,.0f}/s with {loss:.0%}"
-    " of the segments lost. Nothing above TCP can lose a segment: for each of 1,448 bytes that it draws as lost, one after"
-    " another, the relay holds up that direction of that connection for {stall:g} ms, which is harsher than TCP."
-    " Milliseconds from when a request was due. One core has both routers, another the callers, cars and relay; where"
-    " other work shares them, it delays."
+    "Two routers with a queue at one of them; {cars} cars with {slots} slots each dial it through a relay of "
+    "{delay:g} ms each way. Callers ask both routers alike. An inference takes exactly {inference:g} ms, requests "
+    "arrive as a Poisson process. While {small:,} requests of 16 B come at {small_rate:,.0f}/s, {killed} % of the "
+    "cars vanish within {within:g} s and stay away. The {large:,} requests of 180 KiB come at {large_rate:,.0f}/s "
+    "with {loss:.0%} of the segments lost. Nothing above TCP can lose a segment: for each of 1,448 bytes that it "
+    "draws as lost, one after another, the relay holds up that direction of that connection for {stall:g} ms, which "
+    "is harsher than TCP. Milliseconds from when a request was due. One core has both routers, another the callers, "
+    "cars and relay; where other work shares them, it delays."
 )
 HEAD = ("", "requests", "failures", "passed on", "retries", "p50", "p99", "formula's p99", "routers' core busy",
         "other core busy", "standing at the end")  # fmt: skip
