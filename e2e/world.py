@@ -77,9 +77,10 @@ class World:
 
     def start_car(self, car: Car) -> None:
         """Enroll a car and start its agent."""
-        credentials, pair = self.plane.enroll(car.fleet, car.id)
         state = self.state_directory(car.id)
         state.mkdir(parents=True, exist_ok=True)
+        if not (state / "enrolment.json").exists():
+            self.plane.enroll(car.fleet, car.id, state)
         signals = state / "signals.jsonl"
         counterfactual = "Charging" if car.charging else "Asleep"
         signals.write_text(
@@ -89,9 +90,9 @@ class World:
             + "\n"
         )
         flags = {
-            "id": car.id, "fleet": car.fleet, "hardware": car.hardware, "link": car.link,
-            "nats": self.plane.nats_url, "nats-creds": credentials, "ca": self.plane.authority.certificate,
-            "cert": pair.certificate, "key": pair.key, "state-dir": state, "signals": signals, "beat": BEAT,
+            "hardware": car.hardware, "link": car.link,
+            "nats": self.plane.nats_url, "ca": self.plane.authority.certificate,
+            "state-dir": state, "signals": signals, "beat": BEAT,
         }  # fmt: skip
         arguments = [f"--{name}={value}" for name, value in flags.items()]
         self.plane.ensure(car.id, LaunchSpec((sys.executable, "-m", "parkade", "vehicle", "run", *arguments)))

@@ -12,7 +12,6 @@ from parkade.errors import InvalidInput, ParkadeError
 COMMANDS: Final = {
     "up": ("parkade.local.command:up", "Start a control plane and Parkade on this machine."),
     "down": ("parkade.local.command:down", "Stop what `parkade up` started."),
-    "fleet": ("parkade.local.fleet:fleet", "Play vehicles for tests, demos and sizing."),
     "plan": ("parkade.plan.command:plan", "Plan a directory of manifests without a cluster."),
     "solve": ("parkade.solver.command:solve", "Solve a placement problem kept in a file."),
     "explain": ("parkade.plan.command:explain", "Explain a demand of a solved problem kept in files."),
@@ -20,6 +19,7 @@ COMMANDS: Final = {
     "does-it-pay": ("parkade.report.command:does_it_pay", "Compare cars with servers over a year of real prices."),
     "crds": ("parkade.api.command:crds", "Generate the custom resource definitions."),
     "operator": ("parkade.handlers.command:operator", "Run the operator."),
+    "fleet": ("parkade.fleet.command:fleet", "Let cars into a fleet and out of it, or play them."),
     "vehicle": ("parkade.vehicle.command:vehicle", "Run, ask or steer the agent in a car."),
 }
 """Name: where the command is, and its line in `parkade --help`."""

@@ -15,7 +15,7 @@ import (
 // DefaultCredentialsLife is how long a vehicle's credentials live.
 const DefaultCredentialsLife = 24 * time.Hour
 
-// vehicleSubscriptions bounds what one connection may subscribe: desired, stop, an inbox, and room to grow.
+// vehicleSubscriptions bounds what one connection may subscribe: its four subjects, an inbox, and room to grow.
 const vehicleSubscriptions = 16
 
 // KeysOptions say where the server listens and what it may use.
@@ -29,8 +29,10 @@ type KeysOptions struct {
 	CA           string
 }
 
-// Keys are the fleet's operator, account, system account and signing key, as seeds in a directory.
+// Keys are the fleet's operator, account, system account and signing key, as seeds in a directory. Its Issuer is all
+// that carlet needs of them.
 type Keys struct {
+	*Issuer
 	dir      string
 	operator nkeys.KeyPair
 	account  nkeys.KeyPair
@@ -42,6 +44,9 @@ type Keys struct {
 const (
 	ServerConfigFile      = "nats.conf"
 	CarletCredentialsFile = "carlet.creds"
+	signerFile            = "vehicles.seed"
+	accountFile           = "account.jwt"
+	streamKeyFile         = "jetstream.key"
 )
 
 var seedFiles = []struct {
@@ -52,7 +57,7 @@ var seedFiles = []struct {
 	{"operator.seed", nkeys.CreateOperator, func(k *Keys) *nkeys.KeyPair { return &k.operator }},
 	{"account.seed", nkeys.CreateAccount, func(k *Keys) *nkeys.KeyPair { return &k.account }},
 	{"system.seed", nkeys.CreateAccount, func(k *Keys) *nkeys.KeyPair { return &k.system }},
-	{"vehicles.seed", nkeys.CreateAccount, func(k *Keys) *nkeys.KeyPair { return &k.signer }},
+	{signerFile, nkeys.CreateAccount, func(k *Keys) *nkeys.KeyPair { return &k.signer }},
 }
 
 // OpenKeys reads the keys of a directory that InitKeys has made.
@@ -68,7 +73,12 @@ func OpenKeys(dir string) (*Keys, error) {
 		}
 		*seed.place(keys) = pair
 	}
-	return keys, nil
+	public, err := keys.account.PublicKey()
+	if err != nil {
+		return nil, err
+	}
+	keys.Issuer, err = newIssuer(dir, public)
+	return keys, err
 }
 
 // InitKeys makes the keys that are missing, carlet's own credentials, and the server's configuration. Keys that exist
@@ -81,6 +91,12 @@ func InitKeys(options KeysOptions) (*Keys, error) {
 		if err := makeSeed(filepath.Join(options.Dir, seed.file), seed.create); err != nil {
 			return nil, err
 		}
+	}
+	if err := makeIssuer(options.Dir); err != nil {
+		return nil, err
+	}
+	if err := makeSecret(filepath.Join(options.Dir, streamKeyFile)); err != nil {
+		return nil, err
 	}
 	keys, err := OpenKeys(options.Dir)
 	if err != nil {
@@ -98,46 +114,48 @@ func InitKeys(options KeysOptions) (*Keys, error) {
 	return keys, keys.writeServerConfig(options)
 }
 
-// Enroll signs credentials with which a vehicle reaches its own subjects and nothing else, for a limited time.
+// Enroll makes a key and signs credentials for it, with which a vehicle reaches its own subjects and nothing else, for a
+// limited time. A car that can speak for itself enrols with a key of its own instead: its seed never leaves it.
 func (k *Keys) Enroll(key Key, life time.Duration, now time.Time) ([]byte, error) {
-	if err := errors.Join(CheckName("fleet", key.Fleet), CheckName("vehicle", key.Vehicle)); err != nil {
+	user, public, err := newUser()
+	if err != nil {
 		return nil, err
 	}
-	if life <= 0 {
-		return nil, fmt.Errorf("--ttl %s must be positive", life)
+	token, err := k.Token(key, public, life, now)
+	if err != nil {
+		return nil, err
 	}
-	return k.sign(k.signer, key.Vehicle, func(claims *jwt.UserClaims) {
-		claims.SetScoped(true)
-		claims.Tags.Add("fleet:" + key.Fleet)
-		claims.Expires = now.Add(life).Unix()
-	})
+	return credentials(token, user)
 }
 
 // carletCredentials let carlet use the whole account; they do not expire, since who reads their file reads the
 // account's seed beside it.
 func (k *Keys) carletCredentials() ([]byte, error) {
-	return k.sign(k.account, "carlet", func(*jwt.UserClaims) {})
-}
-
-func (k *Keys) sign(signer nkeys.KeyPair, name string, shape func(*jwt.UserClaims)) ([]byte, error) {
-	user, err := nkeys.CreateUser()
-	if err != nil {
-		return nil, err
-	}
-	public, err := user.PublicKey()
+	user, public, err := newUser()
 	if err != nil {
 		return nil, err
 	}
 	claims := jwt.NewUserClaims(public)
-	claims.Name = name
+	claims.Name = "carlet"
 	if claims.IssuerAccount, err = k.account.PublicKey(); err != nil {
 		return nil, err
 	}
-	shape(claims)
-	token, err := claims.Encode(signer)
+	token, err := claims.Encode(k.account)
 	if err != nil {
 		return nil, err
 	}
+	return credentials(token, user)
+}
+
+func newUser() (user nkeys.KeyPair, public string, err error) {
+	if user, err = nkeys.CreateUser(); err != nil {
+		return nil, "", err
+	}
+	public, err = user.PublicKey()
+	return user, public, err
+}
+
+func credentials(token string, user nkeys.KeyPair) ([]byte, error) {
 	seed, err := user.Seed()
 	if err != nil {
 		return nil, err
@@ -155,8 +173,10 @@ func (k *Keys) vehicleScope() (*jwt.UserScope, error) {
 	scope.Key, scope.Role = public, "vehicle"
 	scope.Description = "one vehicle: its own subjects only"
 	const own = "parkade.v1.{{tag(fleet)}}.{{name()}}."
-	scope.Template.Pub.Allow = jwt.StringList{own + "hello", own + "state", own + "beat", own + "receipt"}
-	scope.Template.Sub.Allow = jwt.StringList{own + "desired", own + "stop", "_INBOX.{{tag(fleet)}}.{{name()}}.>"}
+	scope.Template.Pub.Allow = jwt.StringList{own + "hello", own + "state", own + "beat", own + "receipt", own + "renew"}
+	scope.Template.Sub.Allow = jwt.StringList{
+		own + "desired", own + "stop", own + "credentials", own + "supported", "_INBOX.{{tag(fleet)}}.{{name()}}.>",
+	}
 	scope.Template.Payload = MaxMessageBytes
 	scope.Template.Subs = vehicleSubscriptions
 	return scope, nil

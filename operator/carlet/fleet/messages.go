@@ -30,10 +30,13 @@ type Kind string
 
 // The kinds of messages, up and down.
 const (
-	KindHello   Kind = "hello"
-	KindState   Kind = "state"
-	KindBeat    Kind = "beat"
-	KindDesired Kind = "desired"
+	KindHello       Kind = "hello"
+	KindState       Kind = "state"
+	KindBeat        Kind = "beat"
+	KindDesired     Kind = "desired"
+	KindRenew       Kind = "renew"
+	KindCredentials Kind = "credentials"
+	KindSupported   Kind = "supported"
 )
 
 // Phase of an assignment as the vehicle reports it.
@@ -146,6 +149,7 @@ const (
 	WrongIdentity  Outcome = "wrong_identity"
 	UnknownSubject Outcome = "unknown_subject"
 	OverCapacity   Outcome = "over_capacity"
+	FromRevoked    Outcome = "revoked"
 )
 
 // malformed says whether the message itself was at fault. An unknown subject is not: a newer agent may say more.

@@ -24,6 +24,7 @@ type Registry struct {
 	mu        sync.Mutex
 	vehicles  map[Key]*record
 	malformed map[Key]time.Time // when a message of the vehicle was malformed last
+	revoked   map[Key]bool
 }
 
 // record is a vehicle with the bookkeeping that decisions do not see.
@@ -45,7 +46,7 @@ type Heard struct {
 
 // NewRegistry returns an empty registry.
 func NewRegistry() *Registry {
-	return &Registry{vehicles: map[Key]*record{}, malformed: map[Key]time.Time{}}
+	return &Registry{vehicles: map[Key]*record{}, malformed: map[Key]time.Time{}, revoked: map[Key]bool{}}
 }
 
 // Hear takes in one message. A replayed one was said at the given time to an earlier carlet.
@@ -57,6 +58,10 @@ func (r *Registry) Hear(subject string, data []byte, at time.Time, replayed bool
 	heard := Heard{Key: key, Kind: kind}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.revoked[key] {
+		heard.Outcome = FromRevoked
+		return heard
+	}
 	v := r.vehicles[key]
 	if v == nil {
 		if len(r.vehicles) >= MaxVehicles {
@@ -198,6 +203,35 @@ func (r *Registry) Resume(from, to time.Time) {
 	for _, v := range r.vehicles {
 		v.LastHeard = Resume(v.Witness(), from, to)
 	}
+}
+
+// Revoke ends a vehicle's right to be believed: it is Gone, and what still comes in its name is not heard.
+func (r *Registry) Revoke(key Key) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.revoked[key] = true
+	if v := r.vehicles[key]; v != nil {
+		v.Revoked = true
+	}
+}
+
+// Readmit takes a revocation back.
+func (r *Registry) Readmit(key Key) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.revoked, key)
+	if v := r.vehicles[key]; v != nil {
+		v.Revoked = false
+	}
+}
+
+// Forget drops everything about a vehicle.
+func (r *Registry) Forget(key Key) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.vehicles, key)
+	delete(r.malformed, key)
+	delete(r.revoked, key)
 }
 
 // Vehicles is a copy for one decision.

@@ -1,7 +1,12 @@
 package fleet
 
 import (
+	"bytes"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -10,13 +15,28 @@ import (
 	"github.com/nats-io/jwt/v2"
 )
 
+// accountsDir is where nats-server keeps the accounts that it was told, beside its streams.
+const accountsDir = "accounts"
+
 // writeServerConfig writes the configuration of nats-server: who signs, which accounts exist, TLS, and where streams are.
 func (k *Keys) writeServerConfig(options KeysOptions) error {
 	operator, err := k.operatorToken()
 	if err != nil {
 		return err
 	}
-	accounts, system, err := k.accountTokens()
+	account, err := k.accountToken(nil)
+	if err != nil {
+		return err
+	}
+	system, servers, err := k.systemToken()
+	if err != nil {
+		return err
+	}
+	streamKey, err := os.ReadFile(filepath.Join(options.Dir, streamKeyFile))
+	if err != nil {
+		return err
+	}
+	public, err := k.account.PublicKey()
 	if err != nil {
 		return err
 	}
@@ -27,7 +47,9 @@ func (k *Keys) writeServerConfig(options KeysOptions) error {
 	fmt.Fprintf(&text, "# Written by carlet fleet init; run it again to change something.\n")
 	fmt.Fprintf(&text, "server_name: parkade\nhost: %s\nport: %d\n", strconv.Quote(options.Host), options.Port)
 	fmt.Fprintf(&text, "max_payload: 1MB\nwrite_deadline: \"10s\"\nping_interval: \"30s\"\n")
-	fmt.Fprintf(&text, "jetstream {\n  store_dir: %s\n}\n", strconv.Quote(options.JetStreamDir))
+	// Encrypted: what a stream no longer holds lies in its files until the server rewrites them.
+	fmt.Fprintf(&text, "jetstream {\n  store_dir: %s\n  cipher: chachapoly\n  key: %s\n}\n",
+		strconv.Quote(options.JetStreamDir), strconv.Quote(string(streamKey)))
 	if options.TLSCert != "" {
 		fmt.Fprintf(&text, "tls {\n  cert_file: %s\n  key_file: %s\n", strconv.Quote(options.TLSCert), strconv.Quote(options.TLSKey))
 		if options.CA != "" {
@@ -35,11 +57,10 @@ func (k *Keys) writeServerConfig(options KeysOptions) error {
 		}
 		fmt.Fprintf(&text, "  timeout: 10\n}\n")
 	}
-	fmt.Fprintf(&text, "operator: %s\nsystem_account: %s\nresolver: MEMORY\nresolver_preload {\n", operator, system)
-	for _, account := range accounts {
-		fmt.Fprintf(&text, "  %s: %s\n", account[0], account[1])
-	}
-	fmt.Fprintf(&text, "}\n")
+	// The server keeps the newest account it was told, on disk: a revocation outlives a restart with an older preload.
+	fmt.Fprintf(&text, "operator: %s\nsystem_account: %s\nresolver {\n  type: full\n  dir: %s\n  allow_delete: false\n}\n",
+		operator, system, strconv.Quote(filepath.Join(options.JetStreamDir, accountsDir)))
+	fmt.Fprintf(&text, "resolver_preload {\n  %s: %s\n  %s: %s\n}\n", public, account, system, servers)
 	return writeFile(filepath.Join(options.Dir, ServerConfigFile), []byte(text.String()), 0o600)
 }
 
@@ -56,34 +77,62 @@ func (k *Keys) operatorToken() (string, error) {
 	return claims.Encode(k.operator)
 }
 
-// accountTokens are the account of the fleet, with its scoped signing key and JetStream, and the system account.
-func (k *Keys) accountTokens() (accounts [][2]string, system string, err error) {
+// accountToken is the account of the fleet, with its scoped signing key, JetStream, and the revocations so far; change
+// may add to them. It is kept in the directory and signed anew only when something differs, so that an older
+// copy of it never passes for a newer one.
+func (k *Keys) accountToken(change func(*jwt.AccountClaims)) (string, error) {
 	public, err := k.account.PublicKey()
 	if err != nil {
-		return nil, "", err
+		return "", err
 	}
 	scope, err := k.vehicleScope()
 	if err != nil {
-		return nil, "", err
+		return "", err
 	}
-	fleet := jwt.NewAccountClaims(public)
-	fleet.Name = "parkade"
-	fleet.SigningKeys.AddScopedSigner(scope)
-	fleet.Limits.JetStreamLimits = jwt.JetStreamLimits{
+	claims := jwt.NewAccountClaims(public)
+	claims.Name = "parkade"
+	claims.SigningKeys.AddScopedSigner(scope)
+	claims.Limits.JetStreamLimits = jwt.JetStreamLimits{
 		MemoryStorage: jwt.NoLimit, DiskStorage: jwt.NoLimit, Streams: jwt.NoLimit, Consumer: jwt.NoLimit,
 	}
-	token, err := fleet.Encode(k.operator)
+	path := filepath.Join(k.dir, accountFile)
+	kept, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	if before, err := jwt.DecodeAccountClaims(string(kept)); err == nil {
+		claims.Revocations = maps.Clone(before.Revocations)
+		// Who signed it and when is no difference.
+		claims.Issuer, claims.IssuedAt, claims.ID = before.Issuer, before.IssuedAt, before.ID
+		claims.Type, claims.Version = before.Type, before.Version
+		if change == nil && sameClaims(before, claims) {
+			return string(kept), nil
+		}
+	}
+	if change != nil {
+		change(claims)
+	}
+	token, err := claims.Encode(k.operator)
 	if err != nil {
-		return nil, "", err
+		return "", err
 	}
-	if system, err = k.system.PublicKey(); err != nil {
-		return nil, "", err
+	return token, writeFile(path, []byte(token), 0o600)
+}
+
+func sameClaims(a, b *jwt.AccountClaims) bool {
+	left, right := bytes.Buffer{}, bytes.Buffer{}
+	if json.NewEncoder(&left).Encode(a) != nil || json.NewEncoder(&right).Encode(b) != nil {
+		return false
 	}
-	servers := jwt.NewAccountClaims(system)
-	servers.Name = "SYS"
-	systemToken, err := servers.Encode(k.operator)
-	if err != nil {
-		return nil, "", err
+	return bytes.Equal(left.Bytes(), right.Bytes())
+}
+
+func (k *Keys) systemToken() (public, token string, err error) {
+	if public, err = k.system.PublicKey(); err != nil {
+		return "", "", err
 	}
-	return [][2]string{{public, token}, {system, systemToken}}, system, nil
+	claims := jwt.NewAccountClaims(public)
+	claims.Name = "SYS"
+	token, err = claims.Encode(k.operator)
+	return public, token, err
 }

@@ -78,6 +78,7 @@ type Vehicle struct {
 	Cell      string            // decided last
 	Given     map[string]string // workload to digest, decided last
 	Refusals  map[string]Refusal
+	Revoked   bool // its credentials are
 }
 
 // Witness is what the presence of the vehicle is decided from.
@@ -85,13 +86,13 @@ func (v *Vehicle) Witness() Witness {
 	return Witness{
 		LastHeard: v.LastHeard,
 		Beat:      BeatInterval(v.Hello.BeatSeconds),
-		Left:      v.HasState && (v.State.Leaving || !v.State.Present),
+		Left:      v.Revoked || v.HasState && (v.State.Leaving || !v.State.Present),
 	}
 }
 
 // Eligible is the car's own word that its owner's contract lets it work now.
 func (v *Vehicle) Eligible() bool {
-	return v.HasState && v.State.Eligible && v.State.Present && !v.State.Leaving
+	return !v.Revoked && v.HasState && v.State.Eligible && v.State.Present && !v.State.Leaving
 }
 
 // World is everything one decision depends on.

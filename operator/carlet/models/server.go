@@ -42,11 +42,9 @@ type Server struct {
 	Sent func(bytes int)
 }
 
-// Handler routes the server's only path; everything else is not found.
-func (s *Server) Handler() http.Handler {
-	mux := http.NewServeMux()
+// Register adds the server's only path to a mux.
+func (s *Server) Register(mux *http.ServeMux) {
 	mux.HandleFunc("GET /models/{digest}", s.serve) // GET also answers HEAD
-	return mux
 }
 
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {

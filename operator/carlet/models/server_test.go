@@ -38,7 +38,9 @@ func serve(t *testing.T) *fixture {
 		t.Fatal(err)
 	}
 	server := &Server{Store: NewStore(dir), Signer: signer, Now: func() time.Time { return now }, Sent: func(n int) { f.sent += n }}
-	f.signer, f.server = signer, httptest.NewServer(server.Handler())
+	mux := http.NewServeMux()
+	server.Register(mux)
+	f.signer, f.server = signer, httptest.NewServer(mux)
 	t.Cleanup(f.server.Close)
 	return f
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -25,8 +26,9 @@ type journal struct {
 }
 
 type entry struct {
-	at   time.Time
-	text string
+	at      time.Time
+	vehicle fleet.Key
+	text    string
 }
 
 func newJournal() *journal {
@@ -54,15 +56,35 @@ func (j *journal) record(world fleet.World, decision fleet.Decision, now time.Ti
 		said := phasesOf(v, told)
 		for workload, text := range said {
 			if p := (place{workload, told.Cell}); ordered[p] && j.phases[v.Key][workload] != text {
-				j.append(p, entry{now, "vehicle " + alias(v.Key) + ": " + text})
+				j.append(p, entry{now, v.Key, "vehicle " + alias(v.Key) + ": " + text})
 			}
 		}
 		for workload := range j.phases[v.Key] {
 			if p := (place{workload, told.Cell}); ordered[p] && said[workload] == "" {
-				j.append(p, entry{now, "vehicle " + alias(v.Key) + ": let go"})
+				j.append(p, entry{now, v.Key, "vehicle " + alias(v.Key) + ": let go"})
 			}
 		}
 		j.phases[v.Key] = said
+	}
+	j.forgetOthers(world.Vehicles)
+}
+
+// forgetOthers drops what was said of vehicles that nobody knows any more, their aliases included.
+func (j *journal) forgetOthers(vehicles []fleet.Vehicle) {
+	if len(j.phases) == len(vehicles) {
+		return
+	}
+	known := make(map[fleet.Key]bool, len(vehicles))
+	for i := range vehicles {
+		known[vehicles[i].Key] = true
+	}
+	for key := range j.phases {
+		if !known[key] {
+			delete(j.phases, key)
+		}
+	}
+	for p, lines := range j.lines {
+		j.lines[p] = slices.DeleteFunc(lines, func(e entry) bool { return !known[e.vehicle] })
 	}
 }
 

@@ -5,6 +5,7 @@ import shutil
 import ssl
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -131,16 +132,27 @@ class Plane:
         self.await_url("carlet", f"http://127.0.0.1:{self.ports['carlet-metrics']}/readyz")
         self.await_url("operator", f"http://127.0.0.1:{self.ports['operator-health']}/readyz")
 
-    def enroll(self, fleet: str, vehicle: str) -> tuple[Path, KeyPair]:
-        """Give a vehicle its NATS credentials and its client certificate for routers."""
-        credentials = self.fleet / "vehicles" / f"{vehicle}.creds"
-        credentials.parent.mkdir(exist_ok=True, mode=0o700)
-        self.carlet(
-            "fleet", "enroll", "--dir", str(self.fleet), "--fleet", fleet, "--vehicle", vehicle,
-            "-o", str(credentials),
+    def enroll(self, fleet: str, real_id: str, state_dir: Path) -> str:
+        """Enrol a car as its installer would, by a token over HTTPS; returns its pseudonym.
+
+        Args:
+            fleet: the fleet, of which a token is made.
+            real_id: what the car is known by outside; nothing keeps it.
+            state_dir: the agent's state directory, where the car's keys are made and stay.
+        """
+        token = self.carlet(
+            "fleet", "token", "--dir", str(self.fleet), "--nats", self.nats_url,
+            "--nats-ca", str(self.authority.certificate), "--fleet", fleet, "--ttl", "10m",
         )  # fmt: skip
-        uri = f"parkade://vehicle/{fleet}/{vehicle}"
-        return credentials, self.authority.issue(f"vehicle-{vehicle}", common_name=vehicle, uris=(uri,))
+        with tempfile.TemporaryDirectory(dir=self.data) as directory:
+            secret, car = Path(directory, "token"), Path(directory, "id")
+            secret.write_text(token)
+            car.write_text(real_id)
+            return self._run(
+                Path(sys.executable), "-m", "parkade", "fleet", "enroll", "--carlet", self.carlet_url,
+                "--fleet", fleet, "--id-file", str(car), "--token-file", str(secret),
+                "--ca", str(self.authority.certificate), "--state-dir", str(state_dir),
+            ).strip()  # fmt: skip
 
     def stop(self, *, purge: bool = False) -> list[str]:
         """Stop everything started here, last first; with `purge` delete the directory too. Returns the names."""
@@ -208,10 +220,16 @@ class Plane:
         listen = {name: f"127.0.0.1:{self.ports[f'router-{name}']}" for name in ("http", "grpc", "cars", "metrics")}
         flags = [f"--{name}={address}" for name, address in listen.items()]
         flags += [f"--kubeconfig={self.kubeconfig}", f"--namespace={NAMESPACE}", "--id=local"]
-        flags += [f"--ca={self.authority.certificate}", f"--cert={pair.certificate}", f"--key={pair.key}"]
+        flags += [f"--ca={self._cars_authorities()}", f"--cert={pair.certificate}", f"--key={pair.key}"]
         flags.append(f"--access-log={self.directory / 'logs' / 'access.log'}")
         flags.append("--shutdown-delay-seconds=0")  # nobody balances over one router
         return LaunchSpec((str(binaries.router(self.say)), *flags))
+
+    def _cars_authorities(self) -> Path:
+        """Whom the router believes: this plane's authority, and the fleet's, which signs for cars."""
+        bundle = self.data / "router-ca.crt"
+        bundle.write_bytes(self.authority.certificate.read_bytes() + (self.fleet / "vehicles-ca.crt").read_bytes())
+        return bundle
 
     def _carlet(self) -> LaunchSpec:
         pair = self.authority.issue("carlet", common_name="carlet")
@@ -223,6 +241,7 @@ class Plane:
             "cert": pair.certificate, "key": pair.key,
             "models-listen": models, "models-advertise": models, "model-store": self.model_store,
             "kubelet-listen": f"127.0.0.1:{self.ports['carlet-kubelet']}", "kubelet-advertise": "127.0.0.1",
+            "fleet-keys": self.fleet,
             "url-key": self.directory / "pki" / "url.key",
             "metrics": f"127.0.0.1:{self.ports['carlet-metrics']}",
         }  # fmt: skip
@@ -242,6 +261,11 @@ class Plane:
             "PARKADE_HEALTH_PORT": str(self.ports["operator-health"]),
         }
         return LaunchSpec((sys.executable, "-m", "parkade", "operator"), settings)
+
+    @property
+    def carlet_url(self) -> str:
+        """Where vehicles enrol and fetch models."""
+        return f"https://127.0.0.1:{self.ports['carlet-models']}"
 
     @property
     def nats_url(self) -> str:

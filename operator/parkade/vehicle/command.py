@@ -22,6 +22,7 @@ from parkade.vehicle.signals import Signals, change, read_replay, replay
 
 if TYPE_CHECKING:
     from parkade.vehicle.agent import Agent
+    from parkade.vehicle.enrolment import Enrolment
     from parkade.vehicle.link import Link
 
 log = logging.getLogger("parkade.vehicle")
@@ -44,8 +45,8 @@ class AgentUnavailable(Unavailable):
 class RunOptions:
     """The flags of `parkade vehicle run`, as click read them."""
 
-    id: str
-    fleet: str
+    id: str | None
+    fleet: str | None
     hardware: str
     memory: str
     slots: int
@@ -53,8 +54,11 @@ class RunOptions:
     nats: str
     nats_creds: Path | None
     ca: Path
-    cert: Path
-    key: Path
+    cert: Path | None
+    key: Path | None
+    enroll_at: str | None
+    token_file: Path | None
+    real_id_file: Path | None
     state_dir: Path
     api: str
     signals: Path | None
@@ -77,17 +81,20 @@ def vehicle() -> None:
 
 
 @vehicle.command(context_settings=ENVIRONMENT)
-@click.option("--id", required=True, help="Pseudonym of the car; never a VIN.")
-@click.option("--fleet", required=True, help="Fleet that enrolled the car.")
+@click.option("--id", help="Pseudonym of a car whose credentials others keep; an enrolled car has its own.")
+@click.option("--fleet", help="Fleet of the car; an enrolled car knows its own.")
 @click.option("--hardware", required=True, help="Name of the inference computer, as pools declare it.")
 @click.option("--memory", default="8Gi", show_default=True, help="Bytes that models may take.")
 @click.option("--slots", default=1, show_default=True, type=click.IntRange(1, 16), help="Requests at a time.")
 @click.option("--link", type=click.Choice(list(Uplink)), default="WiFi", show_default=True)
 @click.option("--nats", required=True, help="URL of the fleet link.")
-@click.option("--nats-creds", type=_FILE, help="Credentials that `carlet fleet enroll` signed.")
+@click.option("--nats-creds", type=_FILE, help="Credentials that others keep fresh; an enrolled car has its own.")
 @click.option("--ca", required=True, type=_FILE, help="Authority of NATS, routers and the model store (PEM).")
-@click.option("--cert", required=True, type=_FILE, help="The car's certificate (PEM).")
-@click.option("--key", required=True, type=_FILE, help="Its key (PEM).")
+@click.option("--cert", type=_FILE, help="The car's certificate (PEM); an enrolled car has its own.")
+@click.option("--key", type=_FILE, help="Its key (PEM).")
+@click.option("--enroll-at", help="https://HOST:PORT at which a car that is not enrolled yet enrols itself first.")
+@click.option("--token-file", type=_FILE, help="File with a token of the fleet, for --enroll-at.")
+@click.option("--real-id-file", type=_FILE, help="File with the car's real id, for --enroll-at; it is not kept.")
 @click.option("--state-dir", required=True, type=_DIRECTORY, help="What the agent remembers over a restart.")
 @click.option("--api", default="127.0.0.1:0", show_default=True, help="Local API: 127.0.0.1:PORT or unix:PATH.")
 @click.option("--signals", type=_FILE, help="Replay file of the car's signals (JSON lines).")
@@ -120,23 +127,56 @@ async def _run(options: RunOptions) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     moments = read_replay(options.signals) if options.signals else ()
+    enrolment = _enrolment(options)
+    options = _completed(options, enrolment)
     agent = _agent(options)
     for moment in moments:
         if moment.at == 0:
             agent.change_signals(moment.fields)
-    endpoint = Endpoint(options.nats, options.nats_creds, _certificates(options).context)
+    endpoint = Endpoint(options.nats, options.nats_creds, _certificates(options).context, enrolment)
     link = Link(agent.identity, endpoint, agent.receive)
     link.hello, link.state, link.carried = agent.hello, agent.state, agent.carried
     agent.on_news, agent.on_ask = link.news, link.ask
     listener = await listen(LocalApi(agent, link, agent.notebook.token()), options.api)
     agent.notebook.write_json("api.json", {"api": listener.place})
-    log.info("%s of %s is up; local API at %s", options.id, options.fleet, listener.place)
+    log.info("the agent is up; local API at %s", listener.place)
     try:
         await _live(agent, link, replay(moments, agent.change_signals), stop)
     finally:
         await listener.close()
         await agent.close()
-        log.info("%s stopped", options.id)
+        log.info("the agent stopped")
+
+
+def _enrolment(options: RunOptions) -> "Enrolment | None":
+    """Find the car's enrolment, or make it where a fleet's address is given; None with credentials of others."""
+    from parkade.vehicle.enrolment import Enrolment, enrol  # noqa: PLC0415 -- only the agent needs cryptography
+
+    if options.nats_creds is not None or options.id is not None:
+        return None
+    found = Enrolment.find(options.state_dir, options.ca)
+    if found is not None or options.enroll_at is None:
+        return found
+    if options.token_file is None or options.real_id_file is None or options.fleet is None:
+        raise InvalidInput("--enroll-at needs --fleet, --token-file and --real-id-file")
+    return enrol(
+        options.state_dir, options.ca, options.enroll_at, options.fleet, options.real_id_file, options.token_file
+    )
+
+
+def _completed(options: RunOptions, enrolment: "Enrolment | None") -> RunOptions:
+    """Fill in what an enrolment holds; without one the flags must say it."""
+    if enrolment is not None:
+        return replace(
+            options, id=enrolment.record.vehicle, fleet=enrolment.record.fleet, nats_creds=enrolment.credentials,
+            cert=enrolment.certificate, key=enrolment.key,
+        )  # fmt: skip
+    if None in (options.id, options.fleet, options.cert, options.key):
+        raise InvalidInput(
+            f"the car of {options.state_dir} is not enrolled; run `parkade fleet enroll`, or give --enroll-at, "
+            "or --id, --fleet, --cert and --key"
+        )
+    return options
 
 
 async def _live(agent: "Agent", link: "Link", replaying: Any, stop: asyncio.Event) -> None:  # noqa: ANN401 -- a coroutine
@@ -161,7 +201,7 @@ def _agent(options: RunOptions) -> "Agent":
 
     try:
         identity = Identity(
-            options.id, options.fleet, options.hardware, units.in_bytes(options.memory), options.slots,
+            options.id or "", options.fleet or "", options.hardware, units.in_bytes(options.memory), options.slots,
             units.seconds(options.beat),
         )  # fmt: skip
         disk = units.in_bytes(options.disk)

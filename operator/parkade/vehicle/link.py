@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from nats import errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from parkade.errors import Unavailable
+from parkade.vehicle.enrolment import Enrolment, NotLetIn
 from parkade.vehicle.wire import Identity, encode, write_beat
 
 log = logging.getLogger(__name__)
@@ -25,6 +28,10 @@ CONNECT_TIMEOUT: Final = 10
 PING: Final = 60
 """Seconds between pings; with one unanswered the link counts as lost. Beats notice sooner."""
 FLUSH_TIMEOUT: Final = 10
+REFUSED_WAIT: Final = 300.0
+"""Seconds, with half of it as jitter, before a car that its fleet refuses asks again."""
+RENEW_RETRY: Final = (5.5, 600.0)
+"""Seconds between requests to renew that nobody answers, doubling; carlet answers a car once in 5 s."""
 BEAT_JITTER: Final = 0.1
 COALESCE: Final = 0.02
 """Seconds in which further changes join one state message."""
@@ -42,6 +49,8 @@ class Endpoint:
     credentials: Path | None
     tls: Callable[[], ssl.SSLContext] | None
     """Makes the context; None only where a test speaks plain text."""
+    enrolment: Enrolment | None = None
+    """What renews the credentials; None where somebody else does."""
 
 
 class Link:
@@ -53,6 +62,7 @@ class Link:
         self._receive = receive
         self._news = asyncio.Event()
         self._greet = False
+        self._doubtful = False
         self._sequence = 0
         self.connected = False
         self.rtt = 0.0
@@ -79,11 +89,15 @@ class Link:
             closed = asyncio.Event()
             client = Client()
             try:
+                await self._refresh()
                 await self._connect(client, closed)
                 said, wait = "", FIRST_WAIT
                 log.info("the fleet link is up")
                 await self._talk(client, closed)
             except Exception as error:  # noqa: BLE001 -- whatever the link or its library does, the car goes on serving
+                self._doubtful = _unauthorised(error)
+                if isinstance(error, NotLetIn):
+                    wait = REFUSED_WAIT
                 sentence = f"{type(error).__name__}: {error}"
                 if sentence != said:
                     log.warning("no fleet link (%s); what runs goes on, and the car dials again", sentence)
@@ -93,6 +107,20 @@ class Link:
                 await _close(client)
             await asyncio.sleep(random.uniform(wait / 2, wait))  # noqa: S311 -- spreads dials, hides nothing
             wait = min(wait * 2, LONGEST_WAIT)
+
+    async def _refresh(self) -> None:
+        """Get credentials by the car's key when those held are past, or the server does not take them."""
+        enrolment = self._endpoint.enrolment
+        if enrolment is None or not (enrolment.expired or self._doubtful):
+            return
+        self._doubtful = False
+        try:
+            await asyncio.to_thread(enrolment.renew_by_key)
+        except Unavailable:
+            if enrolment.expired:
+                raise
+        else:
+            log.info("the car has new credentials, by its key")
 
     async def _connect(self, client: Client, closed: asyncio.Event) -> None:
         async def on_closed() -> None:
@@ -107,7 +135,7 @@ class Link:
             [_secured(endpoint.url) if secure else endpoint.url],
             tls=secure,
             user_credentials=str(endpoint.credentials) if endpoint.credentials else None,
-            name=f"{identity.fleet}.{identity.vehicle}",
+            name="parkade vehicle",  # the server logs it
             inbox_prefix=f"_INBOX.{identity.fleet}.{identity.vehicle}",
             allow_reconnect=False,
             connect_timeout=CONNECT_TIMEOUT,
@@ -129,9 +157,19 @@ class Link:
             self._receive(message.data)
 
         await client.subscribe(self._identity.subject("desired"), cb=on_desired)
+
+        async def on_credentials(message: Msg) -> None:
+            if enrolment is not None and enrolment.receive(message.data):
+                log.info("the car has new credentials, and dials again with them")
+                closed.set()
+
+        enrolment = self._endpoint.enrolment
+        await client.subscribe(self._identity.subject("credentials"), cb=on_credentials)
         await self._measure(client)
         self.connected = True
-        beats = asyncio.create_task(self._beat(client, closed))
+        tasks = [asyncio.create_task(self._beat(client, closed))]
+        if enrolment is not None:
+            tasks.append(asyncio.create_task(self._renew(client, closed, enrolment)))
         heard: dict[str, dict[str, Any]] = {}
         try:
             while not closed.is_set():
@@ -140,8 +178,9 @@ class Link:
                 await _first(closed.wait(), self._news.wait())
                 await asyncio.sleep(COALESCE)
         finally:
-            beats.cancel()
-        log.warning("the fleet link is lost; what runs goes on, and the car dials again")
+            for task in tasks:
+                task.cancel()
+        log.warning("the fleet link ends; what runs goes on, and the car dials again")
 
     async def _say_changes(self, client: Client, heard: dict[str, dict[str, Any]]) -> None:
         """Hello first: it is what makes carlet listen to a state."""
@@ -175,6 +214,16 @@ class Link:
                 closed.set()
                 return
 
+    async def _renew(self, client: Client, closed: asyncio.Event, enrolment: Enrolment) -> None:
+        """Ask for new credentials in good time, again and again until they come; each answer ends this connection."""
+        pause, longest = RENEW_RETRY
+        await asyncio.sleep(max(0.0, enrolment.due()))
+        while not closed.is_set():
+            with suppress(Exception):  # a link that carries nothing is found out by its beats
+                await self._say(client, "renew", enrolment.ask())
+            await asyncio.sleep(random.uniform(pause, pause * 1.5))  # noqa: S311
+            pause = min(pause * 2, longest)
+
     async def _measure(self, client: Client) -> None:
         """Measure a round trip, and find out that a half-open connection is dead."""
         loop = asyncio.get_running_loop()
@@ -189,6 +238,11 @@ class Link:
 def _secured(url: str) -> str:
     """A car with an authority never speaks plain text, whatever the URL's scheme says."""
     return urlsplit(url)._replace(scheme="tls").geturl()
+
+
+def _unauthorised(error: Exception) -> bool:
+    """Whether the server does not take the credentials; its library has one class for all that a server says."""
+    return isinstance(error, errors.Error) and "auth" in str(error).lower()
 
 
 async def _first(*waits: Awaitable[Any]) -> None:

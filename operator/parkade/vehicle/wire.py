@@ -24,7 +24,7 @@ MAX_MODEL: Final = 64 * 2**30
 DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
 _WORKLOAD: Final = re.compile(r"[a-z0-9][a-z0-9.-]{0,252}/[a-z0-9][a-z0-9.-]{0,252}")
-_TOKEN: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?")
+TOKEN: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?")
 _CELL: Final = re.compile(r"([a-z0-9][a-z0-9.-]{0,252})?")
 _REVISION: Final = re.compile(r"[A-Za-z0-9._:-]{0,128}")
 _ADDRESS: Final = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9a-fA-F:]{2,45}\]):([0-9]{1,5})")
@@ -183,7 +183,7 @@ class Identity:
             InvalidInput: a name is malformed.
         """
         for what, name in (("id", self.vehicle), ("fleet", self.fleet)):
-            if not _TOKEN.fullmatch(name):
+            if not TOKEN.fullmatch(name):
                 raise InvalidInput(
                     f"--{what} {name!r} must be 1 to 64 lower-case letters, digits and dashes; choose another name"
                 )

@@ -19,6 +19,9 @@ const usage = `carlet ` + nodes.Version + `: the vehicles of a fleet as Kubernet
   carlet nodes         serve the cells of a cluster
   carlet fleet init    make the keys of the fleet link and the configuration of nats-server
   carlet fleet enroll  sign the credentials of one vehicle
+  carlet fleet token   make, list or revoke the tokens with which cars enrol themselves
+  carlet fleet revoke  end a car's right to be in its fleet
+  carlet fleet forget  erase a car
   carlet drive         play thousands of vehicles, for tests, demos and sizing
   carlet version
 
@@ -57,6 +60,12 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return fleetInit(args, out)
 	case "fleet enroll":
 		return fleetEnroll(args, out)
+	case "fleet token":
+		return fleetToken(ctx, args, out)
+	case "fleet revoke":
+		return fleetRevoke(ctx, args, out)
+	case "fleet forget":
+		return fleetForget(ctx, args, out)
 	case "drive":
 		return driveVehicles(ctx, args, os.Stdin, out)
 	case "version":

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"flag"
 	"fmt"
+	"io"
+	stdlog "log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -21,6 +24,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"parkade.dev/carlet/fleet"
+	"parkade.dev/carlet/identity"
 	"parkade.dev/carlet/internal/metrics"
 	"parkade.dev/carlet/models"
 	"parkade.dev/carlet/nodes"
@@ -28,6 +32,9 @@ import (
 
 // What carlet may ask of the API server, in requests a second; client-go's default of 5 starves at a few cells.
 const kubeQPS, kubeBurst = 50, 100
+
+// leastCredentialsLife leaves a car time to renew; it is for tests, since a fleet would ask all the time.
+const leastCredentialsLife = 10 * time.Second
 
 const shutdownTime = 5 * time.Second
 
@@ -38,6 +45,8 @@ type nodesFlags struct {
 	modelsListen, modelsAdvertise     string
 	kubeletListen, kubeletAdvertise   string
 	modelStore, urlKey, metricsListen string
+	fleetKeys                         string
+	credentialsLife                   time.Duration
 	statusInterval, cellGrace         time.Duration
 	verbose                           bool
 }
@@ -59,6 +68,8 @@ func (f *nodesFlags) parse(args []string) error {
 	flags.StringVar(&f.modelStore, "model-store", "", "directory in which the operator stages models")
 	flags.StringVar(&f.urlKey, "url-key", "", "file with the key that signs model URLs; made if missing")
 	flags.StringVar(&f.metricsListen, "metrics", "127.0.0.1:9466", "address of /metrics, /healthz and /readyz")
+	flags.StringVar(&f.fleetKeys, "fleet-keys", "", "directory with vehicles.seed, pseudonyms.key and the vehicles' CA of carlet fleet init; without it nobody is enrolled or renewed")
+	flags.DurationVar(&f.credentialsLife, "credentials-life", fleet.DefaultCredentialsLife, "how long a car's credentials live; it renews them after about two thirds")
 	flags.DurationVar(&f.statusInterval, "status-interval", 2*time.Second, "least time between two writes of one cell's status")
 	flags.DurationVar(&f.cellGrace, "cell-grace", fleet.CellGrace, "time for which vehicles of a deleted cell keep its orders, unless its pool is gone too")
 	flags.BoolVar(&f.verbose, "verbose", false, "log at debug level")
@@ -70,6 +81,9 @@ func (f *nodesFlags) parse(args []string) error {
 	}
 	if f.statusInterval < 100*time.Millisecond {
 		return fmt.Errorf("--status-interval %s is under 100ms and would flood the API server", f.statusInterval)
+	}
+	if f.credentialsLife < leastCredentialsLife || f.credentialsLife > fleet.DefaultCredentialsLife {
+		return fmt.Errorf("--credentials-life %s is not between %s and %s", f.credentialsLife, leastCredentialsLife, fleet.DefaultCredentialsLife)
 	}
 	if net.ParseIP(f.kubeletAdvertise) == nil {
 		return fmt.Errorf("--kubelet-advertise %q is not an IP address", f.kubeletAdvertise)
@@ -116,6 +130,10 @@ func serveNodes(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	office, err := f.openOffice(ctx, registry, wake, measured, log)
+	if err != nil {
+		return err
+	}
 	store := models.NewStore(f.modelStore)
 	carlet := nodes.New(nodes.Options{
 		Kube: kube, Custom: custom, Namespace: f.namespace, Registry: registry, Link: link, Store: store, Signer: signer,
@@ -125,10 +143,15 @@ func serveNodes(ctx context.Context, args []string) error {
 		Store: store, Signer: signer, Now: time.Now,
 		Sent: func(bytes int) { measured.ModelBytes.Add(float64(bytes)) },
 	}
+	public := http.NewServeMux()
+	modelServer.Register(public)
+	if office != nil {
+		identity.NewServer(office).Register(public)
+	}
 	servers := []*http.Server{
-		serve(listeners.models, modelServer.Handler(), cancel),
+		serve(listeners.models, public, cancel),
 		serve(listeners.kubelet, carlet.KubeletHandler(), cancel),
-		serve(listeners.metrics, probes(measured, carlet, link), cancel),
+		serve(listeners.metrics, probes(measured, carlet, link, office), cancel),
 	}
 	log.Info("serving", "models", f.modelsAdvertise, "kubelet", address, "metrics", f.metricsListen)
 	err = carlet.Run(ctx)
@@ -141,6 +164,31 @@ func serveNodes(ctx context.Context, args []string) error {
 		return cause
 	}
 	return err
+}
+
+// openOffice lets cars in and tells the registry of those that are out; nil without --fleet-keys.
+func (f *nodesFlags) openOffice(ctx context.Context, registry *fleet.Registry, wake chan struct{}, measured *metrics.Metrics, log *slog.Logger) (*identity.Office, error) {
+	if f.fleetKeys == "" {
+		return nil, nil
+	}
+	issuer, err := fleet.OpenIssuer(f.fleetKeys, f.natsCreds)
+	if err != nil {
+		return nil, fmt.Errorf("--fleet-keys: %w", err)
+	}
+	then := func(act func(fleet.Key)) func(fleet.Key) {
+		return func(key fleet.Key) {
+			act(key)
+			nodes.Wake(wake)
+		}
+	}
+	office := &identity.Office{
+		Issuer: issuer, Life: f.credentialsLife, Log: log, Now: time.Now,
+		Revoked: then(registry.Revoke), Readmitted: then(registry.Readmit), Forgotten: then(registry.Forget),
+		Count: func(way string, reason identity.Reason) {
+			measured.Enrolments.WithLabelValues(way, string(reason)).Inc()
+		},
+	}
+	return office, office.Open(ctx, f.nats, f.natsCreds, f.natsCA)
 }
 
 func clients(kubeconfig string) (kubernetes.Interface, dynamic.Interface, error) {
@@ -174,10 +222,8 @@ func (f *nodesFlags) listen() (listeners, nodes.Address, error) {
 	if !pool.AppendCertsFromPEM(text) {
 		return listeners{}, none, fmt.Errorf("--ca: %s has no certificate in it", f.ca)
 	}
-	modelTLS := &tls.Config{
-		MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair},
-		ClientAuth: tls.VerifyClientCertIfGiven, ClientCAs: pool,
-	}
+	// Nobody has to prove anything here: URLs are signed, and who enrols has no certificate yet.
+	modelTLS := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}}
 	var open listeners
 	if open.models, err = tls.Listen("tcp", f.modelsListen, modelTLS); err != nil {
 		return listeners{}, none, fmt.Errorf("--models-listen: %w", err)
@@ -196,9 +242,19 @@ func (f *nodesFlags) listen() (listeners, nodes.Address, error) {
 	return open, nodes.Address{IP: f.kubeletAdvertise, Port: int32(number)}, err
 }
 
+// nameless keeps the addresses of cars out of the log: the library names one for every handshake that fails.
+type nameless struct{ io.Writer }
+
+func (w nameless) Write(line []byte) (int, error) {
+	if bytes.HasPrefix(line, []byte("http: TLS handshake error")) {
+		return len(line), nil
+	}
+	return w.Writer.Write(line)
+}
+
 // serve answers on a listener; a server that ends by itself ends carlet.
 func serve(listener net.Listener, handler http.Handler, cancel context.CancelCauseFunc) *http.Server {
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10}
+	server := &http.Server{ErrorLog: stdlog.New(nameless{os.Stderr}, "", 0), Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10}
 	go func() {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			cancel(fmt.Errorf("server on %s ended: %w", listener.Addr(), err))
@@ -208,7 +264,7 @@ func serve(listener net.Listener, handler http.Handler, cancel context.CancelCau
 }
 
 // probes: healthz is about the process alone; readyz about knowing the orders and the fleet.
-func probes(measured *metrics.Metrics, carlet *nodes.Carlet, link *fleet.Link) http.Handler {
+func probes(measured *metrics.Metrics, carlet *nodes.Carlet, link *fleet.Link, office *identity.Office) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(measured.Registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
@@ -216,6 +272,8 @@ func probes(measured *metrics.Metrics, carlet *nodes.Carlet, link *fleet.Link) h
 		switch {
 		case !link.Ready():
 			http.Error(w, "the fleet link is not up yet, or its stream is not read", http.StatusServiceUnavailable)
+		case office != nil && !office.Ready():
+			http.Error(w, "the fleet's roll is not read yet", http.StatusServiceUnavailable)
 		case !carlet.Ready():
 			http.Error(w, "the API server has not listed cells, pools and workloads yet", http.StatusServiceUnavailable)
 		default:

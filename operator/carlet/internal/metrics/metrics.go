@@ -11,6 +11,7 @@ type Metrics struct {
 	Registry     *prometheus.Registry
 	Vehicles     *prometheus.GaugeVec
 	Messages     *prometheus.CounterVec
+	Enrolments   *prometheus.CounterVec
 	CellWrites   *prometheus.CounterVec
 	OrdersSent   prometheus.Counter
 	ModelBytes   prometheus.Counter
@@ -27,6 +28,9 @@ func New() *Metrics {
 		Messages: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "parkade_fleet_messages_total", Help: "Messages from vehicles by kind and outcome.",
 		}, []string{"kind", "outcome"}),
+		Enrolments: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "parkade_fleet_credentials_total", Help: "Answers to cars that asked for credentials, by way (enroll, renew, link) and reason, which is empty for a grant.",
+		}, []string{"way", "reason"}),
 		CellWrites: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "parkade_cell_writes_total", Help: "Writes of VehicleCell status by outcome.",
 		}, []string{"outcome"}),
@@ -41,7 +45,7 @@ func New() *Metrics {
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5},
 		}),
 	}
-	m.Registry.MustRegister(m.Vehicles, m.Messages, m.CellWrites, m.OrdersSent, m.ModelBytes, m.CycleSeconds,
+	m.Registry.MustRegister(m.Vehicles, m.Messages, m.Enrolments, m.CellWrites, m.OrdersSent, m.ModelBytes, m.CycleSeconds,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

@@ -11,12 +11,7 @@ from parkade.local.command import directory_option
 from parkade.local.plane import MARK, Plane
 
 
-@click.group()
-def fleet() -> None:
-    """Vehicles for tests, demos and sizing."""
-
-
-@fleet.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
 @directory_option
 @click.argument("flags", nargs=-1, type=click.UNPROCESSED)
 def drive(directory: Path, flags: tuple[str, ...]) -> None:
