@@ -1,58 +1,31 @@
 """The operator with real Triton servers: load, move to cars and back, restart, delete, and models that are no good."""
 
 import hashlib
-import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
-import plain
 from handlers.world import CELL, SPACE, World, eventually, operated, region, triton_pool, vehicle_pool
 from parkade.cluster.resources import TRITON_POOLS
-from parkade.local import ports, triton
 from parkade.local.plane import Plane
 from serving import onnx_files
+from triton_server import LocalTriton
 
 pytestmark = [pytest.mark.cluster, pytest.mark.triton]
 
 
-class Server:
-    """One real Triton server, stopped by its own process id."""
-
-    def __init__(self, folder: Path, number: int) -> None:
-        self.ports = triton.Ports(*ports.choose(3))
-        self.repository = folder / "repository"
-        self.log = folder / f"triton-{number}.log"
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        spec = triton.command(self.ports, self.repository, print)
-        with self.log.open("ab") as output:
-            self.process = subprocess.Popen(spec.argv, env={**os.environ, **spec.env}, stdout=output, stderr=output)
-        eventually(lambda: self._answers("/v2/health/ready"), "Triton is ready")
-
-    def kill(self) -> None:
-        if self.process is not None and self.process.poll() is None:
-            self.process.kill()
-            self.process.wait(10)
+class Server(LocalTriton):
+    """One of the servers of a pool, which share a repository."""
 
     def holds(self, model: str = "sign-reader") -> bool:
-        return self._answers(f"/v2/models/{model}/ready")
-
-    def _answers(self, path: str) -> bool:
-        try:
-            return plain.get(f"http://127.0.0.1:{self.ports.http}{path}", timeout=2).is_success
-        except httpx.HTTPError:
-            return False
+        return self.answers(f"/v2/models/{model}/ready")
 
 
 @pytest.fixture
 def servers(tmp_path: Path) -> Iterator[list[Server]]:
-    two = [Server(tmp_path, number) for number in range(2)]
+    two = [Server(tmp_path / f"triton-{number}", tmp_path / "repository") for number in range(2)]
     try:
         for server in two:
             server.start()
@@ -94,7 +67,7 @@ def test_a_model_is_loaded_offered_and_gone_with_its_workload(world: World, serv
     world.apply(reader(world))
     eventually(lambda: ready(world), "the workload is ready")
     offered = eventually(lambda: endpoints(world), "an endpoint is offered")
-    holding = [f"127.0.0.1:{server.ports.http}" for server in servers if server.holds()]
+    holding = [server.http for server in servers if server.holds()]
     assert sorted(offered) == sorted(holding)
     assert (servers[0].repository / "sign-reader").is_dir()
     world.plane.kubectl("delete", "iw", "-n", SPACE, "sign-reader", "--timeout=45s")
@@ -108,7 +81,7 @@ def test_a_killed_triton_gets_its_models_back(world: World, servers: list[Server
     eventually(lambda: ready(world), "the workload is ready")
     lost = next(server for server in servers if server.holds())
     lost.kill()
-    eventually(lambda: ready(world) and f"127.0.0.1:{lost.ports.http}" not in endpoints(world), "the other serves")
+    eventually(lambda: ready(world) and lost.http not in endpoints(world), "the other serves")
     pool = world.client.get(TRITON_POOLS.path(name="austin"))["status"]
     assert (pool["servers"], pool["ready"]) == (2, 1)
     lost.start()

@@ -11,10 +11,10 @@ import pytest
 
 from parkade.local.paths import cache_directory
 from parkade.local.pki import Authority
+from router.doubler import DoublerServer
 from router.links import Relay, relay
 from router.peers import Router
 from router.places import Datacenter, Fleet
-from router.triton_server import LocalTriton
 
 ROOT = Path(__file__).resolve().parents[2]
 KERNELS = ROOT / "kernels"
@@ -112,11 +112,10 @@ def datacenter() -> Iterator[Datacenter]:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalTriton]:
-    server = LocalTriton(tmp_path_factory.mktemp("triton"))
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DoublerServer]:
+    server = DoublerServer(tmp_path_factory.mktemp("triton"))
     try:
         server.start()
         yield server
     finally:
-        if server.process:
-            server.kill()
+        server.kill()

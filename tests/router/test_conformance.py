@@ -17,10 +17,10 @@ from tritonclient.grpc import service_pb2_grpc
 
 from parkade.local.pki import Authority
 from parkade.local.triton import uv_command
+from router.doubler import DoublerServer
 from router.exchanges import Ends, Exchange, X, grpc_exchanges, http_exchanges
 from router.peers import GrpcCaller, HttpCaller, Router
 from router.places import MODEL
-from router.triton_server import LocalTriton
 
 pytestmark = pytest.mark.triton
 
@@ -81,7 +81,7 @@ MEANT = {name: difference for difference in DIFFERENCES for name in difference.n
 
 @pytest.fixture(scope="module")
 def front(
-    router_binary: Path, authority: Authority, server: LocalTriton, tmp_path_factory: pytest.TempPathFactory
+    router_binary: Path, authority: Authority, server: DoublerServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Router]:
     """A router before the server; bodies may have 1 MiB."""
     router = Router(router_binary, authority, tmp_path_factory.mktemp("router"), ("--max-body", str(1 << 20)))
@@ -92,8 +92,8 @@ def front(
 
 
 @pytest.fixture(scope="module")
-def both(front: Router, server: LocalTriton) -> Iterator[tuple[Ends, Ends]]:
-    addresses = ((f"127.0.0.1:{server.ports.http}", f"127.0.0.1:{server.ports.grpc}"), (front.http, front.grpc))
+def both(front: Router, server: DoublerServer) -> Iterator[tuple[Ends, Ends]]:
+    addresses = ((server.http, server.grpc), (front.http, front.grpc))
     ends = []
     for http, grpc_address in addresses:
         channel = grpc.insecure_channel(grpc_address)
@@ -138,8 +138,8 @@ def test_the_table_of_differences_is_in_the_docs(repository_root: Path) -> None:
 EXPECTED = (X * 2).tolist()
 
 
-def test_tritonclient_gets_the_same_tensors(front: Router, server: LocalTriton) -> None:
-    direct = HttpCaller(f"127.0.0.1:{server.ports.http}"), GrpcCaller(f"127.0.0.1:{server.ports.grpc}")
+def test_tritonclient_gets_the_same_tensors(front: Router, server: DoublerServer) -> None:
+    direct = HttpCaller(server.http), GrpcCaller(server.grpc)
     through = HttpCaller(front.http), GrpcCaller(front.grpc)
     for count in (1, 3, 100_000):
         array = np.linspace(-1, 1, count, dtype=np.float32)

@@ -10,9 +10,9 @@ from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from tritonclient.grpc import service_pb2
 
+from router.doubler import DoublerServer
 from router.peers import Router, cell
 from router.places import MODEL, Fleet
-from router.triton_server import LocalTriton
 
 # The first test builds ghz where the cache is empty.
 pytestmark = [pytest.mark.triton, pytest.mark.timeout(600)]
@@ -55,7 +55,7 @@ def load(ghz: Path, protocol: Path, router: Router, method: str, requests: dict 
 
 
 def test_every_call_of_ghz_is_answered(
-    router: Router, server: LocalTriton, fleet: Fleet, ghz: Path, protocol: Path
+    router: Router, server: DoublerServer, fleet: Fleet, ghz: Path, protocol: Path
 ) -> None:
     router.planned(cell(20), server.placement(share=80), timeout="30s")
     fleet.joined("a", "b")
@@ -66,7 +66,7 @@ def test_every_call_of_ghz_is_answered(
         assert router.metric("requests_total", tier=tier, outcome="answered") > 0
 
 
-def test_every_stream_of_ghz_is_answered(router: Router, server: LocalTriton, ghz: Path, protocol: Path) -> None:
+def test_every_stream_of_ghz_is_answered(router: Router, server: DoublerServer, ghz: Path, protocol: Path) -> None:
     router.planned(server.placement(), timeout="30s")
     report = load(ghz, protocol, router, "ModelStreamInfer", [REQUEST] * MESSAGES, STREAMS)
     assert (report["count"], report["statusCodeDistribution"]) == (STREAMS, {"OK": STREAMS})

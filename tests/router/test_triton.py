@@ -10,14 +10,14 @@ import tritonclient.http as over_http
 from tritonclient.utils import InferenceServerException
 
 import plain
+from router.doubler import CONFIG, DOUBLER, DoublerServer
 from router.peers import Router, cell, grpc_caller, http_caller, values
 from router.places import MODEL, Fleet, until
-from router.triton_server import CONFIG, DOUBLER, LocalTriton
 
 pytestmark = pytest.mark.triton
 
 
-def test_everything_that_a_client_asks_passes_through(router: Router, server: LocalTriton) -> None:
+def test_everything_that_a_client_asks_passes_through(router: Router, server: DoublerServer) -> None:
     router.planned(server.placement())
     with http_caller(router) as http, grpc_caller(router) as grpc:
         for count in (1, 100_000, 3 * 2**20):
@@ -35,9 +35,9 @@ def test_everything_that_a_client_asks_passes_through(router: Router, server: Lo
         assert grpc.client.get_inference_statistics(MODEL).model_stats[0].inference_count > 0
 
 
-def test_refusals_are_tritons_own(router: Router, server: LocalTriton) -> None:
+def test_refusals_are_tritons_own(router: Router, server: DoublerServer) -> None:
     router.planned(server.placement())
-    direct = over_http.InferenceServerClient(f"127.0.0.1:{server.ports.http}")
+    direct = over_http.InferenceServerClient(server.http)
     with http_caller(router) as http, grpc_caller(router) as grpc:
         matrix = values().reshape(2, 2)
         with pytest.raises(InferenceServerException, match="unexpected shape") as over_router:
@@ -51,18 +51,14 @@ def test_refusals_are_tritons_own(router: Router, server: LocalTriton) -> None:
             grpc.double(matrix)
         assert refused.value.status() == "StatusCode.INVALID_ARGUMENT"
         for path in ("/v2/models/nope/infer", "/v2/models/nope/versions/3/infer"):
-            answers = [plain.post(f"http://{address}{path}") for address in (router.http, direct_address(server))]
+            answers = [plain.post(f"http://{address}{path}") for address in (router.http, server.http)]
             assert answers[0].status_code == answers[1].status_code
             assert set(answers[0].json()) == set(answers[1].json())
     direct.close()
     assert router.metric("retries_total") == 0
 
 
-def direct_address(server: LocalTriton) -> str:
-    return f"127.0.0.1:{server.ports.http}"
-
-
-def test_a_killed_triton_costs_no_request(router: Router, server: LocalTriton, fleet: Fleet) -> None:
+def test_a_killed_triton_costs_no_request(router: Router, server: DoublerServer, fleet: Fleet) -> None:
     router.planned(cell(20), server.placement(share=80), timeout="20s")
     fleet.joined("a", "b")
     over = threading.Event()
@@ -95,7 +91,7 @@ def test_a_killed_triton_costs_no_request(router: Router, server: LocalTriton, f
     assert router.metric("requests_total", outcome="failed") == 0
 
 
-def test_honest_cars_agree_and_a_lying_one_is_kept_away(router: Router, server: LocalTriton, fleet: Fleet) -> None:
+def test_honest_cars_agree_and_a_lying_one_is_kept_away(router: Router, server: DoublerServer, fleet: Fleet) -> None:
     router.planned(cell(), server.placement(share=0), trust={"verifyPercent": 100})
     (honest,) = fleet.joined("honest")
     with http_caller(router) as http, grpc_caller(router) as grpc:
@@ -118,10 +114,10 @@ def test_honest_cars_agree_and_a_lying_one_is_kept_away(router: Router, server: 
     assert router.metric("requests_total", outcome="answered") == 9
 
 
-def test_an_unloaded_model_is_a_miss(router: Router, server: LocalTriton, fleet: Fleet) -> None:
+def test_an_unloaded_model_is_a_miss(router: Router, server: DoublerServer, fleet: Fleet) -> None:
     router.planned(server.placement(), cell(0))
     (car,) = fleet.joined("a")
-    client = over_http.InferenceServerClient(f"127.0.0.1:{server.ports.http}", network_timeout=60)
+    client = over_http.InferenceServerClient(server.http, network_timeout=60)
     client.unload_model(MODEL)
     until(lambda: not client.is_model_ready(MODEL))
     with http_caller(router) as http, grpc_caller(router) as grpc:

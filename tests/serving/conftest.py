@@ -1,70 +1,30 @@
 """A real Triton server on free ports, and a store whose sources are served over HTTP."""
 
 import hashlib
-import os
-import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import httpx
 import pytest
 
-import plain
-from parkade.local import ports, triton
 from parkade.serving import Endpoint, ModelRepository, ModelStore
+from triton_server import LocalTriton
 
-START_SECONDS = 30
 
+class PoolServer(LocalTriton):
+    """A server as the operator sees it."""
 
-class LocalTriton:
-    """One server with its own repository; stopped and killed by the id of its process."""
-
-    def __init__(self, folder: Path) -> None:
-        self.ports = triton.Ports(*ports.choose(3))
-        self.folder = folder
-        self.repository = folder / "repository"
-        self.endpoint = Endpoint("here", f"127.0.0.1:{self.ports.http}", f"127.0.0.1:{self.ports.grpc}")
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self, *flags: str) -> None:
-        spec = triton.command(self.ports, self.repository, print)
-        with (self.folder / "triton.log").open("ab") as output:
-            self._process = subprocess.Popen(
-                (*spec.argv, *flags), env={**os.environ, **spec.env}, stdout=output, stderr=output
-            )
-        deadline = time.monotonic() + START_SECONDS
-        while not self._is_ready():
-            assert self._process.poll() is None, (self.folder / "triton.log").read_text()[-2000:]
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-
-    def kill(self) -> None:
-        self._process.kill()
-        self._process.wait(10)
-
-    def stop(self) -> None:
-        if self._process and self._process.poll() is None:
-            self._process.terminate()
-            try:
-                self._process.wait(15)
-            except subprocess.TimeoutExpired:
-                self.kill()
-
-    def _is_ready(self) -> bool:
-        try:
-            return plain.get(triton.ready_url(self.ports), timeout=1).is_success
-        except httpx.HTTPError:
-            return False
+    @property
+    def endpoint(self) -> Endpoint:
+        return Endpoint("here", self.http, self.grpc)
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalTriton]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PoolServer]:
     """The session's server; a test that stops it starts one of its own instead."""
-    local = LocalTriton(tmp_path_factory.mktemp("triton"))
+    local = PoolServer(tmp_path_factory.mktemp("triton"))
     try:
         local.start()
         yield local
@@ -73,9 +33,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalTriton]:
 
 
 @pytest.fixture
-def own_server(tmp_path: Path) -> Iterator[LocalTriton]:
+def own_server(tmp_path: Path) -> Iterator[PoolServer]:
     """A server that the test starts, kills and starts again."""
-    local = LocalTriton(tmp_path)
+    local = PoolServer(tmp_path)
     try:
         yield local
     finally:
@@ -174,6 +134,6 @@ class Shelf:
 
 
 @pytest.fixture
-def shelf(server: LocalTriton, store: ModelStore, tmp_path: Path) -> Shelf:
+def shelf(server: PoolServer, store: ModelStore, tmp_path: Path) -> Shelf:
     """For tests on the session's server."""
     return Shelf(store, tmp_path, ModelRepository(f"file://{server.repository}", "python", store))

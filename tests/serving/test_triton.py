@@ -16,7 +16,7 @@ from parkade.serving import Endpoint, ModelRepository, ServedModel, load, probe,
 from parkade.snapshot import LoadedModel
 from parkade.snapshot.versions import version_of
 from serving import onnx_files
-from serving.conftest import LocalTriton, Shelf
+from serving.conftest import PoolServer, Shelf
 
 pytestmark = pytest.mark.triton
 
@@ -33,7 +33,7 @@ BREAKS = onnx_files.model(
 )
 
 
-def ask(clients, server: LocalTriton, model: str, feeds: dict[str, tuple[str, np.ndarray]]) -> np.ndarray:
+def ask(clients, server: PoolServer, model: str, feeds: dict[str, tuple[str, np.ndarray]]) -> np.ndarray:
     address = server.endpoint.http if clients is over_http else server.endpoint.grpc
     with clients.InferenceServerClient(address) as client:
         inputs = []
@@ -44,7 +44,7 @@ def ask(clients, server: LocalTriton, model: str, feeds: dict[str, tuple[str, np
         return client.infer(model, inputs).as_numpy("y")
 
 
-def holds(server: LocalTriton, name: str) -> list[LoadedModel]:
+def holds(server: PoolServer, name: str) -> list[LoadedModel]:
     return [model for model in probe(server.endpoint).models if model.name == name]
 
 
@@ -175,7 +175,7 @@ def test_a_repository_that_the_server_does_not_read_is_told_apart_from_a_bad_mod
         load(server.endpoint, ServedModel("lost", digest, 1), elsewhere)
 
 
-def test_a_killed_server_comes_back_empty_and_is_loaded_again(own_server: LocalTriton, store, tmp_path):
+def test_a_killed_server_comes_back_empty_and_is_loaded_again(own_server: PoolServer, store, tmp_path):
     own_server.start()
     shelf = Shelf(store, tmp_path, ModelRepository(f"file://{own_server.repository}", "python", store))
     model = ServedModel("matmul", shelf.put(MATMUL), 1)
@@ -192,7 +192,7 @@ def test_a_killed_server_comes_back_empty_and_is_loaded_again(own_server: LocalT
     assert holds(own_server, "matmul")[0].ready
 
 
-def test_restricted_model_control_needs_the_pools_header(own_server: LocalTriton, store, tmp_path):
+def test_restricted_model_control_needs_the_pools_header(own_server: PoolServer, store, tmp_path):
     own_server.start("--http-restricted-api=model-repository:parkade-control=open sesame")
     shelf = Shelf(store, tmp_path, ModelRepository(f"file://{own_server.repository}", "python", store))
     model = ServedModel("matmul", shelf.put(MATMUL), 1)
@@ -215,7 +215,7 @@ def test_a_wrong_grpc_address_is_noticed_before_callers_do(server):
     assert "correct grpc among the pool's endpoints" in seen.failure
 
 
-def test_two_servers_of_a_pool_are_loaded_at_once(server, own_server: LocalTriton, shelf: Shelf):
+def test_two_servers_of_a_pool_are_loaded_at_once(server, own_server: PoolServer, shelf: Shelf):
     """Both read one repository, and the files are written only once or by both alike."""
     own_server.repository = server.repository
     own_server.start()
@@ -228,7 +228,7 @@ def test_two_servers_of_a_pool_are_loaded_at_once(server, own_server: LocalTrito
 
 
 def test_a_server_that_controls_its_models_itself_is_told_apart_from_a_bad_model(
-    own_server: LocalTriton, store, tmp_path
+    own_server: PoolServer, store, tmp_path
 ):
     own_server.start("--model-control-mode=none")
     shelf = Shelf(store, tmp_path, ModelRepository(f"file://{own_server.repository}", "python", store))
