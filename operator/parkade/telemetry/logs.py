@@ -45,5 +45,5 @@ def configure_logs(*, verbose: bool = False, stream: TextIO | None = None) -> No
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(LogfmtFormatter())
     logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[handler], force=True)
-    for noisy in ("kopf", "urllib3", "aiohttp", "fsspec", "asyncio"):
+    for noisy in ("kopf", "urllib3", "aiohttp", "fsspec", "asyncio", "httpx"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
