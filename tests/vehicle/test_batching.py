@@ -1,6 +1,7 @@
 """What waits for a model runs as one, and every caller gets what it would have got alone; on real onnxruntime."""
 
 import threading
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -9,9 +10,9 @@ import pytest
 from onnx import TensorProto
 
 from parkade.errors import ModelRejected
-from parkade.vehicle.batching import LARGEST, BatchingModel, BatchingRuntime, allows_batches
+from parkade.vehicle.batching import LARGEST, BatchingModel, BatchingRuntime, allows_batches, pays
 from parkade.vehicle.runtime import Cancellation, OnnxRuntime
-from parkade.vehicle.tensors import BadRequest
+from parkade.vehicle.tensors import BadRequest, TensorSpec
 from vehicle.peers import affine, onnx_model
 
 FLOAT = TensorProto.FLOAT
@@ -49,11 +50,11 @@ def load(tmp_path):
 
 
 class Busy:
-    """A batching model with one turn, which is taken: what is asked now waits until `answers`."""
+    """A batching model that runs something: what is asked now waits until `answers`."""
 
     def __init__(self, model, first) -> None:
         self.gated = Gated(model)
-        self.batching = BatchingModel(self.gated, 1)
+        self.batching = BatchingModel(self.gated)
         self.pool = ThreadPoolExecutor(32)
         self.first = self.ask(first)
         assert self.gated.entered.wait(10)
@@ -96,17 +97,13 @@ def test_what_waits_runs_as_one_and_is_answered_as_if_alone(load):
     assert busy.gated.rows == [1, 1 + 2 + 3 + 1 + 2]
 
 
-def test_nothing_waits_while_a_turn_is_free(load):
-    batching = BatchingModel(gated := Gated(load(affine())), 2)
-    with ThreadPoolExecutor(3) as pool:
-        first = pool.submit(batching.infer, rows(1), ["y"], Cancellation())
-        assert gated.entered.wait(10)
-        gated.entered.clear()
-        second = pool.submit(batching.infer, rows(1), ["y"], Cancellation())
-        assert gated.entered.wait(10), "the second runs beside the first"
-        gated.go.set()
-        assert all(len(future.result(10)[0]) == 1 for future in (first, second))
-    assert gated.rows == [1, 1]
+def test_one_run_goes_on_at_a_time_and_nothing_waits_for_a_batch_to_fill(load):
+    busy = Busy(load(affine()), rows(1))
+    busy.queue(rows(1))
+    assert busy.gated.rows == [1], "the second waits for the first"
+    busy.answers()
+    assert busy.gated.rows == [1, 1]
+    assert len(busy.batching.infer(rows(1), ["y"], Cancellation())[0]) == 1
 
 
 def test_a_batch_has_a_limit(load):
@@ -224,11 +221,35 @@ def test_only_models_that_treat_rows_alone_are_batched(content, allowed, load):
     assert allows_batches(load(content)) is allowed
 
 
+class Timed:
+    """A model of one row in, one row out, that takes as long as it is told for so many rows."""
+
+    inputs = outputs = (TensorSpec("x", "FP32", (-1, 1)),)
+
+    def __init__(self, *takes: float) -> None:
+        self.takes = takes
+
+    def infer(self, feeds, wanted, _cancellation) -> list:
+        time.sleep(self.takes[len(feeds["x"]) > 1])
+        return [feeds["x"] for _ in wanted]
+
+
+@pytest.mark.parametrize(
+    ("one", "four", "cores", "paid"),
+    [
+        (0.010, 0.012, 2, True), (0.010, 0.030, 2, False), (0.010, 0.023, 1, True), (0.010, 0.040, 1, False),
+        (0.0, 0.0, 1, False),
+    ],
+)  # fmt: skip
+def test_batches_must_be_quicker_than_all_cores_together(one, four, cores, paid):
+    assert pays(Timed(one, four), 4, cores) is paid
+
+
 @pytest.mark.parametrize(("content", "batched"), [(chain(24, 1024), True), (affine(), False), (centred(), False)])
 def test_a_model_is_batched_where_it_pays(content, batched, tmp_path):
     path = tmp_path / "model.onnx"
     path.write_bytes(content)
-    runtime = BatchingRuntime(OnnxRuntime(), 1)
+    runtime = BatchingRuntime(OnnxRuntime(), 4, 1)
     assert isinstance(runtime.load(path, "model", 2**27), BatchingModel) is batched
 
 

@@ -1,7 +1,8 @@
 """Requests that wait for the same model run as one: no request waits to fill a batch, and none suffers from another.
 
-A car may have more slots than cores. Then as many runs as there are cores go on at a time, and what waits for a turn is
-run together. Memory stays within what the slots need anyway: each has at most one request.
+A car may have more slots than cores. Then one run of a model goes on at a time, and what waits meanwhile is run
+together, where that is quicker than all cores are one by one. Memory stays within what the slots need anyway: each has
+at most one request.
 """
 
 import threading
@@ -25,6 +26,8 @@ _ABSOLUTE: Final = 1e-5
 
 _TRIES: Final = 3
 """Runs of which the quickest counts."""
+_GAIN: Final = 0.75
+"""Of the time of runs one by one; a smaller gain is lost in passing requests from thread to thread."""
 _MOMENT: Final = 2e-4
 """Seconds of a run below which handing a turn from thread to thread (about 20 microseconds) is not worth it."""
 
@@ -62,24 +65,23 @@ class _Request:
 class BatchingModel:
     """A model whose rows do not see each other; `infer` may be called by several threads at once."""
 
-    def __init__(self, model: Model, turns: int) -> None:
+    def __init__(self, model: Model) -> None:
         self._model = model
         self.inputs, self.outputs, self.platform = model.inputs, model.outputs, model.platform
         self._lock = threading.Lock()
-        self._free = turns
-        """Runs that may begin now; none is free while a request waits."""
+        self._busy = False
+        """Whether a run goes on; one does while a request waits."""
         self._waiting: list[_Request] = []
         self._largest = LARGEST
 
     def infer(self, feeds: Mapping[str, Array], wanted: Sequence[str], cancellation: Cancellation) -> list[Array]:
-        """Run when a turn is free, together with what waits alike by then; see `Model.infer`."""
+        """Run when nothing else does, together with what waits alike by then; see `Model.infer`."""
         request = _Request(feeds, wanted, cancellation)
         with self._lock:
-            if self._free:
-                self._free -= 1
-                request.batch = [request]
-            else:
+            if self._busy:
                 self._waiting.append(request)
+            else:
+                self._busy, request.batch = True, [request]
         if not request.batch:
             request.woken.wait()
         if request.batch:
@@ -100,7 +102,7 @@ class BatchingModel:
                 self._waiting.remove(request)
                 request.settle(ModelRejected("the request was cancelled"))
             if not self._waiting:
-                self._free += 1
+                self._busy = False
                 return
             first = self._waiting[0]
             alike = [r for r in self._waiting if r is first or (first.rows and r.rows and r.key == first.key)]
@@ -182,13 +184,13 @@ class _Ballot:
 class BatchingRuntime:
     """Loads models that batch where they allow it, for a car with more slots than cores."""
 
-    def __init__(self, runtime: Runtime, turns: int) -> None:
-        self._runtime, self._turns = runtime, turns
+    def __init__(self, runtime: Runtime, slots: int, cores: int) -> None:
+        self._runtime, self._slots, self._cores = runtime, slots, cores
 
     def load(self, path: Path, name: str, memory: int) -> Model:
         """Load a model and see whether it allows batches; see `Runtime.load`."""
         model = self._runtime.load(path, name, memory)
-        return BatchingModel(model, self._turns) if allows_batches(model) and pays(model) else model
+        return BatchingModel(model) if allows_batches(model) and pays(model, self._slots, self._cores) else model
 
 
 def allows_batches(model: Model) -> bool:
@@ -212,13 +214,15 @@ def allows_batches(model: Model) -> bool:
     )
 
 
-def pays(model: Model) -> bool:
-    """Whether four rows in one run are quicker than in three of their own, and a run is no mere moment.
+def pays(model: Model, slots: int, cores: int) -> bool:
+    """Whether one core runs what all slots ask as one sooner than all cores one by one, and a run is no mere moment.
 
-    Products of matrices gain, because their weights are read once; convolutions on a core do not.
+    Products of matrices gain, because their weights are read once; convolutions on a core do not. Several batches
+    at a time would be smaller and read the weights as often as there are cores.
     """
+    most = min(slots, LARGEST)
     random, wanted, seconds = np.random.default_rng(0), [spec.name for spec in model.outputs], dict[int, float]()
-    for rows in (1, 4):
+    for rows in (1, most):
         feeds = {spec.name: _noise(spec, rows, random) for spec in model.inputs}
         took = []
         for _ in range(_TRIES):
@@ -226,7 +230,7 @@ def pays(model: Model) -> bool:
             model.infer(feeds, wanted, Cancellation())
             took.append(perf_counter() - begun)
         seconds[rows] = min(took)
-    return seconds[1] > _MOMENT and seconds[4] < 3 * seconds[1]
+    return seconds[1] > _MOMENT and seconds[most] < min(most / cores, _GAIN * most) * seconds[1]
 
 
 def _noise(spec: TensorSpec, rows: int, random: np.random.Generator) -> Array:

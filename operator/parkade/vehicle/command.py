@@ -230,7 +230,7 @@ def _runtime(options: RunOptions) -> Any:  # noqa: ANN401 -- a `Runtime`, whose 
     from parkade.vehicle.runtime import OnnxRuntime  # noqa: PLC0415
 
     cores = len(os.sched_getaffinity(0))
-    return BatchingRuntime(OnnxRuntime(), cores) if options.slots > cores else OnnxRuntime()
+    return BatchingRuntime(OnnxRuntime(), options.slots, cores) if options.slots > cores else OnnxRuntime()
 
 
 def _certificates(options: RunOptions) -> Any:  # noqa: ANN401 -- `Certificates`
