@@ -7,7 +7,6 @@ import pytest
 from benchmarks.solver.evaluation import cost_of, started
 from benchmarks.solver.instances import changed, dense, parse
 from benchmarks.solver.matrix import matrix
-from benchmarks.solver.table import BEGIN, END, write
 from parkade.errors import InvalidInput
 from parkade.problem.flattening import flatten
 from parkade.solver import _kernel, solve
@@ -80,18 +79,3 @@ def test_a_size_that_means_nothing_is_refused():
     assert parse("fleet:10kx1M+limits*2.9").arguments[-1] == "--limits"
     with pytest.raises(InvalidInput, match="dense:100x100"):
         parse("dense:10x10+limits")
-
-
-def test_tables_go_between_the_markers(tmp_path):
-    page = tmp_path / "page.md"
-    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
-    write(page, "new")
-    assert page.read_text() == f"before\n{BEGIN}\n\nnew\n\n{END}\nafter\n"
-    page.write_text("no markers")
-    with pytest.raises(InvalidInput, match="add them"):
-        write(page, "new")
-
-
-def test_the_page_has_the_markers(repository_root):
-    page = (repository_root / "docs/benchmarks.md").read_text()
-    assert page.index(BEGIN) < page.index(END)

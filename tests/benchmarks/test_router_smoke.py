@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.router import leaving
 from benchmarks.router.programs import allow_descriptors, build, require_descriptors
-from benchmarks.router.table import BEGIN, END, Must, Section, as_markdown, write
+from benchmarks.router.table import Must, Section, as_markdown
 from parkade.errors import InvalidInput
 
 # Real processes for most of a minute, and a build when cold.
@@ -75,15 +75,10 @@ def test_a_requirement_says_by_how_much_it_was_missed():
     assert not Must("p99", 1.6, 1.5).holds
 
 
-def test_tables_go_between_the_markers(tmp_path):
-    page = tmp_path / "page.md"
-    page.write_text(f"before\n{BEGIN}\nstale\n{END}\nafter\n")
-    write(page, as_markdown(Section("Cost", "About.", ("a", "b"), [("1", "2")], [Must("x", 1, 2)])))
-    text = page.read_text()
-    assert "| 1 | 2 |" in text
-    assert "stale" not in text
-    assert text.startswith("before\n")
-    assert text.endswith("after\n")
+def test_a_section_is_a_table_with_what_must_hold():
+    section = Section("Cost", "About.", ("a", "b"), [("1", "2")], [Must("x", 1, 2)])
+    assert as_markdown(section).splitlines()[4:7] == ["| a | b |", "|---|---|", "| 1 | 2 |"]
+    assert as_markdown(section).endswith("\n| x | 1 | at most 2 | holds |")
 
 
 def test_the_formula_adds_stalls_where_segments_are_lost_and_retries_where_cars_leave():

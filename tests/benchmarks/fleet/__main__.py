@@ -7,11 +7,11 @@ from pathlib import Path
 
 import click
 
+from benchmarks import machine, page
 from benchmarks.fleet.drivers import Drivers
 from benchmarks.fleet.parts import PARTS, Run, Terms
 from benchmarks.fleet.places import CLIENTS_PER_SERVER, ROOT, FleetPlane
-from benchmarks.router.table import as_json, as_markdown, write
-from benchmarks.solver.machine import describe
+from benchmarks.router.table import as_json, as_markdown
 from parkade.errors import InvalidInput, ParkadeError
 
 DOCS = ROOT / "docs/benchmarks.md"
@@ -54,12 +54,12 @@ def main(parts: str | None, output: Path | None, *, quick: bool, docs: bool, **s
                     click.echo(as_markdown(sections[-1]) + "\n")
         finally:
             plane.stop()
-    about = describe()
+    about = machine.describe()
     if output is not None:
         output.write_text(json.dumps({"machine": about, "sections": [as_json(each) for each in sections]}, indent=1))
     if docs or not (quick or parts or given):
-        title = "Measured on {cores} cores of {processor}, {memoryGiB} GiB, {system}.".format(**about)
-        write(DOCS, "\n\n".join([title, *map(as_markdown, sections)]), "bench-fleet")
+        title = f"Measured on {machine.hardware(about)}."
+        page.write(DOCS, "\n\n".join([title, *map(as_markdown, sections)]), "bench-fleet")
 
 
 if __name__ == "__main__":

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import click
 
+from benchmarks import machine, page
 from benchmarks.router import idling, leaving, proxying, queueing, soaking
 from benchmarks.router.envoy import installed
 from benchmarks.router.programs import Bench, build
-from benchmarks.router.table import Section, as_json, as_markdown, write
-from benchmarks.solver.machine import describe
+from benchmarks.router.table import Section, as_json, as_markdown
 from parkade.errors import InvalidInput, ParkadeError
 
 ROOT = Path(__file__).parents[3]
@@ -79,12 +79,12 @@ def main(parts: str | None, rounds: int | None, minutes: float | None, output: P
         for name in names:
             sections.append(PARTS[name](bench, terms))
             click.echo(as_markdown(sections[-1]) + "\n")
-    about = describe()
+    about = machine.describe()
     if output is not None:
         output.write_text(json.dumps({"machine": about, "sections": [as_json(each) for each in sections]}, indent=1))
     if docs or not (quick or parts or rounds or minutes):
-        title = "Measured on {cores} cores of {processor}, {memoryGiB} GiB, {system}; Envoy 1.40.".format(**about)
-        write(DOCS, "\n\n".join([title, *map(as_markdown, sections)]))
+        title = f"Measured on {machine.hardware(about)}; Envoy 1.40."
+        page.write(DOCS, "\n\n".join([title, *map(as_markdown, sections)]), "bench-router")
 
 
 def _built() -> Path:

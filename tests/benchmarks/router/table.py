@@ -2,11 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-
-from parkade.errors import InvalidInput
-
-BEGIN, END = "<!-- bench-router: begin -->", "<!-- bench-router: end -->"
 
 
 @dataclass(frozen=True)
@@ -64,18 +59,3 @@ def as_json(section: Section) -> dict[str, object]:
         for must in section.musts
     ]  # fmt: skip
     return {"name": section.name, "figures": dict(section.figures), "musts": musts}
-
-
-def write(path: Path, text: str, name: str = "bench-router") -> None:
-    """Put the tables between the markers of a page that carry the benchmark's name.
-
-    Raises:
-        InvalidInput: the page has no markers.
-    """
-    first, final = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
-    page = path.read_text()
-    before, begin, rest = page.partition(first)
-    _, end, after = rest.partition(final)
-    if not begin or not end:
-        raise InvalidInput(f"{path} has no lines {first} and {final}; add them where the tables belong")
-    path.write_text(f"{before}{first}\n\n{text}\n\n{final}{after}")

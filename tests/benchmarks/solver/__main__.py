@@ -9,11 +9,11 @@ from pathlib import Path
 import click
 import psutil
 
-from benchmarks.solver import machine
+from benchmarks import machine, page
 from benchmarks.solver.catalogue import METHODS
 from benchmarks.solver.comparing import Instance, Terms, compare
 from benchmarks.solver.instances import changed, file, parse
-from benchmarks.solver.table import Section, as_json, as_markdown, methods_markdown, sizes_of, write
+from benchmarks.solver.table import Section, as_json, as_markdown, methods_markdown, sizes_of
 from parkade.errors import InvalidInput, ParkadeError
 from parkade.problem.arrays import ProblemArrays
 
@@ -61,8 +61,9 @@ def main(sizes: str | None, methods: str | None, limit: float | None, output: Pa
     if docs is None and not (smoke or sizes or methods or limit):
         docs = DOCS
     if docs is not None:
-        title = f"Measured on {machine.sentence(about)} Limit of each solve: {terms.limit:g} s."
-        write(docs, "\n\n".join([title, methods_markdown(chosen), *map(as_markdown, sections)]))
+        measured = f"Measured on {machine.hardware(about)}; {machine.software(about)}."
+        title = f"{measured} Limit of each solve: {terms.limit:g} s."
+        page.write(docs, "\n\n".join([title, methods_markdown(chosen), *map(as_markdown, sections)]), "bench-solver")
 
 
 def _sections(names: Sequence[str], methods: Sequence[str], terms: Terms) -> Iterator[Section]:

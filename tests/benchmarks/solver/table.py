@@ -2,14 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from benchmarks.solver.catalogue import METHODS
 from benchmarks.solver.comparing import Row
-from parkade.errors import InvalidInput
 from parkade.problem.arrays import ProblemArrays
 
-BEGIN, END = "<!-- bench-solver: begin -->", "<!-- bench-solver: end -->"
 HEAD = "| method | plan $/h | of it shortfall | gap to our bound | own proof | s | MB | again s | again $/h | started |"
 
 
@@ -117,17 +114,3 @@ def _percent(value: float | None) -> str:
 
 def _seconds(value: float | None) -> str:
     return "" if value is None else f"{value:.3g}"
-
-
-def write(path: Path, text: str) -> None:
-    """Put the tables between the markers of a page.
-
-    Raises:
-        InvalidInput: the page has no markers.
-    """
-    page = path.read_text()
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise InvalidInput(f"{path} has no lines {BEGIN} and {END}; add them where the tables belong")
-    path.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")

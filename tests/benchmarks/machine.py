@@ -23,13 +23,15 @@ def describe() -> Mapping[str, object]:
     }
 
 
-def sentence(machine: Mapping[str, object]) -> str:
+def hardware(machine: Mapping[str, object]) -> str:
     """For the docs."""
-    packages = ", ".join(f"{package} {machine[package]}" for package in PACKAGES[1:])
-    return (
-        f"{machine['cores']} cores of {machine['processor']}, {machine['memoryGiB']} GiB, {machine['system']}; "
-        f"Python {machine['python']}, {packages}."
-    )
+    return "{cores} cores of {processor}, {memoryGiB} GiB, {system}".format(**machine)
+
+
+def software(machine: Mapping[str, object]) -> str:
+    """For the docs."""
+    packages = (f"{package} {machine[package]}" for package in PACKAGES[1:])
+    return ", ".join((f"Python {machine['python']}", *packages))
 
 
 def _processor() -> str:
