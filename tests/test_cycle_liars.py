@@ -14,7 +14,7 @@ from router.conftest import authority, fleet, router, router_binary  # noqa: F40
 from router.peers import Router, http_caller, values
 from router.places import MODEL, Fleet, until
 from serving import onnx_files
-from test_cycle_triton import Server
+from triton_server import LocalTriton
 
 pytestmark = [pytest.mark.cluster, pytest.mark.triton]
 
@@ -22,8 +22,8 @@ KEY = "vision/sign-reader"
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    server = Server(tmp_path, 0)
+def server(tmp_path: Path) -> Iterator[LocalTriton]:
+    server = LocalTriton(tmp_path / "triton")
     try:
         server.start()
         yield server
@@ -54,7 +54,7 @@ def told(world: World) -> list[dict]:
 
 def test_a_car_that_lies_becomes_an_event_of_its_workload(
     world: World,
-    server: Server,
+    server: LocalTriton,
     router: Router,  # noqa: F811
     fleet: Fleet,  # noqa: F811
 ) -> None:
@@ -64,7 +64,7 @@ def test_a_car_that_lies_becomes_an_event_of_its_workload(
     world.act_as_carlet()
     router.flags = ("--region", "us-ca", "--id", "real")
     router.start("--kubeconfig", str(world.plane.kubeconfig))
-    eventually(lambda: server.holds(MODEL), "Triton holds the model, to check cars with", 60)
+    eventually(lambda: server.answers(f"/v2/models/{MODEL}/ready"), "Triton holds the model, to check cars with", 60)
     liar = fleet.car("liar", **{"Parkade-Workload": KEY, "Parkade-Cell": CELL}).join()
     for tier in ("Vehicle", "Datacenter"):
         eventually(lambda tier=tier: router.metric("credits", workload=KEY, tier=tier) > 0, f"{tier} may answer")

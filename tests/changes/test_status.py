@@ -37,7 +37,7 @@ from parkade.changes.poolstatus import grid_event_status, triton_pool_status, ve
 from parkade.changes.status import workload_status
 from parkade.plan import Shortfall
 from parkade.problem.reasons import Reason, Refusal
-from parkade.snapshot import ObservedFigures, ObservedWorkload, RouterAddress, StagedArtifact
+from parkade.snapshot import ObservedFigures, ObservedTime, ObservedWorkload, RouterAddress, StagedArtifact
 
 
 def status(comparison, urls="Router"):
@@ -331,10 +331,17 @@ def test_a_price_series_that_says_nothing_is_told():
 
 def test_what_routers_observed_is_shown_and_stays_without_them():
     figures = ObservedFigures(rate=61.234, p50=0.0123, p99=1.0241, failed=0.00125)
-    row = ObservedWorkload(KEY, (("us-ca", 66.0),), (), figures)
+    times = (
+        ObservedTime("", "hw4", 0.05224, 0.4, 0.0317, 0.9),
+        ObservedTime("", "no-such-hardware", 1.0, 1.0, 1.0, 1.0),
+    )
+    row = ObservedWorkload(KEY, (("us-ca", 66.0),), times, figures)
     told = status(to_cell(3, observed=(row,), **SERVED)).observed
     assert (told.rate, told.p50, told.p99, told.failed) == ("61.2", "12.3ms", "1020ms", "0.00125")
     assert [(entry.region, entry.rate) for entry in told.by_region] == [("us-ca", "66")]
+    assert [(it.hardware, it.time, it.scv, it.service_time, it.service_scv) for it in told.times] == [
+        ("hw4", "52.24ms", "0.4", "31.7ms", "0.9")
+    ]
     before = workload(status={"observed": {"rate": "5"}})
     assert status(to_cell(3, workloads=(before,), cells=SERVED["cells"])).observed.rate == "5"
 
