@@ -1,6 +1,7 @@
 """The fleet link against a real nats-server with TLS."""
 
 import asyncio
+import itertools
 import json
 from contextlib import asynccontextmanager
 
@@ -186,3 +187,28 @@ def test_credentials_that_cannot_be_used_do_not_end_the_agent(nats_server, tmp_p
         await asyncio.wait([task])
 
     asyncio.run(scenario())
+
+
+def test_a_link_that_jitters_is_no_news_at_every_beat():
+    class Jittery(Client):
+        """Its round trips are 2 ms and 20 ms in turn."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.flushes = 0
+
+        async def flush(self, timeout=10):  # noqa: ARG002, ASYNC109 -- the library's signature
+            self.flushes += 1
+            await asyncio.sleep((0.002, 0.02)[self.flushes % 2])
+
+    async def scenario():
+        link, client = Link(IDENTITY, Endpoint("nats://127.0.0.1:1", None, None), lambda _: None), Jittery()
+        said = []
+        for _ in range(40):
+            await link._measure(client)  # noqa: SLF001 -- a server's round trips cannot be chosen
+            said.append(link.rtt)
+        return said
+
+    said = asyncio.run(scenario())
+    assert sum(before != after for before, after in itertools.pairwise(said)) < 10
+    assert said[-1] > 0.002

@@ -14,11 +14,12 @@ import (
 const (
 	firstWait   = 500 * time.Millisecond
 	longestWait = 10 * time.Second
-	pingEvery   = time.Minute
+	pingEvery   = 10 * time.Minute
 	beatJitter  = 0.1
 	coalesce    = 20 * time.Millisecond
 	rttStep     = 0.25
 	rttLeast    = 2 * time.Millisecond
+	rttWeight   = 8 // TCP's (RFC 6298)
 )
 
 // vehicle is one car of the fleet. All that can wait for a moment is a moment here, so that no vehicle needs a goroutine
@@ -51,7 +52,8 @@ type vehicle struct {
 	plans     []plan
 	wait      time.Duration
 	pingSent  moment
-	rtt       time.Duration
+	rtt       time.Duration // as last said
+	smooth    time.Duration
 	sequence  int64
 	desired   fleet.Desired
 	held      []replica
@@ -321,9 +323,13 @@ func (v *vehicle) measured(now moment) {
 	if trace := v.driver.traces.links[v.link]; trace != nil {
 		rtt += trace.rttAt(v.offset + now)
 	}
-	changed := max(rtt-v.rtt, v.rtt-rtt) > max(rttLeast, time.Duration(rttStep*float64(v.rtt)))
+	if v.smooth == 0 {
+		v.smooth = rtt
+	}
+	v.smooth += (rtt - v.smooth) / rttWeight
+	changed := max(v.smooth-v.rtt, v.rtt-v.smooth) > max(rttLeast, time.Duration(rttStep*float64(v.rtt)))
 	if changed {
-		v.rtt = rtt
+		v.rtt = v.smooth
 	}
 	if changed || !v.began {
 		v.began = true

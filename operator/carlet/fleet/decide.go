@@ -7,8 +7,11 @@ import (
 
 // Decide places vehicles into cells, gives them replicas and says how every cell stands. It is pure: equal worlds
 // give equal decisions.
-func Decide(world World) Decision {
-	d := decider{world: world, pools: map[string]Pool{}, cells: map[string]Cell{}}
+func Decide(world World) Decision { return decide(world, nil) }
+
+// decide repeats what a memory says, if there is one.
+func decide(world World, memory *Decider) Decision {
+	d := decider{world: world, memory: memory, pools: map[string]Pool{}, cells: map[string]Cell{}}
 	for _, pool := range world.Pools {
 		d.pools[pool.Name] = pool
 	}
@@ -22,39 +25,44 @@ func Decide(world World) Decision {
 }
 
 type decider struct {
-	world World
-	pools map[string]Pool
-	cells map[string]Cell
+	world  World
+	memory *Decider
+	pools  map[string]Pool
+	cells  map[string]Cell
 }
 
 // resident is a vehicle in its cell for the length of one decision.
 type resident struct {
 	*Vehicle
+	pool     string
 	presence Presence
+	cell     string
 	given    []string
+	desired  Desired
 }
 
 func (d *decider) run() Decision {
-	out := Decision{Vehicles: map[Key]Told{}, Cells: map[string]CellFacts{}, Presence: map[PoolPresence]int{}}
-	placed, waiting := d.place(out)
-	residents := map[string][]*resident{}
-	for i := range d.world.Vehicles {
-		v := &d.world.Vehicles[i]
-		if cell := placed[v.Key]; cell != "" {
-			residents[cell] = append(residents[cell], &resident{Vehicle: v, presence: out.Vehicles[v.Key].Presence})
+	all := d.residents()
+	placed, waiting := d.place(all)
+	byCell := map[string][]*resident{}
+	out := Decision{
+		Vehicles: make(map[Key]Told, len(all)), Cells: make(map[string]CellFacts, len(d.world.Cells)), Presence: map[PoolPresence]int{},
+	}
+	for i := range all {
+		r := &all[i]
+		out.Presence[PoolPresence{r.pool, r.presence}]++
+		if cell := placed(i); cell != "" {
+			byCell[cell] = append(byCell[cell], r)
 		}
 	}
-	malformed := d.malformed(placed)
+	malformed := d.malformed(all, placed)
 	firstCell := map[string]bool{}
 	for _, cell := range d.world.Cells {
-		here := residents[cell.Name]
-		d.assign(cell, here)
+		here := byCell[cell.Name]
+		facts := d.settle(cell, here)
 		for _, r := range here {
-			told := out.Vehicles[r.Key]
-			told.Cell, told.Desired = cell.Name, d.desired(cell, r)
-			out.Vehicles[r.Key] = told
+			r.cell = cell.Name
 		}
-		facts := d.facts(cell, here)
 		if !firstCell[cell.Pool] {
 			firstCell[cell.Pool] = true
 			facts.Counts.Waiting = waiting[cell.Pool]
@@ -62,14 +70,25 @@ func (d *decider) run() Decision {
 		facts.Malformed = malformed[cell.Name]
 		out.Cells[cell.Name] = facts
 	}
+	nothing := NewDesired("", Terms{}, nil)
+	for i := range all {
+		r := &all[i]
+		if r.cell == "" {
+			r.desired = nothing
+		}
+		out.Vehicles[r.Key] = Told{Pool: r.pool, Cell: r.cell, Presence: r.presence, Desired: r.desired}
+	}
 	return out
 }
 
 // malformed counts, by cell, the vehicles that could not be understood lately.
-func (d *decider) malformed(placed map[Key]string) map[string]int {
+func (d *decider) malformed(all []resident, placed func(int) string) map[string]int {
 	counts := map[string]int{}
 	for _, key := range d.world.Malformed {
-		cell := placed[key]
+		cell := ""
+		if i, known := slices.BinarySearchFunc(all, key, func(r resident, key Key) int { return CompareKeys(r.Key, key) }); known {
+			cell = placed(i)
+		}
 		for i := 0; i < len(d.world.Cells) && cell == ""; i++ {
 			if d.pools[d.world.Cells[i].Pool].Fleet == key.Fleet {
 				cell = d.world.Cells[i].Name
@@ -80,21 +99,31 @@ func (d *decider) malformed(placed map[Key]string) map[string]int {
 	return counts
 }
 
-// place decides pool, presence and cell of every vehicle that has said hello.
-func (d *decider) place(out Decision) (map[Key]string, map[string]int) {
-	members, nothing := make([]Member, 0, len(d.world.Vehicles)), NewDesired("", Terms{}, nil)
+// residents are the vehicles that have said hello, with pool and presence, by key.
+func (d *decider) residents() []resident {
+	all := make([]resident, 0, len(d.world.Vehicles))
 	for i := range d.world.Vehicles {
 		v := &d.world.Vehicles[i]
-		if !v.HasHello {
-			continue
+		if v.HasHello {
+			pool := d.poolOf(v, v.cell())
+			all = append(all, resident{Vehicle: v, pool: pool, presence: PresenceAt(d.world.Now, v.Witness(), d.pools[pool].KeepFor)})
 		}
-		cell := cmp.Or(v.Cell, v.Hello.Cell)
-		pool := d.poolOf(v, cell)
-		presence := PresenceAt(d.world.Now, v.Witness(), d.pools[pool].KeepFor)
-		out.Vehicles[v.Key] = Told{Pool: pool, Presence: presence, Desired: nothing}
-		out.Presence[PoolPresence{pool, presence}]++
-		if pool != "" {
-			members = append(members, Member{Key: v.Key, Pool: pool, Cell: cell})
+	}
+	return all
+}
+
+// cell is the cell that the vehicle is in, or was told before this life of carlet.
+func (v *Vehicle) cell() string { return cmp.Or(v.Cell, v.Hello.Cell) }
+
+// place says the cell of each vehicle, and how many wait for one by pool.
+func (d *decider) place(all []resident) (func(int) string, map[string]int) {
+	if d.allStay(all) {
+		return func(i int) string { return all[i].Vehicle.cell() }, nil
+	}
+	var members []Member
+	for i := range all {
+		if r := &all[i]; r.pool != "" {
+			members = append(members, Member{Key: r.Key, Pool: r.pool, Cell: r.Vehicle.cell()})
 		}
 	}
 	var rooms []Room
@@ -103,12 +132,26 @@ func (d *decider) place(out Decision) (map[Key]string, map[string]int) {
 	}
 	placed := Place(members, rooms)
 	waiting := map[string]int{}
-	for _, m := range members {
-		if placed[m.Key] == "" && out.Vehicles[m.Key].Presence != Gone {
-			waiting[m.Pool]++
+	for i := range all {
+		if r := &all[i]; r.pool != "" && placed[r.Key] == "" && r.presence != Gone {
+			waiting[r.pool]++
 		}
 	}
-	return placed, waiting
+	return func(i int) string { return placed[all[i].Key] }, waiting
+}
+
+// allStay says whether every vehicle is in a cell of its pool that has room for all of its own: then Place leaves it there.
+func (d *decider) allStay(all []resident) bool {
+	taken := map[string]int{}
+	for i := range all {
+		r := &all[i]
+		name := r.Vehicle.cell()
+		cell, exists := d.cells[name]
+		if taken[name]++; !exists || cell.Pool != r.pool || r.pool == "" || taken[name] > cell.MaxVehicles {
+			return false
+		}
+	}
+	return true
 }
 
 // poolOf is the pool that wants the vehicle: that of its cell if it fits, else the first by name.

@@ -23,6 +23,7 @@ const MalformedMemory = 5 * time.Minute
 type Registry struct {
 	mu        sync.Mutex
 	vehicles  map[Key]*record
+	sorted    []*record         // by key; nil if a vehicle came since
 	malformed map[Key]time.Time // when a message of the vehicle was malformed last
 	revoked   map[Key]bool
 }
@@ -30,6 +31,7 @@ type Registry struct {
 // record is a vehicle with the bookkeeping that decisions do not see.
 type record struct {
 	Vehicle
+	decided string    // revision decided last; what was given is known from it
 	sent    string    // revision sent last, or reported by the vehicle
 	sentAt  time.Time // when URLs were signed last
 	greeted bool      // the last hello was answered
@@ -84,8 +86,8 @@ func (r *Registry) Hear(subject string, data []byte, at time.Time, replayed bool
 		heard.Changed = r.misunderstood(key, heard.Outcome, at)
 		return heard
 	}
-	if kind != KindBeat || v.HasHello {
-		r.vehicles[key] = v
+	if _, known := r.vehicles[key]; !known && (kind != KindBeat || v.HasHello) {
+		r.vehicles[key], r.sorted = v, nil
 	}
 	if at.After(v.LastHeard) {
 		v.LastHeard = at
@@ -132,6 +134,7 @@ func (v *record) state(data []byte, at time.Time, replayed bool) (Outcome, bool)
 	if outcome != Accepted {
 		return outcome, false
 	}
+	news := !v.HasState || !alikeState(&v.State, &state)
 	v.State, v.HasState = state, true
 	if replayed {
 		v.adopt()
@@ -142,12 +145,13 @@ func (v *record) state(data []byte, at time.Time, replayed bool) (Outcome, bool)
 			v.refuse(held, at)
 		}
 	}
-	return Accepted, true
+	return Accepted, news // a round trip waits for the next look at the fleet
 }
 
 // adopt takes what the vehicle holds for given: a restarted carlet takes nothing away.
 func (v *record) adopt() {
-	v.sent = v.State.Desired
+	v.sent, v.decided = v.State.Desired, ""
+	v.Given = maps.Clone(v.Given) // a snapshot may have the old one
 	for _, held := range v.State.Assignments {
 		switch held.Phase {
 		case PhaseReady, PhaseLoading, PhaseFetching:
@@ -165,6 +169,7 @@ func (v *record) refuse(held HeldByVehicle, at time.Time) {
 	if before.Digest == held.Digest {
 		times = before.Times
 	}
+	v.Refusals = maps.Clone(v.Refusals) // a snapshot may have the old ones
 	wait := min(firstRefusal<<min(times, 10), longRefusal)
 	v.Refusals[held.Workload] = Refusal{
 		Digest: held.Digest, Phase: held.Phase, Reason: held.Reason, Message: held.Message,
@@ -234,16 +239,16 @@ func (r *Registry) Forget(key Key) {
 	delete(r.revoked, key)
 }
 
-// Vehicles is a copy for one decision.
+// Vehicles is a copy for one decision, ordered by key. Maps and lists in it are shared and never changed in place.
 func (r *Registry) Vehicles() []Vehicle {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	vehicles := make([]Vehicle, 0, len(r.vehicles))
-	for _, v := range r.vehicles {
-		copied := v.Vehicle
-		copied.Given, copied.Refusals = maps.Clone(v.Given), maps.Clone(v.Refusals)
-		copied.State.Assignments = slices.Clone(v.State.Assignments)
-		vehicles = append(vehicles, copied)
+	if len(r.sorted) != len(r.vehicles) {
+		r.sorted = slices.SortedFunc(maps.Values(r.vehicles), func(a, b *record) int { return CompareKeys(a.Key, b.Key) })
+	}
+	vehicles := make([]Vehicle, len(r.sorted))
+	for i, v := range r.sorted {
+		vehicles[i] = v.Vehicle
 	}
 	return vehicles
 }
@@ -260,11 +265,12 @@ func (r *Registry) Commit(decision Decision, now time.Time, resign time.Duration
 			continue
 		}
 		v.Cell = told.Cell
-		given := make(map[string]string, len(told.Desired.Assignments))
-		for _, assignment := range told.Desired.Assignments {
-			given[assignment.Workload] = assignment.Digest
+		if v.decided != told.Desired.Revision {
+			v.decided, v.Given = told.Desired.Revision, make(map[string]string, len(told.Desired.Assignments))
+			for _, assignment := range told.Desired.Assignments {
+				v.Given[assignment.Workload] = assignment.Digest
+			}
 		}
-		v.Given = given
 		stale := now.Sub(v.sentAt) > resign && told.Presence == Here && v.fetches(told.Desired)
 		if v.greeted && v.sent == told.Desired.Revision && !stale {
 			continue

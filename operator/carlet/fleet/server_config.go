@@ -46,7 +46,8 @@ func (k *Keys) writeServerConfig(options KeysOptions) error {
 	var text strings.Builder
 	fmt.Fprintf(&text, "# Written by carlet fleet init; run it again to change something.\n")
 	fmt.Fprintf(&text, "server_name: parkade\nhost: %s\nport: %d\n", strconv.Quote(options.Host), options.Port)
-	fmt.Fprintf(&text, "max_payload: 1MB\nwrite_deadline: \"10s\"\nping_interval: \"30s\"\n")
+	// Beats tell what is alive; pings of the server between them would be most of what an idle car receives.
+	fmt.Fprintf(&text, "max_payload: 1MB\nwrite_deadline: \"10s\"\nping_interval: \"5m\"\n")
 	// Encrypted: what a stream no longer holds lies in its files until the server rewrites them.
 	fmt.Fprintf(&text, "jetstream {\n  store_dir: %s\n  cipher: chachapoly\n  key: %s\n}\n",
 		strconv.Quote(options.JetStreamDir), strconv.Quote(string(streamKey)))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -24,8 +25,9 @@ import (
 // Version of carlet, shown as the version of its nodes.
 const Version = "v0.1.0"
 
-// The rhythm of the cycle: changes are gathered for settle, and time alone (presence, files that were staged) is
-// looked at each tick.
+// The rhythm of the cycle: changes are gathered for settle, or for as long as the last cycle took, so that a fleet in which
+// everybody speaks at once costs half a core and not a whole one; time alone (presence, files that were staged) is looked
+// at each tick.
 const (
 	settle = 50 * time.Millisecond
 	tick   = time.Second
@@ -55,6 +57,7 @@ type Carlet struct {
 	pods    *pods
 	journal *journal
 	orders  *fleet.LastOrders
+	decider *fleet.Decider
 	wake    chan struct{}
 	since   time.Time
 	cells   map[string]*cellNode
@@ -70,11 +73,12 @@ func New(options Options, wake chan struct{}) *Carlet {
 		sources: s,
 		writer: &cellWriter{
 			custom: options.Custom, sources: s, interval: options.StatusInterval, metrics: options.Metrics,
-			log: options.Log, changed: make(chan struct{}, 1), written: map[string]time.Time{},
+			log: options.Log, changed: make(chan struct{}, 1), written: map[string]time.Time{}, seen: map[string]compared{},
 		},
 		pods:    newPods(options.Kube, s, options.Kubelet, options.Log),
 		journal: newJournal(),
 		orders:  fleet.NewLastOrders(options.CellGrace),
+		decider: fleet.NewDecider(),
 		wake:    wake,
 		since:   time.Now(),
 		cells:   map[string]*cellNode{},
@@ -120,6 +124,7 @@ func (c *Carlet) Run(ctx context.Context) error {
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
 	defer c.stopNodes()
+	took := time.Duration(0)
 	for {
 		select {
 		case <-ctx.Done():
@@ -133,10 +138,12 @@ func (c *Carlet) Run(ctx context.Context) error {
 			continue
 		case <-ticker.C:
 		case <-c.wake:
-			time.Sleep(settle) // further changes join this cycle
+			time.Sleep(min(max(settle, took), tick)) // further changes join this cycle
 		}
 		if c.Link.Ready() {
+			began := time.Now()
 			c.cycle(running)
+			took = time.Since(began)
 		}
 	}
 }
@@ -147,7 +154,7 @@ func (c *Carlet) cycle(ctx context.Context) {
 	// 1. Gather.
 	cells, world := c.gather(began)
 	// 2. Decide.
-	decision := fleet.Decide(world)
+	decision := c.decider.Decide(world)
 	// 3. Tell vehicles.
 	c.tell(decision, began)
 	// 4. Show nodes, cells, pods, counts.
@@ -190,6 +197,7 @@ func (c *Carlet) gather(now time.Time) ([]cellIdentity, fleet.World) {
 func (c *Carlet) tell(decision fleet.Decision, now time.Time) {
 	for _, key := range c.Registry.Commit(decision, now, models.URLLife/2) {
 		desired := decision.Vehicles[key].Desired
+		desired.Assignments = slices.Clone(desired.Assignments) // the decision is remembered without URLs
 		for i, assignment := range desired.Assignments {
 			if assignment.Bytes > 0 {
 				desired.Assignments[i].URL = c.Signer.URL(assignment.Digest, now)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"reflect"
 	"sync"
 	"time"
 
@@ -148,6 +149,14 @@ type cellWriter struct {
 	cells   map[string]fleet.Cell
 	facts   map[string]fleet.CellFacts
 	written map[string]time.Time
+	seen    map[string]compared
+}
+
+// compared is a cell whose status was found to be as it should be.
+type compared struct {
+	version string
+	cell    fleet.Cell
+	facts   fleet.CellFacts
 }
 
 func (w *cellWriter) show(cells []cellIdentity, facts map[string]fleet.CellFacts) {
@@ -192,9 +201,14 @@ func (w *cellWriter) writeAll(ctx context.Context) {
 		if !known || now.Sub(w.written[name]) < w.interval {
 			continue
 		}
+		found := compared{current.GetResourceVersion(), cell, facts[name]}
+		if reflect.DeepEqual(w.seen[name], found) {
+			continue
+		}
 		before := shownStatus(current)
 		status := statusFor(cell, facts[name], before, now)
 		if sameStatus(before, status) {
+			w.seen[name] = found
 			continue
 		}
 		w.written[name] = now

@@ -23,6 +23,18 @@ type journal struct {
 	mu     sync.Mutex
 	lines  map[place][]entry
 	phases map[fleet.Key]map[string]string // vehicle to workload to what was said last
+	from   map[fleet.Key]said              // and from what
+}
+
+// said is what the phases of a vehicle were read from.
+type said struct {
+	revision string
+	presence fleet.Presence
+	held     []fleet.HeldByVehicle
+}
+
+func (s said) same(other said) bool {
+	return s.revision == other.revision && s.presence == other.presence && slices.Equal(s.held, other.held)
 }
 
 type entry struct {
@@ -32,7 +44,7 @@ type entry struct {
 }
 
 func newJournal() *journal {
-	return &journal{lines: map[place][]entry{}, phases: map[fleet.Key]map[string]string{}}
+	return &journal{lines: map[place][]entry{}, phases: map[fleet.Key]map[string]string{}, from: map[fleet.Key]said{}}
 }
 
 // record writes down what changed since the last decision.
@@ -53,6 +65,11 @@ func (j *journal) record(world fleet.World, decision fleet.Decision, now time.Ti
 	for i := range world.Vehicles {
 		v := &world.Vehicles[i]
 		told := decision.Vehicles[v.Key]
+		from := said{told.Desired.Revision, told.Presence, v.State.Assignments}
+		if before, known := j.from[v.Key]; known && before.same(from) {
+			continue
+		}
+		j.from[v.Key] = from
 		said := phasesOf(v, told)
 		for workload, text := range said {
 			if p := (place{workload, told.Cell}); ordered[p] && j.phases[v.Key][workload] != text {
@@ -81,6 +98,7 @@ func (j *journal) forgetOthers(vehicles []fleet.Vehicle) {
 	for key := range j.phases {
 		if !known[key] {
 			delete(j.phases, key)
+			delete(j.from, key)
 		}
 	}
 	for p, lines := range j.lines {

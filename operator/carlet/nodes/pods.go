@@ -25,6 +25,7 @@ import (
 const (
 	podWorkers   = 4
 	podResync    = time.Minute
+	showRest     = 4 // times as long as it took to show all pods passes before the next
 	eventsSource = "carlet"
 )
 
@@ -99,7 +100,14 @@ func (p *pods) keepShowing(ctx context.Context, controller *node.PodController) 
 	tick := time.NewTicker(podResync)
 	defer tick.Stop()
 	for {
+		began := time.Now()
 		p.showAll()
+		rest := time.After(showRest * time.Since(began)) // the library compares slowly; what changes meanwhile is shown together
+		select {
+		case <-ctx.Done():
+			return
+		case <-rest:
+		}
 		select {
 		case <-ctx.Done():
 			return

@@ -34,7 +34,7 @@ type sources struct {
 	routers   []fleet.Router // the last that were known
 	log       *slog.Logger
 	warned    map[string]string // object to the resource version whose defect was logged
-	good      map[string]any    // object as it could be read last
+	good      map[string]parsed // object as it could be read last
 }
 
 func newSources(kube kubernetes.Interface, custom dynamic.Interface, namespace string, log *slog.Logger) *sources {
@@ -45,11 +45,17 @@ func newSources(kube kubernetes.Interface, custom dynamic.Interface, namespace s
 		custom:    dynamicinformer.NewDynamicSharedInformerFactory(custom, 0),
 		fleetSide: informers.NewSharedInformerFactoryWithOptions(kube, 0, byLabel(labelCell)),
 		leaseSide: informers.NewSharedInformerFactoryWithOptions(kube, 0, byLabel(labelComponent+"=router"), informers.WithNamespace(namespace)),
-		log:       log, warned: map[string]string{}, good: map[string]any{},
+		log:       log, warned: map[string]string{}, good: map[string]parsed{},
 	}
 	s.pods, s.nodes = s.fleetSide.Core().V1().Pods(), s.fleetSide.Core().V1().Nodes()
 	s.leases = s.leaseSide.Coordination().V1().Leases().Lister()
 	return s
+}
+
+// parsed is an object that was read, and of which version; nothing changes it.
+type parsed struct {
+	version string
+	value   any
 }
 
 // start begins to watch and returns when everything was listed once, or the context ends.
@@ -108,29 +114,31 @@ func readAll[T any](s *sources, resource schema.GroupVersionResource, read func(
 	objects := s.list(resource)
 	values := make([]T, 0, len(objects))
 	for _, object := range objects {
-		name := objectName(resource, object)
-		value, err := read(object)
-		if err == nil {
-			s.good[name] = value
-		} else {
-			s.warn(name, object, err)
-			kept, ok := s.good[name].(T)
-			if !ok {
-				continue
+		name, version := objectName(resource, object)
+		before := s.good[name]
+		value, known := before.value.(T)
+		if !known || version == "" || before.version != version {
+			fresh, err := read(object)
+			if err == nil {
+				s.good[name], value = parsed{version, fresh}, fresh
+			} else {
+				s.warn(name, object, err)
+				if !known {
+					continue
+				}
 			}
-			value = kept
 		}
 		values = append(values, value)
 	}
 	return values
 }
 
-func objectName(resource schema.GroupVersionResource, object runtime.Object) string {
+func objectName(resource schema.GroupVersionResource, object runtime.Object) (name, version string) {
 	meta, err := meta.Accessor(object)
 	if err != nil {
-		return resource.Resource
+		return resource.Resource, ""
 	}
-	return resource.Resource + "/" + meta.GetNamespace() + "/" + meta.GetName()
+	return resource.Resource + "/" + meta.GetNamespace() + "/" + meta.GetName(), meta.GetResourceVersion()
 }
 
 func (s *sources) warn(name string, object runtime.Object, err error) {

@@ -25,8 +25,8 @@ FIRST_WAIT: Final = 0.5
 LONGEST_WAIT: Final = 10.0
 """Seconds between dials, doubling, each with half of it as jitter: a fleet must not come back in one instant."""
 CONNECT_TIMEOUT: Final = 10
-PING: Final = 60
-"""Seconds between pings; with one unanswered the link counts as lost. Beats notice sooner."""
+PING: Final = 600
+"""Seconds between the library's own pings; with one unanswered the link counts as lost. Each beat is one, too."""
 FLUSH_TIMEOUT: Final = 10
 REFUSED_WAIT: Final = 300.0
 """Seconds, with half of it as jitter, before a car that its fleet refuses asks again."""
@@ -37,6 +37,8 @@ COALESCE: Final = 0.02
 """Seconds in which further changes join one state message."""
 RTT_STEP: Final = 0.25
 """Relative change of the round trip below which the state is not said again, and 2 ms at least."""
+RTT_WEIGHT: Final = 0.125
+"""Of a new measurement in the smoothed round trip, as in TCP (RFC 6298): a jittering link is no news at every beat."""
 
 logging.getLogger("nats").setLevel(logging.CRITICAL)  # its failures arrive here as exceptions and are logged once
 
@@ -64,6 +66,7 @@ class Link:
         self._greet = False
         self._doubtful = False
         self._sequence = 0
+        self._smooth: float | None = None
         self.connected = False
         self.rtt = 0.0
         """Seconds of a round trip to the server, as last said."""
@@ -229,7 +232,9 @@ class Link:
         loop = asyncio.get_running_loop()
         start = loop.time()
         await client.flush(timeout=FLUSH_TIMEOUT)
-        rtt = loop.time() - start
+        measured = loop.time() - start
+        self._smooth = measured if self._smooth is None else self._smooth + RTT_WEIGHT * (measured - self._smooth)
+        rtt = self._smooth
         if abs(rtt - self.rtt) > max(0.002, RTT_STEP * self.rtt):
             self.rtt = rtt
             self._news.set()
