@@ -6,10 +6,12 @@
 //! Among places with a free credit, requests follow the plan's shares (smooth weighted round robin); a place without a
 //! share is used only when no other has a credit.
 
-use std::collections::VecDeque;
+mod place;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use self::place::{Place, Server};
 use crate::pace::{Outlook, Pace};
 use crate::waiting::{Admitted, Refused, Shed, Standing, Ticket, Waiter, Waiting};
 
@@ -107,28 +109,6 @@ pub enum Turn<C, S, W> {
     Shed(Shed<W>),
 }
 
-#[derive(Debug)]
-struct Server<S> {
-    name: S,
-    slots: u32,
-    busy: u32,
-    open: bool,
-}
-
-#[derive(Debug)]
-struct Place<C, S> {
-    name: Arc<str>,
-    tier: Tier,
-    share: i64,
-    /// The running weight of smooth weighted round robin.
-    weight: i64,
-    /// Oldest first, so that wear and pay spread evenly over cars.
-    idle: VecDeque<C>,
-    busy_cars: usize,
-    servers: Vec<Server<S>>,
-    next_server: usize,
-}
-
 /// Credits and waiting requests of one workload. `C` is a car's connection, `S` a server, `W` what wakes a waiting request.
 #[derive(Debug)]
 pub struct Queue<C, S, W> {
@@ -136,54 +116,6 @@ pub struct Queue<C, S, W> {
     waiting: Waiting<W>,
     pace: Pace,
     limit: usize,
-}
-
-impl<C: Dialled, S: PartialEq + Clone> Place<C, S> {
-    fn has_credit(&self, avoid: &[Arc<str>]) -> bool {
-        self.servers.iter().any(Server::is_free) || self.idle.iter().any(|car| !avoid.contains(car.vehicle()))
-    }
-
-    fn take(&mut self, avoid: &[Arc<str>]) -> Option<Grant<C, S>> {
-        let count = self.servers.len();
-        for step in 0..count {
-            let index = (self.next_server + step) % count;
-            if self.servers[index].is_free() {
-                self.servers[index].busy += 1;
-                self.next_server = (index + 1) % count;
-                return Some(Grant::Server { place: self.name.clone(), server: self.servers[index].name.clone() });
-            }
-        }
-        let index = self.idle.iter().position(|car| !avoid.contains(car.vehicle()))?;
-        let car = self.idle.remove(index)?;
-        self.busy_cars += 1;
-        Some(Grant::Car { place: self.name.clone(), car })
-    }
-
-    /// Replicas that answer now or will again, whether busy or idle.
-    fn replicas(&self) -> usize {
-        self.idle.len() + self.busy_cars + self.servers.iter().filter(|server| server.open).count()
-    }
-
-    /// Requests that its replicas answer at a time.
-    fn at_a_time(&self) -> usize {
-        let slots: u32 = self.servers.iter().filter(|server| server.open).map(|server| server.slots).sum();
-        self.idle.len() + self.busy_cars + slots as usize
-    }
-
-    fn credits(&self) -> usize {
-        let slots: u32 = self.servers.iter().filter(|server| server.open).map(Server::free).sum();
-        self.idle.len() + slots as usize
-    }
-}
-
-impl<S> Server<S> {
-    const fn free(&self) -> u32 {
-        self.slots.saturating_sub(self.busy)
-    }
-
-    const fn is_free(&self) -> bool {
-        self.open && self.free() > 0
-    }
 }
 
 impl<C: Dialled, S: PartialEq + Clone, W> Queue<C, S, W> {
@@ -197,30 +129,8 @@ impl<C: Dialled, S: PartialEq + Clone, W> Queue<C, S, W> {
         let mut before = std::mem::take(&mut self.places);
         for planned in plan {
             let known = before.iter().position(|place| place.name == planned.name && place.tier == planned.tier);
-            let mut place = match known {
-                Some(index) => before.swap_remove(index),
-                None => Place {
-                    name: planned.name.clone(),
-                    tier: planned.tier,
-                    share: 0,
-                    weight: 0,
-                    idle: VecDeque::new(),
-                    busy_cars: 0,
-                    servers: Vec::new(),
-                    next_server: 0,
-                },
-            };
-            place.share = i64::from(planned.share);
-            let mut old = std::mem::take(&mut place.servers);
-            for (name, slots) in &planned.servers {
-                let known = old.iter().position(|server| server.name == *name);
-                let (busy, open) = known.map_or((0, true), |index| {
-                    let server = old.swap_remove(index);
-                    (server.busy, server.open)
-                });
-                place.servers.push(Server { name: name.clone(), slots: *slots, busy, open });
-            }
-            place.next_server = 0;
+            let mut place = known.map_or_else(|| Place::of(planned), |index| before.swap_remove(index));
+            place.follow(planned);
             self.places.push(place);
         }
         before.into_iter().flat_map(|place| place.idle).collect()
@@ -474,5 +384,4 @@ fn choose<C: Dialled, S: PartialEq + Clone>(
 }
 
 #[cfg(test)]
-#[path = "queue_tests.rs"]
 mod tests;

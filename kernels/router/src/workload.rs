@@ -1,5 +1,8 @@
 //! One workload at run time: its queue, its rules, and permits to use one replica once.
 
+mod permit;
+mod rules;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -8,7 +11,6 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 use tracing::warn;
 
-use crate::callers::Callers;
 use crate::car::Car;
 use crate::definition::{Definition, Endpoint};
 use crate::hedges::Hedges;
@@ -21,32 +23,14 @@ use crate::strikes::{Fault, Strikes};
 use crate::verify::{Bound, Verifier};
 use crate::waiting::{Admitted, Refused, Shed, Standing, Ticket};
 
-/// How long an answered car may take to be ready for the next request.
-const READY_AGAIN: Duration = Duration::from_secs(1);
+pub use permit::{Permit, Replica};
+pub use rules::Rules;
+
 /// A request waits this long where another router keeps the queue, before that one is asked (again).
 const GUEST_PATIENCE: Duration = Duration::from_millis(250);
 
 type Waker = oneshot::Sender<Result<Permit, NoPermit>>;
 type CarQueue = Queue<Car, Arc<Endpoint>, Waker>;
-
-/// What a manifest says about requests.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Rules {
-    /// Latency target.
-    pub target: Duration,
-    /// Deadline of requests that name none.
-    pub timeout: Duration,
-    /// Fleets that may see payloads; empty means every fleet.
-    pub fleets: Vec<String>,
-    /// How far two right floats may be apart, relative to 1 + their size.
-    pub tolerance: f64,
-    /// Whose requests it takes, where callers are asked who they are.
-    pub callers: Callers,
-    /// Places of the plan that may not see its payloads.
-    pub barred: Vec<String>,
-    /// Whether its owner suspended it.
-    pub suspended: bool,
-}
 
 /// One workload. Lives as long as its model name does.
 #[derive(Debug)]
@@ -96,23 +80,6 @@ impl From<Refused> for NoPermit {
     }
 }
 
-/// The right to send one request to one replica. Dropped while a request is under way, it closes the car's connection, which
-/// cancels the request there; a Triton slot is free again in any case.
-#[derive(Debug)]
-pub struct Permit {
-    workload: Arc<Workload>,
-    grant: Option<Grant<Car, Arc<Endpoint>>>,
-    under_way: bool,
-}
-
-impl Rules {
-    /// Whether a car, by `fleet/vehicle`, may see payloads.
-    pub fn trust(&self, vehicle: &str) -> bool {
-        let fleet = vehicle.split_once('/').map_or("", |(fleet, _)| fleet);
-        self.fleets.is_empty() || self.fleets.iter().any(|name| name == fleet)
-    }
-}
-
 impl Workload {
     /// A workload as first seen; bad cars are kept away for `rejection`, and all workloads' checks share `bound`.
     pub fn new(key: Arc<str>, definition: &Definition, meters: Meters, rejection: Duration, bound: Bound) -> Self {
@@ -125,7 +92,7 @@ impl Workload {
             queue: Mutex::new(Queue::new(QUEUE_LIMIT)),
             strikes: Mutex::new(Strikes::new(rejection)),
             hedges: None,
-            rules: RwLock::new(Arc::new(rules(definition))),
+            rules: RwLock::new(Arc::new(Rules::of(definition))),
             retrusted: AtomicBool::new(false),
             before: RwLock::default(),
             elsewhere: AtomicBool::new(false),
@@ -154,7 +121,7 @@ impl Workload {
         if before.barred != definition.barred {
             self.tell_barred(&definition.barred);
         }
-        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules(definition));
+        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Rules::of(definition));
         self.verifier.follow(definition.verify_percent);
         let gone = self.lock().follow(&definition.places);
         drop(gone);
@@ -386,7 +353,7 @@ impl Workload {
     }
 
     fn permit(self: &Arc<Self>, grant: Grant<Car, Arc<Endpoint>>) -> Permit {
-        Permit { workload: self.clone(), grant: Some(grant), under_way: false }
+        Permit::new(self.clone(), grant)
     }
 
     fn release(self: &Arc<Self>, grant: Grant<Car, Arc<Endpoint>>, keep: bool, took: Option<Duration>) {
@@ -422,18 +389,6 @@ fn take_car(queue: &mut CarQueue, want: Want) -> Option<Grant<Car, Arc<Endpoint>
     }
 }
 
-fn rules(definition: &Definition) -> Rules {
-    Rules {
-        target: definition.target,
-        timeout: definition.timeout,
-        fleets: definition.fleets.clone(),
-        tolerance: definition.tolerance,
-        callers: definition.callers.clone(),
-        barred: definition.barred.clone(),
-        suspended: definition.suspended,
-    }
-}
-
 /// Tells a waiting request that it is refused; it may have given up meanwhile.
 fn refuse(shed: Shed<Waker>) {
     drop(shed.waker.send(Err(NoPermit::Shed(shed.wait))));
@@ -449,91 +404,6 @@ impl Drop for Forget<'_> {
     fn drop(&mut self) {
         self.workload.lock().forget(self.ticket);
     }
-}
-
-impl Permit {
-    /// Where the replica is.
-    pub fn place(&self) -> (Tier, Arc<str>) {
-        match &self.grant {
-            Some(Grant::Car { place, .. }) => (Tier::Vehicle, place.clone()),
-            Some(Grant::Server { place, .. }) => (Tier::Datacenter, place.clone()),
-            None => unreachable!("a permit holds its grant until it is consumed"),
-        }
-    }
-
-    /// The car, unless it is a Triton server.
-    pub fn vehicle(&self) -> Option<Arc<str>> {
-        match &self.grant {
-            Some(Grant::Car { car, .. }) => Some(car.vehicle.clone()),
-            _ => None,
-        }
-    }
-
-    /// Whether any other replica might answer this workload.
-    pub fn has_alternative(&self) -> bool {
-        self.workload.replicas(None) > 1
-    }
-
-    /// The largest of a car's recent answer times; `None` for Triton and for a car that has answered little.
-    pub fn recent_p99(&self) -> Option<Duration> {
-        match &self.grant {
-            Some(Grant::Car { car, .. }) => car.recent_p99(),
-            _ => None,
-        }
-    }
-
-    /// The replica, to send a request to; from now on a drop cancels.
-    pub const fn begin(&mut self) -> Replica<'_> {
-        self.under_way = true;
-        match &mut self.grant {
-            Some(Grant::Car { car, .. }) => Replica::Car(car),
-            Some(Grant::Server { server, .. }) => Replica::Server(server),
-            None => unreachable!(),
-        }
-    }
-
-    /// The replica is free for the next request; `took` is the time of a good answer.
-    pub fn finish(mut self, took: Option<Duration>) {
-        match self.grant.take() {
-            Some(Grant::Car { place, mut car }) => {
-                if car.is_ready() {
-                    self.workload.release(Grant::Car { place, car }, true, took);
-                    return;
-                }
-                let workload = self.workload.clone();
-                tokio::spawn(async move {
-                    let ready = tokio::time::timeout(READY_AGAIN, car.ready()).await;
-                    workload.release(Grant::Car { place, car }, ready == Ok(true), took);
-                });
-            }
-            Some(grant) => self.workload.release(grant, true, took),
-            None => {}
-        }
-    }
-
-    /// The replica did not serve; a car's connection is closed.
-    pub fn discard(mut self) {
-        if let Some(grant) = self.grant.take() {
-            self.workload.release(grant, false, None);
-        }
-    }
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        if let Some(grant) = self.grant.take() {
-            self.workload.release(grant, !self.under_way, None);
-        }
-    }
-}
-
-/// A replica to send a request to.
-#[derive(Debug)]
-pub enum Replica<'a> {
-    /// A car's connection.
-    Car(&'a mut Car),
-    /// A Triton server.
-    Server(&'a Arc<Endpoint>),
 }
 
 impl queue::Dialled for Car {
