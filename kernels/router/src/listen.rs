@@ -11,6 +11,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulConnection;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
@@ -118,25 +119,37 @@ pub fn tune(stream: &TcpStream) -> std::io::Result<()> {
     Ok(())
 }
 
+/// Serves one connection. When `ends` says so it takes no new request, and ends after those under way.
+pub async fn serve<C: GracefulConnection>(connection: C, ends: impl Future<Output = ()>) {
+    let mut connection = pin!(connection);
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        () = ends => connection.as_mut().graceful_shutdown(),
+    }
+    drop(connection.await);
+}
+
+/// Waits until connections are to end.
+pub async fn closing(mut stop: Stop) {
+    // A sender that is gone means the same.
+    drop(stop.wait_for(|phase| *phase >= Phase::Closing).await);
+}
+
 /// Serves callers over HTTP/1.1.
 pub async fn http(listener: TcpListener, limit: usize, idle: Duration, world: Arc<World>, stop: Stop, alive: Alive) {
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(idle).max_buf_size(READ_BUFFER).max_header_size(HEAD_LIMIT);
     accept(listener, limit, stop.clone(), |stream, place| {
-        let (world, mut stop, alive) = (world.clone(), stop.clone(), alive.clone());
+        let (world, stop, alive) = (world.clone(), stop.clone(), alive.clone());
         let service = service_fn(move |request| front_http::answer(world.clone(), request));
         let connection = builder.serve_connection(TokioIo::new(stream), service);
         async move {
             let _held = (place, alive);
-            let mut connection = pin!(connection);
-            tokio::select! {
-                _ = connection.as_mut() => return,
-                () = async {
-                    drop(stop.wait_for(|phase| *phase >= Phase::Closing).await);
-                    tokio::time::sleep(LAST_ANSWERS).await;
-                } => connection.as_mut().graceful_shutdown(),
-            }
-            drop(connection.await);
+            let ends = async {
+                closing(stop).await;
+                tokio::time::sleep(LAST_ANSWERS).await;
+            };
+            serve(connection, ends).await;
         }
     })
     .await;
@@ -154,17 +167,12 @@ pub async fn grpc(listener: TcpListener, limit: usize, idle: Duration, world: Ar
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW);
     accept(listener, limit, stop.clone(), |stream, place| {
-        let (world, mut stop, alive) = (world.clone(), stop.clone(), alive.clone());
+        let (world, stop, alive) = (world.clone(), stop.clone(), alive.clone());
         let service = service_fn(move |request| front_grpc::answer(world.clone(), request));
         let connection = builder.serve_connection(TokioIo::new(stream), service);
         async move {
             let _held = (place, alive);
-            let mut connection = pin!(connection);
-            tokio::select! {
-                _ = connection.as_mut() => return,
-                _ = stop.wait_for(|phase| *phase >= Phase::Closing) => connection.as_mut().graceful_shutdown(),
-            }
-            drop(connection.await);
+            serve(connection, closing(stop)).await;
         }
     })
     .await;

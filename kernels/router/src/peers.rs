@@ -2,7 +2,6 @@
 //! of the workload's owner, so that no request goes round in circles; one that cannot be served here soon goes back.
 
 use std::convert::Infallible;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,7 +21,7 @@ use crate::ask::{Ask, Form};
 use crate::body::{Chunks, Reply};
 use crate::dispatch::{Progress, Served, dispatch};
 use crate::errors::Refusal;
-use crate::listen::{Alive, Phase, Stop, accept};
+use crate::listen::{Alive, Stop, accept, closing, serve};
 use crate::peer::{
     ATTEMPTS, CONNECTION_WINDOW, FAILED, FORM, FRAME, LEFT, REFUSAL, REFUSAL_GRPC, STREAM_WINDOW, STREAMS, VERSIONED,
     WORKLOAD,
@@ -57,18 +56,13 @@ pub async fn listen(listener: TcpListener, acceptor: TlsAcceptor, world: Arc<Wor
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_frame_size(FRAME);
     accept(listener, ROUTERS, stop.clone(), |stream, place| {
-        let (world, mut stop, alive) = (world.clone(), stop.clone(), alive.clone());
+        let (world, stop, alive) = (world.clone(), stop.clone(), alive.clone());
         let (acceptor, builder) = (acceptor.clone(), builder.clone());
         async move {
             let _held = (place, alive);
             let Some(stream) = greet(&acceptor, stream, &world).await else { return };
             let service = service_fn(move |request| answer(world.clone(), request));
-            let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-            tokio::select! {
-                _ = connection.as_mut() => return,
-                _ = stop.wait_for(|phase| *phase >= Phase::Closing) => connection.as_mut().graceful_shutdown(),
-            }
-            drop(connection.await);
+            serve(builder.serve_connection(TokioIo::new(stream), service), closing(stop)).await;
         }
     })
     .await;
