@@ -5,7 +5,7 @@ import "time"
 // Presence of a vehicle, as docs/architecture.md defines it.
 type Presence string
 
-// Here: heard within two beat intervals. Silent: beats are missing and nothing says it left. Gone: it said so, or
+// Here: a beat is not overdue. Silent: beats are missing and nothing says it left. Gone: it said so, or
 // it was Silent for longer than linkLoss.keepFor.
 const (
 	Here   Presence = "Here"
@@ -13,8 +13,12 @@ const (
 	Gone   Presence = "Gone"
 )
 
-// beatsMissed is how many intervals may pass before a vehicle is Silent: one lost beat is no news.
-const beatsMissed = 2
+// lateness is what a beat may be late before its vehicle is Silent: a tenth of the minute between beats is their jitter, and
+// the rest is for a car that has to dial anew.
+const lateness = 15 * time.Second
+
+// silentAfter is how long a vehicle may say nothing. Where beats are quicker, one of them may be lost.
+func silentAfter(beat time.Duration) time.Duration { return min(2*beat, beat+lateness) }
 
 // forgottenAfter bounds how long a vehicle that never said goodbye is believed in across restarts of carlet.
 // Credentials live a day, so a living vehicle has connected, and said hello, within it.
@@ -34,9 +38,9 @@ func PresenceAt(now time.Time, w Witness, keepFor time.Duration) Presence {
 	}
 	silence := now.Sub(w.LastHeard)
 	switch {
-	case silence <= beatsMissed*w.Beat:
+	case silence <= silentAfter(w.Beat):
 		return Here
-	case silence <= beatsMissed*w.Beat+keepFor:
+	case silence <= silentAfter(w.Beat)+keepFor:
 		return Silent
 	}
 	return Gone
@@ -46,24 +50,21 @@ func PresenceAt(now time.Time, w Witness, keepFor time.Duration) Presence {
 func NextChange(now time.Time, w Witness, keepFor time.Duration) time.Time {
 	switch PresenceAt(now, w, keepFor) {
 	case Here:
-		return w.LastHeard.Add(beatsMissed * w.Beat)
+		return w.LastHeard.Add(silentAfter(w.Beat))
 	case Silent:
-		return w.LastHeard.Add(beatsMissed*w.Beat + keepFor)
+		return w.LastHeard.Add(silentAfter(w.Beat) + keepFor)
 	}
 	return time.Time{}
 }
 
 // Resume moves the last sign of life over an interval in which carlet itself could not hear: its own outage must
-// not age anybody, and who was Here gets a whole beat interval to be heard again.
+// not age anybody, and who was Here has as much time to be heard again as after a beat.
 func Resume(w Witness, from, to time.Time) time.Time {
 	if !to.After(from) {
 		return w.LastHeard
 	}
 	moved := w.LastHeard.Add(to.Sub(from))
-	if latest := to.Add(-w.Beat); PresenceAt(from, w, 0) == Here && moved.Before(latest) {
-		return latest
-	}
-	if moved.After(to) {
+	if PresenceAt(from, w, 0) == Here || moved.After(to) {
 		return to
 	}
 	return moved

@@ -19,6 +19,7 @@ const (
 	leaseSeconds   = 40
 	statusInterval = time.Minute
 	restartPause   = time.Second
+	updatePause    = 2 * time.Second // between two changes, of which the newest is written
 )
 
 // cellNode keeps the node of one cell: it runs virtual-kubelet's node controller, and runs it anew when the node was
@@ -132,6 +133,11 @@ func (c *cellNode) NotifyNodeStatus(ctx context.Context, notify func(*corev1.Nod
 				return
 			case want := <-c.updates:
 				notify(want.DeepCopy())
+			}
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(updatePause):
 			}
 		}
 	}()

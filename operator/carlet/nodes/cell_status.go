@@ -135,8 +135,39 @@ func readyCondition(facts fleet.CellFacts) metav1.Condition {
 	return condition
 }
 
+// supplyIntervals is how many intervals a change waits that no decision waits for: 10 s by default.
+const supplyIntervals = 5
+
+// urgent says whether a status differs in what is ready or why not, or by more than a tenth of a number of vehicles.
+func urgent(before, after cellStatus) bool {
+	much := func(a, b int) bool { return 10*max(a-b, b-a) > max(a, b) }
+	if before.ObservedGeneration != after.ObservedGeneration || len(before.Conditions) != len(after.Conditions) ||
+		len(before.Assignments) != len(after.Assignments) || len(before.Supply) != len(after.Supply) {
+		return true
+	}
+	for i, a := range before.Conditions {
+		if b := after.Conditions[i]; a.Type != b.Type || a.Status != b.Status || a.Reason != b.Reason {
+			return true
+		}
+	}
+	for i, a := range before.Assignments {
+		if b := after.Assignments[i]; a.Workload != b.Workload || a.Desired != b.Desired || a.Ready != b.Ready || a.Reason != b.Reason {
+			return true
+		}
+	}
+	for i, a := range before.Supply {
+		b := after.Supply[i]
+		if a.Link != b.Link || a.State != b.State || much(a.Vehicles, b.Vehicles) || much(a.Free, b.Free) {
+			return true
+		}
+	}
+	a, b := before.Vehicles, after.Vehicles
+	return much(a.Registered, b.Registered) || much(a.Here, b.Here) || much(a.Silent, b.Silent) || much(a.Gone, b.Gone) ||
+		much(a.Eligible, b.Eligible) || much(a.Serving, b.Serving) || much(a.Waiting, b.Waiting)
+}
+
 // cellWriter writes the status of cells: only what differs from what the API server shows, and one cell at most once an
-// interval.
+// interval, or once in supplyIntervals if hardly anything differs.
 type cellWriter struct {
 	custom   dynamic.Interface
 	sources  *sources
@@ -209,6 +240,9 @@ func (w *cellWriter) writeAll(ctx context.Context) {
 		status := statusFor(cell, facts[name], before, now)
 		if sameStatus(before, status) {
 			w.seen[name] = found
+			continue
+		}
+		if !urgent(before, status) && now.Sub(w.written[name]) < supplyIntervals*w.interval {
 			continue
 		}
 		w.written[name] = now

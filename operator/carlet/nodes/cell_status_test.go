@@ -57,3 +57,32 @@ func condition(t *testing.T, status cellStatus, kind string) metav1.Condition {
 	t.Fatalf("no condition %s in %+v", kind, status.Conditions)
 	return metav1.Condition{}
 }
+
+func TestAFewVehiclesAreNoUrgentNews(t *testing.T) {
+	status := func(here, free, ready int, reason string) cellStatus {
+		return cellStatus{
+			Vehicles:    cellVehicles{Registered: 500, Here: here},
+			Supply:      []supplyStatus{{Link: "WiFi", State: "Asleep", Vehicles: here, Free: free}},
+			Assignments: []assignmentStatus{{Workload: "n/w", Desired: 2, Ready: ready, Reason: reason}},
+		}
+	}
+	before := status(500, 400, 2, "Ready")
+	for _, c := range []struct {
+		name  string
+		after cellStatus
+		want  bool
+	}{
+		{"one car fewer", status(499, 399, 2, "Ready"), false},
+		{"a tenth of the cars", status(449, 400, 2, "Ready"), true},
+		{"a tenth of the free ones", status(500, 350, 2, "Ready"), true},
+		{"a replica fewer", status(500, 400, 1, "Ready"), true},
+		{"another reason", status(500, 400, 2, "Silent"), true},
+	} {
+		if got := urgent(before, c.after); got != c.want {
+			t.Errorf("%s: %t", c.name, got)
+		}
+	}
+	if !urgent(cellStatus{}, before) || urgent(before, before) {
+		t.Error("the first status waits, or the same one does not")
+	}
+}
