@@ -124,8 +124,26 @@ func (l *Link) beat(msg *nats.Msg) {
 func (l *Link) take(subject string, data []byte, at time.Time, replayed bool) {
 	heard := l.registry.Hear(subject, data, at, replayed)
 	l.options.Count(heard.Kind, heard.Outcome)
+	if heard.Kind == KindHello && !replayed {
+		l.answerHello(heard, data)
+	}
 	if heard.Changed {
 		l.options.Wake()
+	}
+}
+
+// answerHello tells a vehicle of another version, older or newer, what this carlet understands.
+func (l *Link) answerHello(heard Heard, data []byte) {
+	answer, needed := AnswerHello(data, heard.Outcome)
+	if !needed {
+		return
+	}
+	text, err := json.Marshal(answer)
+	if err == nil {
+		err = l.conn.Publish(Subject(heard.Key, KindSupported), text)
+	}
+	if err != nil {
+		l.options.Log.Debug("a vehicle was not told what is supported; its next hello asks again", "error", err)
 	}
 }
 

@@ -201,7 +201,7 @@ func decode(data []byte, v any) Outcome {
 	if err := json.Unmarshal(data, &header); err != nil {
 		return Garbage
 	}
-	if header.V != Version {
+	if !speaks(header.V) {
 		return UnknownVersion
 	}
 	if err := json.Unmarshal(data, v); err != nil {

@@ -49,6 +49,8 @@ class Plane:
         self.kubeconfig = self.directory / "kubeconfig"
         self.model_store = self.data / "models"
         self.fleet = self.directory / "fleet"
+        self.credentials_life = "24h"
+        """How long what cars are signed lives; tests shorten it."""
 
     def build(self, *, control_plane: bool = True, parkade: bool = True) -> None:
         """Build every program first, so that no port is chosen minutes before it is bound."""
@@ -241,7 +243,7 @@ class Plane:
             "cert": pair.certificate, "key": pair.key,
             "models-listen": models, "models-advertise": models, "model-store": self.model_store,
             "kubelet-listen": f"127.0.0.1:{self.ports['carlet-kubelet']}", "kubelet-advertise": "127.0.0.1",
-            "fleet-keys": self.fleet,
+            "fleet-keys": self.fleet, "credentials-life": self.credentials_life,
             "url-key": self.directory / "pki" / "url.key",
             "metrics": f"127.0.0.1:{self.ports['carlet-metrics']}",
         }  # fmt: skip

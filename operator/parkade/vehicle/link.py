@@ -17,7 +17,7 @@ from nats.aio.msg import Msg
 
 from parkade.errors import Unavailable
 from parkade.vehicle.enrolment import Enrolment, NotLetIn
-from parkade.vehicle.wire import Identity, encode, write_beat
+from parkade.vehicle.wire import Garbage, Identity, Supported, encode, read_supported, write_beat
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +70,8 @@ class Link:
         self.connected = False
         self.rtt = 0.0
         """Seconds of a round trip to the server, as last said."""
+        self.supported: Supported | None = None
+        """What carlet said of the protocol; None while it understands all."""
         self.carried: Callable[[int], None] = lambda _: None
         """Told of the bytes of messages, both directions."""
         self.hello: Callable[[], dict[str, Any]] = dict
@@ -154,20 +156,21 @@ class Link:
 
     async def _talk(self, client: Client, closed: asyncio.Event) -> None:
         """Say everything once, then what changes, until the connection ends."""
+        enrolment = self._endpoint.enrolment
 
         async def on_desired(message: Msg) -> None:
-            self.carried(len(message.data))
             self._receive(message.data)
 
-        await client.subscribe(self._identity.subject("desired"), cb=on_desired)
+        async def on_supported(message: Msg) -> None:
+            self._learn(message.data)
 
         async def on_credentials(message: Msg) -> None:
             if enrolment is not None and enrolment.receive(message.data):
                 log.info("the car has new credentials, and dials again with them")
                 closed.set()
 
-        enrolment = self._endpoint.enrolment
-        await client.subscribe(self._identity.subject("credentials"), cb=on_credentials)
+        for kind, hear in (("desired", on_desired), ("supported", on_supported), ("credentials", on_credentials)):
+            await client.subscribe(self._identity.subject(kind), cb=self._counted(hear))
         await self._measure(client)
         self.connected = True
         tasks = [asyncio.create_task(self._beat(client, closed))]
@@ -184,6 +187,24 @@ class Link:
             for task in tasks:
                 task.cancel()
         log.warning("the fleet link ends; what runs goes on, and the car dials again")
+
+    def _counted(self, hear: Callable[[Msg], Awaitable[None]]) -> Callable[[Msg], Awaitable[None]]:
+        async def heard(message: Msg) -> None:
+            self.carried(len(message.data))
+            await hear(message)
+
+        return heard
+
+    def _learn(self, payload: bytes) -> None:
+        """Take what carlet says of the protocol; it speaks only when it did not understand all of a hello."""
+        try:
+            supported = read_supported(payload)
+        except Garbage as error:
+            log.warning("an answer about the protocol is ignored: %s", error)
+            return
+        if supported != self.supported:
+            self.supported = supported
+            log.warning("%s", supported.sentence())
 
     async def _say_changes(self, client: Client, heard: dict[str, dict[str, Any]]) -> None:
         """Hello first: it is what makes carlet listen to a state."""

@@ -107,7 +107,11 @@ def status(agent: Agent, link: Link) -> dict[str, Any]:
         "paused": agent.paused,
         "state": state["state"],
         "signals": signals.shown(agent.signals, agent.books.clock.elapsed),
-        "fleetLink": {"connected": link.connected, "rttMillis": state["rttMillis"]},
+        "fleetLink": {
+            "connected": link.connected,
+            "rttMillis": state["rttMillis"],
+            "protocol": link.supported.sentence() if link.supported else "",
+        },
         "contract": terms.shown(agent.contract),
         "notEnforced": list(agent.contract.not_enforced),
         "desired": agent.desired.revision,

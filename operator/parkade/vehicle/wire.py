@@ -8,18 +8,23 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from parkade.errors import InvalidInput
 from parkade.vehicle import terms
 from parkade.vehicle.contract import Contract
 
 VERSION: Final = 1
+OLDEST: Final = 1
+"""Oldest version of carlet's messages that is understood: two back from `VERSION`, once there are that many."""
 MAX_MESSAGE: Final = 256 * 1024
 """Bytes; a full set of `MAX_ASSIGNMENTS` fits several times."""
 MAX_ASSIGNMENTS: Final = 64
 MAX_MODEL: Final = 64 * 2**30
 """Bytes of one artifact or of its memory."""
+
+_MOST_SUPPORTED: Final = 16
+_LONGEST_NAME: Final = 64
 
 DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
@@ -86,8 +91,8 @@ def read_desired(payload: bytes) -> Desired:
         message = json.loads(payload)
     except (ValueError, RecursionError) as error:
         raise Garbage("a desired set is not JSON") from error
-    if not isinstance(message, dict) or message.get("v") != VERSION:
-        raise Garbage(f"a desired set is not an object of version {VERSION}")
+    if not _understood(message):
+        raise Garbage(f"a desired set is not an object of version {OLDEST} to {VERSION}")
     entries = message.get("assignments")
     if not isinstance(entries, list) or len(entries) > MAX_ASSIGNMENTS:
         raise Garbage(f"assignments is not a list of at most {MAX_ASSIGNMENTS}")
@@ -111,6 +116,47 @@ def _price(message: dict[str, Any], part: str, field: str) -> float | None:
         return terms.price(f"{part}.{field}", value)
     except InvalidInput as error:
         raise Garbage(str(error)) from error
+
+
+def _understood(message: object) -> TypeGuard[dict[str, Any]]:
+    version = message.get("v") if isinstance(message, dict) else None
+    return isinstance(version, int) and not isinstance(version, bool) and OLDEST <= version <= VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class Supported:
+    """What carlet understands, said when it did not understand all of a hello."""
+
+    versions: tuple[int, ...]
+    unknown: tuple[str, ...]
+    """Fields of the hello that it does not read."""
+
+    def sentence(self) -> str:
+        """Return what that means for this car."""
+        if VERSION not in self.versions:
+            spoken = ", ".join(str(version) for version in self.versions)
+            return f"carlet speaks protocol {spoken} and not {VERSION}: it does not hear this car; update one of them"
+        return f"carlet is older and does not read {', '.join(self.unknown) or 'all'} of a hello; the rest works"
+
+
+def read_supported(payload: bytes) -> Supported:
+    """Read a `supported` message, of any version: its fields are those by which versions are found out.
+
+    Raises:
+        Garbage: it is not one.
+    """
+    try:
+        message = json.loads(payload) if len(payload) <= MAX_MESSAGE else None
+    except (ValueError, RecursionError) as error:
+        raise Garbage("supported is not JSON") from error
+    versions = message.get("versions") if isinstance(message, dict) else None
+    unknown = message.get("unknown", []) if isinstance(message, dict) else None
+    if not isinstance(versions, list) or not isinstance(unknown, list):
+        raise Garbage("supported is not an object with versions")
+    return Supported(
+        tuple(version for version in versions[:_MOST_SUPPORTED] if isinstance(version, int)),
+        tuple(name[:_LONGEST_NAME] for name in unknown[:_MOST_SUPPORTED] if isinstance(name, str)),
+    )
 
 
 def _contract(told: object) -> Contract | None:
