@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import json
 import os
 import socket
 import ssl
@@ -264,6 +265,46 @@ class Router:
                 writer.transport.abort()
 
 
+# orders and requests
+
+
+ASK = json.dumps({"inputs": [{"name": "x", "shape": [1, 3], "datatype": "FP32", "data": [1, 2, 3]}]}).encode()
+
+
+def assignment(shelf, content: bytes, router: str, **changes) -> dict:
+    digest = digest_of(content)
+    entry = {
+        "workload": "vision/reader", "model": "reader", "digest": digest, "bytes": len(content), "format": "onnx",
+        "memory": 2**20, "url": shelf.url(digest) if shelf else "", "router": router,
+    }  # fmt: skip
+    return entry | changes
+
+
+def desired(*assignments: dict, revision: str = "r1", cell: str = "ca-home-hw4-0", **more: object) -> bytes:
+    message = {"v": 1, "cell": cell, "revision": revision, "assignments": list(assignments), **more}
+    return json.dumps(message).encode()
+
+
+async def ask_app(app, body: bytes) -> int:
+    """One inference by the application itself, without a connection; its status."""
+    sent = []
+
+    done = asyncio.Event()
+
+    async def once():
+        if not done.is_set():
+            done.set()
+            return {"type": "http.request", "body": body}
+        return await asyncio.Event().wait()
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/v2/models/reader/infer", "headers": []}
+    await app(scope, once, send)
+    return sent[0]["status"]
+
+
 # clocks
 
 
@@ -283,6 +324,9 @@ class Hand:
         self.wall += timedelta(seconds=seconds)
         self.ticks += seconds
         self.running += 0 if asleep else seconds
+
+    def set_wall(self, by: float) -> None:
+        self.wall += timedelta(seconds=by)
 
     def reboot(self, off: float, set_by: float = 0) -> None:
         """The machine is off for so long, and wakes with a wall clock that is so wrong."""

@@ -16,24 +16,9 @@ from parkade.vehicle.contract import Contract
 from parkade.vehicle.runtime import OnnxRuntime
 from parkade.vehicle.signals import Link, Signals
 from parkade.vehicle.wire import Identity
-from vehicle.peers import Hand, Router, affine, digest_of, until
+from vehicle.peers import ASK, Hand, Router, affine, ask_app, assignment, desired, until
 
 IDENTITY = Identity("v-1", "owners-ca", "hw4", 64 * 2**20, 1, 60.0)
-ASK = json.dumps({"inputs": [{"name": "x", "shape": [1, 3], "datatype": "FP32", "data": [1, 2, 3]}]}).encode()
-
-
-def assignment(shelf, content: bytes, router: str, **changes) -> dict:
-    digest = digest_of(content)
-    entry = {
-        "workload": "vision/reader", "model": "reader", "digest": digest, "bytes": len(content), "format": "onnx",
-        "memory": 2**20, "url": shelf.url(digest) if shelf else "", "router": router,
-    }  # fmt: skip
-    return entry | changes
-
-
-def desired(*assignments: dict, revision: str = "r1", cell: str = "ca-home-hw4-0", **more: object) -> bytes:
-    message = {"v": 1, "cell": cell, "revision": revision, "assignments": list(assignments), **more}
-    return json.dumps(message).encode()
 
 
 @asynccontextmanager
@@ -404,28 +389,9 @@ async def check(agent) -> None:
             assert not replica.accepting
             assert replica.connections == 0, "no request is in flight here"
         if replica.app is not None:
-            status = await ask(replica.app)
+            status = await ask_app(replica.app, ASK)
             assert status == 200 or not replica.accepting
             assert eligible or status == 503
-
-
-async def ask(app) -> int:
-    sent = []
-
-    done = asyncio.Event()
-
-    async def once():
-        if not done.is_set():
-            done.set()
-            return {"type": "http.request", "body": ASK}
-        return await asyncio.Event().wait()
-
-    async def send(message):
-        sent.append(message)
-
-    scope = {"type": "http", "method": "POST", "path": "/v2/models/reader/infer", "headers": []}
-    await app(scope, once, send)
-    return sent[0]["status"]
 
 
 # a day's allowances
