@@ -235,8 +235,8 @@ class Router:
         self.address = ""
         self._writers: list[asyncio.StreamWriter] = []
 
-    async def start(self, context: ssl.SSLContext) -> None:
-        self._server = await asyncio.start_server(self._offered, "127.0.0.1", 0, ssl=context)
+    async def start(self, context: ssl.SSLContext, port: int = 0) -> None:
+        self._server = await asyncio.start_server(self._offered, "127.0.0.1", port, ssl=context)
         self.address = f"127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
     async def _offered(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

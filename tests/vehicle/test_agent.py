@@ -404,13 +404,13 @@ def test_bytes_of_requests_answers_and_downloads_are_carried_and_the_cap_ends_th
             shelf.put(affine())
             agent.receive(desired(assignment(shelf, affine(), router.address), contract=terms))
             offered = await router.next()
-            before = agent.books.spent().bytes
+            before = agent.spent().bytes
             assert len(affine()) < before < len(affine()) + 1000, "the model and the offer"
             reader, body = offered.reader, ASK + b" " * 1000
             status, headers, answered = await offered.ask("POST", "/v2/models/reader/infer", body)
             assert status == 200
             heads = 200
-            carried = agent.books.spent().bytes - before
+            carried = agent.spent().bytes - before
             assert 0 < carried - len(body) - len(answered) < heads, headers
             await offered.ask("POST", "/v2/models/reader/infer", b"x" * 3000)
             assert await asyncio.wait_for(reader.read(1), 2) == b"", "what is refused is carried too, and ends the day"
@@ -429,7 +429,7 @@ def test_a_cap_smaller_than_the_model_stops_its_download(tmp_path, pki, shelf):
             shelf.put(big)
             agent.receive(desired(assignment(shelf, big, router.address), contract={"dataCapPerDay": "1Mi"}))
             await until(lambda: agent.state(0)["reason"] == "DataCapReached" and not agent.replicas)
-            assert 2**20 <= agent.books.spent().bytes < 2**20 + 2**18
+            assert 2**20 <= agent.spent().bytes < 2**20 + 2**18
 
     asyncio.run(scenario())
 
@@ -444,7 +444,7 @@ def test_range_is_lost_off_the_plug_and_never_beyond_the_allowance(tmp_path, pki
             offered = await router.next()
             hand.pass_(20 * 3600)
             agent.apply()
-            assert agent.books.spent().km == 0, "on the plug"
+            assert agent.spent().km == 0, "on the plug"
             agent.change_signals({"pluggedIn": False})
             hours = 0
             while agent.state(0)["eligible"]:

@@ -17,7 +17,7 @@ from vehicle.peers import Hand
 
 HOUR = 3600.0
 ASLEEP, AWAKE = Signals(plugged_in=False), Signals(plugged_in=False, sentry=True)
-NOT_AT_WORK = Contract()
+TERMS = Contract()
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_work_is_charged_with_what_the_car_would_not_have_used_without_us(opened
         assert after["whModelled"] - before["whModelled"] == pytest.approx(wh)
         battery = 0 if signals.plugged_in else wh
         assert after["batteryWhModelled"] - before["batteryWhModelled"] == pytest.approx(battery)
-    assert books.spent().km == pytest.approx((345 + 100) / 140)
+    assert books.spent(TERMS).km == pytest.approx((345 + 100) / 140)
     hand.pass_(HOUR)
     books.settle(ASLEEP, True, "")
     assert shown_day(books)["batteryWhModelled"] == pytest.approx(445 + 245), "held ready, and not busy"
@@ -54,6 +54,20 @@ def test_work_is_charged_with_what_the_car_would_not_have_used_without_us(opened
     books.settle(ASLEEP, False, "NotPluggedIn")
     assert shown_day(books)["batteryWhModelled"] == pytest.approx(445 + 245), "nothing of ours runs"
     assert shown_day(books)["secondsResting"] == {"NotPluggedIn": HOUR}
+
+
+def test_the_hour_at_which_an_allowance_is_free_again_is_known(opened, hand):
+    books = opened()
+    for _ in range(3):
+        worked(books, hand, HOUR)
+        hand.pass_(HOUR)
+    two_of_three = Contract(max_range_loss_per_day=2.5 * 345 / 140)
+    wait = books.spent(two_of_three).km_returns
+    hand.pass_(wait - 1)
+    assert books.spent(two_of_three).km >= two_of_three.max_range_loss_per_day
+    hand.pass_(1)
+    assert books.spent(two_of_three).km < two_of_three.max_range_loss_per_day
+    assert books.spent(Contract(max_range_loss_per_day=0)).km_returns == 0, "never"
 
 
 def test_a_computer_that_works_on_two_requests_is_one_computer(hand):
@@ -75,17 +89,17 @@ def test_a_machine_that_slept_drew_nothing_meanwhile_and_its_day_went_on(opened,
     books.settle(ASLEEP, True, "")
     assert shown_day(books)["batteryWhModelled"] == pytest.approx(345)
     hand.pass_(5 * HOUR, asleep=True)
-    assert books.spent().km == 0, "a day later"
+    assert books.spent(TERMS).km == 0, "a day later"
 
 
 def test_a_day_is_any_24_hours(opened, hand):
     books = opened()
     worked(books, hand, 0.1)
     hand.pass_(86400 - 1)
-    assert books.spent().km > 0
-    assert 0 < books.spent().km_returns <= 900 + 1
+    assert books.spent(TERMS).km > 0
+    assert 0 < books.spent(Contract(max_range_loss_per_day=0.0001)).km_returns <= 900 + 1
     hand.pass_(901)
-    assert books.spent().km == 0
+    assert books.spent(TERMS).km == 0
 
 
 @pytest.mark.parametrize("jump", [timedelta(days=-400), timedelta(hours=-1), timedelta(hours=1), timedelta(days=400)])
@@ -94,12 +108,12 @@ def test_a_clock_that_is_set_gives_no_second_allowance(opened, hand, jump):
     worked(books, hand, HOUR)
     hand.wall += jump
     books.settle(ASLEEP, False, "")
-    spent = books.spent().km
+    spent = books.spent(TERMS).km
     assert spent == pytest.approx(345 / 140)
     books.save(None)
-    assert opened().spent().km == pytest.approx(spent), "nor over a restart of the agent"
+    assert opened().spent(TERMS).km == pytest.approx(spent), "nor over a restart of the agent"
     hand.reboot(off=10)
-    assert opened().spent().km == pytest.approx(spent), "nor of the machine"
+    assert opened().spent(TERMS).km == pytest.approx(spent), "nor of the machine"
 
 
 def test_a_machine_that_was_off_goes_by_its_wall_clock_and_believes_it_once(opened, hand):
@@ -108,18 +122,18 @@ def test_a_machine_that_was_off_goes_by_its_wall_clock_and_believes_it_once(open
     books.save(None)
     hand.reboot(off=23 * HOUR)
     books = opened()
-    assert books.spent().km > 0
+    assert books.spent(TERMS).km > 0
     books.save(None)
     hand.reboot(off=0, set_by=48 * HOUR)
     books = opened()
-    assert books.spent().km == 0, "nothing tells this from two days"
+    assert books.spent(TERMS).km == 0, "nothing tells this from two days"
     worked(books, hand, HOUR)
-    spent = books.spent().km
+    spent = books.spent(TERMS).km
     for wrong in (-48 * HOUR, 47 * HOUR, -40 * HOUR):
         books.save(None)
         hand.reboot(off=0, set_by=wrong)
         books = opened()
-        assert books.spent().km == pytest.approx(spent), "no more than what the clock already showed"
+        assert books.spent(TERMS).km == pytest.approx(spent), "no more than what the clock already showed"
 
 
 def test_a_crash_counts_the_reserve_as_spent_and_a_stop_does_not(opened, hand):
@@ -129,19 +143,19 @@ def test_a_crash_counts_the_reserve_as_spent_and_a_stop_does_not(opened, hand):
     worked(books, hand, 1)
     books.carry("WiFi", 1000)
     after = opened()
-    assert after.spent().km == pytest.approx(RESERVE_WH / 140)
-    assert after.spent().bytes == RESERVE_BYTES
-    assert after.spent().km > books.spent().km
+    assert after.spent(TERMS).km == pytest.approx(RESERVE_WH / 140)
+    assert after.spent(TERMS).bytes == RESERVE_BYTES
+    assert after.spent(TERMS).km > books.spent(TERMS).km
     books.save(None)
-    assert (opened().spent().km, opened().spent().bytes) == (pytest.approx(books.spent().km), 1000)
+    assert (opened().spent(TERMS).km, opened().spent(TERMS).bytes) == (pytest.approx(books.spent(TERMS).km), 1000)
 
 
 def test_the_reserve_is_small_beside_a_small_allowance(opened):
     books = opened()
     books.keep(Contract(data_cap_per_day=1600, max_range_loss_per_day=0.1), at_work=True)
     after = opened()
-    assert after.spent().bytes == 100
-    assert after.spent().km == pytest.approx(0.1 / 16)
+    assert after.spent(TERMS).bytes == 100
+    assert after.spent(TERMS).km == pytest.approx(0.1 / 16)
 
 
 def test_what_is_spent_never_runs_ahead_of_what_is_written(opened, hand):
@@ -153,8 +167,8 @@ def test_what_is_spent_never_runs_ahead_of_what_is_written(opened, hand):
         books.carry("WiFi", 2**24)
         books.keep(contract, at_work=True)
         after = opened()
-        assert after.spent().km >= books.spent().km
-        assert after.spent().bytes >= books.spent().bytes
+        assert after.spent(TERMS).km >= books.spent(TERMS).km
+        assert after.spent(TERMS).bytes >= books.spent(TERMS).bytes
 
 
 def test_the_cap_is_noticed_at_the_byte_that_reaches_it(opened):
@@ -194,24 +208,24 @@ def test_a_damaged_account_counts_as_spent_for_a_day(opened, hand, tmp_path, dam
         damage(held)
         path.write_text(json.dumps(held))
     books = opened()
-    assert (books.spent().km, books.spent().bytes) == (inf, inf)
+    assert (books.spent(TERMS).km, books.spent(TERMS).bytes) == (inf, inf)
     assert shown_day(books)["recordLost"] is True
     books.save(None)
-    assert opened().spent().km == inf, "a restart does not forget it"
+    assert opened().spent(TERMS).km == inf, "a restart does not forget it"
     hand.pass_(86400 + 901)
-    assert books.spent().km == 0
+    assert books.spent(TERMS).km == 0
 
 
 def test_a_disk_that_fails_rests_the_car_until_it_does_not(opened, tmp_path):
     books = opened()
     blocked = tmp_path / ".day.json.new"
     blocked.mkdir()
-    books.keep(NOT_AT_WORK, at_work=True)
+    books.keep(TERMS, at_work=True)
     assert books.failure is not None
     assert books.failure.reason is Reason.NotebookFails
     assert books.write({"owner.json": {"paused": True}}) is False
     blocked.rmdir()
-    books.keep(NOT_AT_WORK, at_work=True)
+    books.keep(TERMS, at_work=True)
     assert books.failure is None
     assert json.loads((tmp_path / "owner.json").read_text()) == {"paused": True}, "what failed is written then"
 

@@ -229,6 +229,7 @@ func (d *Driver) intern(text string) string {
 // shrink lets equal parts of desired sets share their memory.
 func (d *Driver) shrink(desired *fleet.Desired) {
 	desired.Cell, desired.Revision = d.intern(desired.Cell), d.intern(desired.Revision)
+	desired.Payout, desired.EnergyPrice = nil, nil // what is paid moves no driven vehicle
 	if len(desired.Contract) > 0 {
 		text := bytes.Clone(desired.Contract)
 		kept, _ := d.interned.LoadOrStore("contract "+string(text), json.RawMessage(text))

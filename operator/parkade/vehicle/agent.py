@@ -215,9 +215,14 @@ class Agent:
         refusal = contracts.evaluate(self.contract, self.signals, self.paused, self.books.clock.look(), self.spent())
         return refusal or self.books.failure
 
+    def refusals(self) -> list[Refusal]:
+        """Return everything that keeps the car from working now, for its owner."""
+        look = self.books.clock.look()
+        return list(contracts.refusals(self.contract, self.signals, self.paused, look, self.spent()))
+
     def spent(self) -> contracts.Spent:
         """Return what the contract needs to know beyond the signals."""
-        return replace(self.books.spent(), paid=self.desired.energy_price, out_of_range=self._hot)
+        return replace(self.books.spent(self.contract), paid=self.desired.energy_price, out_of_range=self._hot)
 
     def _settle(self) -> None:
         """Count what ran since the last look, under the signals that held meanwhile."""
@@ -231,7 +236,7 @@ class Agent:
         willing = self.refusal() is None and bool(self.desired.assignments)
         self.books.keep(self.contract, bool(self.replicas) or willing)
         refusal = self.refusal()
-        self.books.history.note(refusal, self.books.clock.look().now)
+        self.books.note(refusal)
         return refusal
 
     def apply(self) -> None:

@@ -7,6 +7,7 @@ work goes on within it, and after a crash it counts as spent.
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Any, Final
 
 from parkade.vehicle.clock import Clock, Sources, amount
@@ -122,17 +123,16 @@ class Books:
             self._due = True
             self.on_spent()
 
-    def spent(self) -> Spent:
-        """Return the account of the last 24 hours."""
+    def spent(self, contract: Contract) -> Spent:
+        """Return the account of the last 24 hours, and when the contract's allowances will not be spent any more."""
         elapsed = self.clock.elapsed
         total = self.day.sum(elapsed)
-        if total.unknown:
-            return Spent(float("inf"), float("inf"), self.day.returns(elapsed, "wh"), self.day.returns(elapsed, "wh"))
+        battery_wh, carried = (inf, inf) if total.unknown else (total.battery_wh, float(total.carried))
         return Spent(
-            total.battery_wh / self.power.wh_per_km,
-            total.carried,
-            self.day.returns(elapsed, "battery_wh"),
-            self.day.returns(elapsed, "carried"),
+            battery_wh / self.power.wh_per_km,
+            carried,
+            self.day.returns(elapsed, "battery_wh", contract.max_range_loss_per_day * self.power.wh_per_km),
+            self.day.returns(elapsed, "carried", contract.data_cap_per_day),
         )
 
     def keep(self, contract: Contract, at_work: bool) -> None:  # noqa: FBT001 -- a fact
@@ -171,9 +171,14 @@ class Books:
         files: dict[str, object] = {"day.json": account}
         if totals:
             self._saved_at = self.clock.running
-            files |= {"usage.json": self.usage.shown(), "history.json": {"changes": self.history.shown()}}
+            files["usage.json"] = self.usage.shown()
         if self.write(files):
             self._reserve, self._unsaved = reserve, [0.0, 0]
+
+    def note(self, refusal: Refusal | None) -> None:
+        """Take the car's present word into the history."""
+        if self.history.note(refusal, self.clock.look().now):
+            self.write({"history.json": {"changes": self.history.shown()}})
 
     def write(self, files: Mapping[str, object]) -> bool:
         """Write JSON files, bytes as they are; whether all are written. One that fails is a refusal until it is."""

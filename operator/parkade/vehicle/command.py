@@ -354,20 +354,6 @@ def _show(found: dict[str, Any], output: str) -> None:
     if output == "json":
         click.echo(json.dumps(found, indent=2))
         return
-    why = "offers itself" if found["eligible"] else f"does not work: {found['reason']}. {found['message']}"
-    link = "up" if found["fleetLink"]["connected"] else "down; what runs goes on"
-    used = found["used"]
-    click.echo(f"{found['vehicle']} ({found['fleet']}, cell {found['cell'] or 'none yet'}) {why}")
-    click.echo(f"state without us: {found['state']}; fleet link {link}, {found['fleetLink']['rttMillis']} ms")
-    for row in found["assignments"]:
-        reason = f" {row['reason']}: {row['message']}" if row["reason"] else ""
-        click.echo(f"  {row['workload']} {row['digest'][:12]} {row['phase']}, {row['connections']} connections{reason}")
-    if not found["assignments"]:
-        click.echo("  nothing is assigned")
-    click.echo(
-        f"used: {used['requests']} requests, {used['busySeconds']:.1f} s busy, "
-        f"{used['joulesModelled']:.0f} J (modelled), "
-        f"{used['bytesIn'] + used['bytesOut']} bytes served, {used['bytesDownloaded']} bytes of models"
-    )
-    if found["notEnforced"]:
-        click.echo(f"terms not enforced yet: {', '.join(found['notEnforced'])}")
+    from parkade.vehicle import statement  # noqa: PLC0415 -- only a terminal needs it
+
+    click.echo(statement.text(found))

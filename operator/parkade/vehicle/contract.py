@@ -79,9 +79,9 @@ class Spent:
     bytes: float = 0.0
     """Bytes carried in the last 24 hours."""
     km_returns: float = 0.0
-    """Seconds until some of the range is allowed again."""
+    """Seconds until the range is not spent any more."""
     bytes_return: float = 0.0
-    """Seconds until some of the bytes are allowed again."""
+    """Seconds until the bytes are not spent any more."""
     paid: float | None = None
     """$/kWh that the pool pays for electricity; None while it did not tell."""
     out_of_range: bool = False
@@ -96,19 +96,27 @@ def evaluate(
     spent: Spent = Spent(),
 ) -> Refusal | None:
     """Return why the car may not work now, or None when it may."""
+    return next(refusals(contract, signals, paused, instant, spent), None)
+
+
+def refusals(
+    contract: Contract,
+    signals: Signals,
+    paused: bool,  # noqa: FBT001 -- the owner's switch
+    instant: Instant,
+    spent: Spent,
+) -> Iterator[Refusal]:
+    """Return everything that keeps the car from working, the most telling first."""
     if signals.leaving:
-        return Refusal(Reason.Leaving, "the car is about to leave; plug it in to offer it again")
+        yield Refusal(Reason.Leaving, "the car is about to leave; plug it in to offer it again")
     if paused:
-        return Refusal(Reason.Paused, "the owner paused this car; `parkade vehicle resume` ends the pause")
-    checks = (
-        _energy(contract, signals),
-        _network(contract, signals),
-        _temperature(contract, signals, spent),
-        _calendar(contract, signals, instant),
-        _allowances(contract, signals, instant, spent),
-        _money(contract, spent),
-    )
-    return next((refusal for check in checks for refusal in check), None)
+        yield Refusal(Reason.Paused, "the owner paused this car; `parkade vehicle resume` ends the pause")
+    yield from _energy(contract, signals)
+    yield from _network(contract, signals)
+    yield from _temperature(contract, signals, spent)
+    yield from _calendar(contract, signals, instant)
+    yield from _allowances(contract, signals, instant, spent)
+    yield from _money(contract, spent)
 
 
 def _energy(contract: Contract, signals: Signals) -> Iterator[Refusal]:
@@ -171,8 +179,8 @@ def _calendar(contract: Contract, signals: Signals, instant: Instant) -> Iterato
 def _allowances(contract: Contract, signals: Signals, instant: Instant, spent: Spent) -> Iterator[Refusal]:
     def again(wait: float) -> str:
         if wait <= 0:
-            return "raise it to use this car"
-        return f"some of it is free again at {instant.now + timedelta(seconds=wait):%H:%M}"
+            return "the contract gives nothing"
+        return f"wait until {instant.now + timedelta(seconds=wait):%a %H:%M}"
 
     if not signals.plugged_in and spent.km >= contract.max_range_loss_per_day < inf:
         yield Refusal(
@@ -183,7 +191,7 @@ def _allowances(contract: Contract, signals: Signals, instant: Instant, spent: S
     if spent.bytes >= contract.data_cap_per_day < inf:
         yield Refusal(
             Reason.DataCapReached,
-            f"work may carry {contract.data_cap_per_day:g} bytes in 24 hours, and they are carried; "
+            f"work may carry {contract.data_cap_per_day:,.0f} bytes in 24 hours, and they are carried; "
             f"{again(spent.bytes_return)}",
         )
 

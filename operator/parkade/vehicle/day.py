@@ -98,10 +98,17 @@ class Day:
             total.add(bucket)
         return total
 
-    def returns(self, elapsed: float, field: str) -> float:
-        """Return the seconds until some of what is spent (`battery_wh` or `carried`) is forgotten; 0 for none."""
-        spent = [number for number, held in self._buckets.items() if held.unknown or getattr(held, field)]
-        return max(0.0, (min(spent) + KEPT + 1) * BUCKET - elapsed) if spent else 0.0
+    def returns(self, elapsed: float, field: str, limit: float) -> float:
+        """Return the seconds until less than `limit` of `battery_wh` or `carried` is remembered; 0 for never."""
+        held = sorted(self._buckets.items())
+        left = sum(getattr(bucket, field) for _, bucket in held)
+        lost = any(bucket.unknown for _, bucket in held)
+        for number, bucket in held:
+            left -= getattr(bucket, field)
+            lost = lost and not bucket.unknown
+            if left < limit and not lost:
+                return max(0.0, (number + KEPT + 1) * BUCKET - elapsed)
+        return 0.0
 
     def shown(self) -> dict[str, Any]:
         """Return what `restore` goes on from."""

@@ -32,11 +32,13 @@ class History:
     def __init__(self) -> None:
         self.changes: deque[Change] = deque(maxlen=MAX_CHANGES)
 
-    def note(self, refusal: Refusal | None, now: datetime) -> None:
-        """Take the present word; only another reason than the last is kept."""
+    def note(self, refusal: Refusal | None, now: datetime) -> bool:
+        """Take the present word; only another reason than the last is kept. Whether it is."""
         reason, message = (str(refusal.reason), refusal.message) if refusal else ("", "")
         if not self.changes or self.changes[-1].reason != reason:
             self.changes.append(Change(now.isoformat(timespec="seconds"), reason, message))
+            return True
+        return False
 
     def shown(self) -> list[dict[str, str]]:
         """Return the changes, the oldest first."""

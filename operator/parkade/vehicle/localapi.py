@@ -22,6 +22,7 @@ from parkade.vehicle.agent import Agent
 from parkade.vehicle.books import shown_day
 from parkade.vehicle.kserve import Answer, Receive, Scope, Send
 from parkade.vehicle.link import Link
+from parkade.vehicle.standing import standing
 from parkade.vehicle.wire import address
 
 MAX_BODY: Final = 64 * 1024
@@ -120,6 +121,12 @@ def status(agent: Agent, link: Link) -> dict[str, Any]:
         ],
         "used": agent.books.usage.shown(),
         "day": shown_day(agent.books),
+        "terms": standing(agent),
+        "alsoAgainst": [
+            {"reason": str(refusal.reason), "message": refusal.message}
+            for refusal in agent.refusals()
+            if str(refusal.reason) != state["reason"]
+        ],
         "history": agent.books.history.shown(),
         "ignoredMessages": agent.garbage,
     }
