@@ -13,6 +13,10 @@ import (
 // before is good any more.
 const revokedFor = 2 * DefaultCredentialsLife
 
+// revokedAhead covers a clock that is ahead of the one of who revokes: what was signed by it must be revoked as well. For
+// as long, nothing new is good for the same key.
+const revokedAhead = 5 * time.Minute
+
 // systemLife is how long the right to change accounts lives: one command.
 const systemLife = time.Minute
 
@@ -27,7 +31,7 @@ func (k *Keys) RevokeKey(public, url, ca string, now time.Time) error {
 				delete(claims.Revocations, revoked)
 			}
 		}
-		claims.RevokeAt(public, now)
+		claims.RevokeAt(public, now.Add(revokedAhead))
 	})
 	if err != nil {
 		return err

@@ -390,6 +390,13 @@ func TestARevokedCarIsOutAtOnceAndStaysOut(t *testing.T) {
 	if _, err := car.connect(t, p, grant); err == nil {
 		t.Error("it is back with its old credentials")
 	}
+	ahead, err := p.office.Issuer.Token(fleet.Key{Fleet: "f", Vehicle: grant.Vehicle}, car.public, time.Hour, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := car.connect(t, p, Grant{Fleet: "f", Vehicle: grant.Vehicle, JWT: ahead}); err == nil {
+		t.Error("what a carlet signed that had not heard yet is good")
+	}
 	ask := Enrolment{V: 1, Fleet: "f", ID: realID, PublicKey: car.public}
 	if again, status := p.post(t, "/v1/enroll", token, ask); status != http.StatusForbidden || again.Reason != Revoked {
 		t.Errorf("a token brings it back: %d %+v", status, again)
