@@ -23,12 +23,8 @@ KEY = "vision/sign-reader"
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[LocalTriton]:
-    server = LocalTriton(tmp_path / "triton")
-    try:
-        server.start()
+    with LocalTriton(tmp_path / "triton") as server:
         yield server
-    finally:
-        server.kill()
 
 
 @pytest.fixture

@@ -25,14 +25,11 @@ class Server(LocalTriton):
 
 @pytest.fixture
 def servers(tmp_path: Path) -> Iterator[list[Server]]:
-    two = [Server(tmp_path / f"triton-{number}", tmp_path / "repository") for number in range(2)]
-    try:
-        for server in two:
-            server.start()
-        yield two
-    finally:
-        for server in two:
-            server.kill()
+    with (
+        Server(tmp_path / "triton-0", tmp_path / "repository") as one,
+        Server(tmp_path / "triton-1", tmp_path / "repository") as two,
+    ):
+        yield [one, two]
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import os
 import subprocess
 import time
 from pathlib import Path
+from typing import Self
 
 import httpx
 
@@ -22,6 +23,17 @@ class LocalTriton:
         self.repository = repository or folder / "repository"
         self.log = folder / "triton.log"
         self.process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
     def start(self, *flags: str) -> None:
         """Returns when it is ready."""
@@ -50,6 +62,7 @@ class LocalTriton:
             self.process.wait(10)
 
     def stop(self) -> None:
+        """So that it takes its shared memory with it, which a killed one leaves behind."""
         if self.process:
             self.process.terminate()
             try:

@@ -113,9 +113,5 @@ def datacenter() -> Iterator[Datacenter]:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DoublerServer]:
-    server = DoublerServer(tmp_path_factory.mktemp("triton"))
-    try:
-        server.start()
+    with DoublerServer(tmp_path_factory.mktemp("triton")) as server:
         yield server
-    finally:
-        server.kill()

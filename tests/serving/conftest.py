@@ -24,22 +24,16 @@ class PoolServer(LocalTriton):
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PoolServer]:
     """The session's server; a test that stops it starts one of its own instead."""
-    local = PoolServer(tmp_path_factory.mktemp("triton"))
-    try:
-        local.start()
+    with PoolServer(tmp_path_factory.mktemp("triton")) as local:
         yield local
-    finally:
-        local.stop()
 
 
 @pytest.fixture
 def own_server(tmp_path: Path) -> Iterator[PoolServer]:
     """A server that the test starts, kills and starts again."""
     local = PoolServer(tmp_path)
-    try:
-        yield local
-    finally:
-        local.stop()
+    yield local
+    local.stop()
 
 
 @dataclass

@@ -16,7 +16,7 @@ from parkade.vehicle.contract import Contract
 from parkade.vehicle.runtime import OnnxRuntime
 from parkade.vehicle.signals import Link, Signals
 from parkade.vehicle.wire import Identity
-from vehicle.peers import ASK, Hand, Router, affine, ask_app, assignment, desired, until
+from vehicle.peers import ASK, Hand, Router, affine, ask_app, assignment, desired, digest_of, until
 
 IDENTITY = Identity("v-1", "owners-ca", "hw4", 64 * 2**20, 1, 60.0)
 
@@ -38,6 +38,13 @@ async def life(directory, pki, hand: Hand | None = None, **changes):
         await router.stop()
 
 
+async def first_offer(agent, router, shelf):
+    """The connection that offers the model, once the agent was told to hold it."""
+    shelf.put(affine())
+    agent.receive(desired(assignment(shelf, affine(), router.address)))
+    return await router.next()
+
+
 def phases(agent) -> list[tuple[str, str]]:
     return [(row["phase"], row["reason"]) for row in agent.assignments()]
 
@@ -53,9 +60,7 @@ def test_a_desired_set_is_fetched_loaded_offered_and_reported(tmp_path, pki, she
         asked = []
         async with life(tmp_path, pki) as (agent, router):
             agent.on_ask = lambda: asked.append(1)
-            digest = shelf.put(affine())
-            agent.receive(desired(assignment(shelf, affine(), router.address)))
-            offered = await router.next()
+            offered, digest = await first_offer(agent, router, shelf), digest_of(affine())
             assert await answer(offered) == [2.0, 4.0, 6.0]
             assert {name: value for name, value in offered.head.items() if name.startswith("parkade")} == {
                 "parkade-workload": "vision/reader",
@@ -92,9 +97,7 @@ def test_a_desired_set_is_fetched_loaded_offered_and_reported(tmp_path, pki, she
 def test_a_restarted_agent_serves_again_without_the_network(tmp_path, pki, shelf):
     async def scenario():
         async with life(tmp_path, pki) as (agent, router):
-            shelf.put(affine())
-            agent.receive(desired(assignment(shelf, affine(), router.address)))
-            await answer(await router.next())
+            await answer(await first_offer(agent, router, shelf))
         shelf.contents.clear()
         wanted = json.loads((tmp_path / "desired.json").read_bytes())
         async with life(tmp_path, pki) as (agent, router):
@@ -112,9 +115,7 @@ def test_a_restarted_agent_serves_again_without_the_network(tmp_path, pki, shelf
 def test_a_new_digest_replaces_the_last_good_only_when_it_is_ready(tmp_path, pki, shelf):
     async def scenario():
         async with life(tmp_path, pki) as (agent, router):
-            shelf.put(affine())
-            agent.receive(desired(assignment(shelf, affine(), router.address)))
-            old = await router.next()
+            old = await first_offer(agent, router, shelf)
             new = affine(3.0)
             agent.receive(desired(assignment(shelf, new, router.address, url=""), revision="r2"))
             assert await answer(old) == [2.0, 4.0, 6.0]
@@ -253,9 +254,7 @@ FIELDS = {
 def test_garbage_is_counted_and_changes_nothing(tmp_path, pki, shelf):
     async def scenario():
         async with life(tmp_path, pki) as (agent, router):
-            shelf.put(affine())
-            agent.receive(desired(assignment(shelf, affine(), router.address)))
-            offered = await router.next()
+            offered = await first_offer(agent, router, shelf)
             spoiled = [
                 desired(assignment(shelf, affine(), router.address) | {name: bad}) for name, bad in FIELDS.items()
             ]
@@ -273,9 +272,7 @@ def test_garbage_is_counted_and_changes_nothing(tmp_path, pki, shelf):
 def test_unplugging_announces_departure_and_drains_at_once_and_plugging_takes_it_back(tmp_path, pki, shelf):
     async def scenario():
         async with life(tmp_path, pki) as (agent, router):
-            shelf.put(affine())
-            agent.receive(desired(assignment(shelf, affine(), router.address)))
-            offered = await router.next()
+            offered = await first_offer(agent, router, shelf)
             agent.unplug()
             state = agent.state(0)
             assert (state["leaving"], state["eligible"], state["reason"]) == (True, False, "Leaving")

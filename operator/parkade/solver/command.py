@@ -58,7 +58,7 @@ def solve(  # noqa: PLR0913 -- one for each option
     marks.append(time.perf_counter())
     if as_json:
         seconds = dict(zip(("read", "solve", "write"), np.diff(marks).tolist(), strict=True))
-        facts = {"seconds": seconds, "peakMemoryBytes": _peak_memory(), "threads": threads}
+        facts = {"seconds": seconds, "peakMemoryBytes": peak_memory(), "threads": threads}
         click.echo(json.dumps(_report(prepared, solved) | _moves(solved.solution, last) | facts))
     else:
         click.echo(_summary(prepared, solved.solution, marks[2] - marks[0]))
@@ -74,7 +74,7 @@ def _write(path: Path, solution: SolutionArrays, problem: Prepared, *, flat: boo
         raise InvalidProblem(f"{path} cannot be written: {error.strerror}; choose another -o") from None
 
 
-def _peak_memory() -> int:
+def peak_memory() -> int:
     """Bytes. Linux hands a process the peak of its parent in `ru_maxrss`, so its status is read where it has one."""
     status = Path("/proc/self/status")
     if status.exists():

@@ -5,13 +5,13 @@ Writes `begun` when the reading is over, then `replicas.npy` if there is a plan,
 
 import importlib
 import json
-import resource
 import sys
 import time
 from pathlib import Path
 
 from benchmarks.solver.answers import NotApplicable, Task
 from benchmarks.solver.catalogue import METHODS
+from parkade.solver.command import peak_memory
 
 
 def run(folder: Path) -> dict[str, object]:
@@ -38,19 +38,9 @@ def run(folder: Path) -> dict[str, object]:
         "value": answer.value,
         "bound": answer.bound,
         "seconds": seconds if answer.seconds is None else answer.seconds,
-        "memory": _peak_memory() if answer.memory is None else answer.memory,
+        "memory": peak_memory() if answer.memory is None else answer.memory,
         "note": answer.note,
     }
-
-
-def _peak_memory() -> int:
-    """Bytes. Linux hands a process the peak of its parent in `ru_maxrss`, so its status is read where it has one."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) * 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 if __name__ == "__main__":
