@@ -62,7 +62,11 @@ type Share struct {
 type pass struct {
 	token string
 	pair  nkeys.KeyPair
+	renew moment
 }
+
+// passLife is after how long a dial needs new credentials; they live a day.
+const passLife = 12 * time.Hour
 
 // Driver plays vehicles.
 type Driver struct {
@@ -84,7 +88,7 @@ type Driver struct {
 	stopped       context.Context //nolint:containedctx // of downloads, which vehicles start
 }
 
-// New makes the vehicles and signs their credentials; nothing is dialled yet.
+// New makes the vehicles; nothing is signed or dialled yet.
 func New(options Options) (*Driver, error) {
 	found, err := readTraces()
 	if err != nil {
@@ -103,32 +107,16 @@ func New(options Options) (*Driver, error) {
 		addresses = append(addresses, address.Host)
 	}
 	for i := range options.Vehicles {
-		v, err := d.vehicle(options.First+i, addresses)
-		if err != nil {
-			return nil, err
-		}
-		d.vehicles = append(d.vehicles, v)
+		d.vehicles = append(d.vehicles, d.vehicle(options.First+i, addresses))
 	}
 	return d, nil
 }
 
-func (d *Driver) vehicle(number int, addresses []string) (*vehicle, error) {
+func (d *Driver) vehicle(number int, addresses []string) *vehicle {
 	o := &d.options
 	key := fleet.Key{Fleet: o.Fleet, Vehicle: fmt.Sprintf("%s%06d", o.Prefix, number)}
-	text, err := o.Enroll(key)
-	if err != nil {
-		return nil, err
-	}
-	token, err := jwt.ParseDecoratedJWT(text)
-	if err != nil {
-		return nil, err
-	}
-	pair, err := jwt.ParseDecoratedUserNKey(text)
-	if err != nil {
-		return nil, err
-	}
 	v := &vehicle{
-		driver: d, number: number, key: key, pass: &pass{token, pair}, address: addresses[number%len(addresses)],
+		driver: d, number: number, key: key, address: addresses[number%len(addresses)],
 		link: d.linkOf(number), offset: time.Duration(spread(number, 9) % uint64(week)),
 		slot: -1, beatAt: never, pongBy: never, pingAt: never, sayAt: never, cutAt: never, stayAt: never,
 	}
@@ -141,7 +129,25 @@ func (d *Driver) vehicle(number int, addresses []string) (*vehicle, error) {
 	if o.Speed > 0 {
 		v.stays, v.stayAt = d.traces.staysOf(number), 0
 	}
-	return v, nil
+	return v
+}
+
+// enroll signs a vehicle's credentials before its first dial, and again when they are old.
+func (d *Driver) enroll(v *vehicle) (*pass, error) {
+	if v.pass != nil && d.now() < v.pass.renew {
+		return v.pass, nil
+	}
+	text, err := d.options.Enroll(v.key)
+	if err != nil {
+		return nil, err
+	}
+	token, err := jwt.ParseDecoratedJWT(text)
+	if err != nil {
+		return nil, err
+	}
+	pair, err := jwt.ParseDecoratedUserNKey(text)
+	v.pass = &pass{token, pair, d.now() + passLife}
+	return v.pass, err
 }
 
 // spread is a number that looks random and is always the same for a vehicle and a use.
@@ -204,7 +210,7 @@ func (d *Driver) dial(ctx context.Context) {
 			config := d.options.TLS.Clone()
 			config.ClientSessionCache = &v.session
 			config.ServerName, _, _ = net.SplitHostPort(v.address)
-			conn, err := dial(ctx, endpoint{v.address, config, v.key, v.pass, &d.traffic})
+			conn, err := d.connect(ctx, v, config)
 			if ctx.Err() == nil {
 				v.dialled(conn, err)
 			} else if conn != nil {
@@ -212,6 +218,14 @@ func (d *Driver) dial(ctx context.Context) {
 			}
 		}
 	}
+}
+
+func (d *Driver) connect(ctx context.Context, v *vehicle, config *tls.Config) (*connection, error) {
+	pass, err := d.enroll(v)
+	if err != nil {
+		return nil, err
+	}
+	return dial(ctx, endpoint{v.address, config, v.key, pass, &d.traffic})
 }
 
 func (d *Driver) failed(err error) {

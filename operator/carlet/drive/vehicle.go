@@ -28,7 +28,7 @@ type vehicle struct {
 	driver  *Driver
 	number  int
 	key     fleet.Key
-	pass    *pass
+	pass    *pass // of the one that dials
 	address string
 	link    string
 	session session
@@ -117,9 +117,12 @@ func (v *vehicle) step(now moment) {
 }
 
 func (v *vehicle) next() moment {
-	soonest := min(v.dialAt, v.stayAt, v.cutAt, v.nextPhase())
-	if v.conn != nil {
+	soonest := min(v.stayAt, v.cutAt, v.nextPhase())
+	switch {
+	case v.conn != nil:
 		soonest = min(soonest, v.beatAt, v.pongBy, v.pingAt, v.sayAt)
+	case !v.dialling && !v.vanished:
+		soonest = min(soonest, v.dialAt)
 	}
 	for _, p := range v.plans {
 		soonest = min(soonest, p.at)
@@ -257,7 +260,7 @@ func (v *vehicle) connected(conn *connection, now moment) {
 		v.driver.traffic.resumed.Add(1)
 	}
 	v.driver.lastConnected.Store(int64(now))
-	v.conn, v.wait, v.began, v.answered = conn, firstWait, false, false
+	v.conn, v.dialAt, v.wait, v.began, v.answered = conn, never, firstWait, false, false
 	v.saidHello, v.saidState = 0, 0
 	v.beatAt, v.pingAt = now+v.jittered(), now+pingEvery
 	v.pingSent, v.pongBy = now, now+patience

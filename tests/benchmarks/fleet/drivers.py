@@ -2,12 +2,13 @@
 
 import contextlib
 import json
+import os
 import subprocess
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from benchmarks.fleet.places import CLIENTS_PER_SERVER, FLEET, FleetPlane
+from benchmarks.fleet.places import CLIENTS_PER_SERVER, FLEET, FRUGAL, FleetPlane
 from parkade.local import binaries
 
 STOPPING = 20.0
@@ -39,6 +40,7 @@ class Drivers:
                     stdout=subprocess.PIPE,
                     stderr=log,
                     text=True,
+                    env={**os.environ, **FRUGAL},
                 )
             self.processes.append(process)
         return self

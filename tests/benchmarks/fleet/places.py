@@ -25,6 +25,8 @@ FLEET, POOL, NAMESPACE = "driven", "driven", "bench"
 CLIENTS_PER_SERVER: Final = 17_000
 """A process of this machine has 20,000 descriptors; routes, streams and other clients need some."""
 WORKLOADS: Final = ("sign-reader", "lane-reader")
+FRUGAL: Final = {"GOGC": "50"}
+"""For NATS and drivers: Go leaves half as much garbage as by default, so that 100,000 vehicles fit in 24 GiB."""
 HELD: Final = 0.15
 """Replicas of each workload for each vehicle."""
 ARTIFACT: Final = b"a model that nobody loads " * 4096
@@ -104,7 +106,7 @@ class FleetPlane(Plane):
             file.touch(mode=0o600)
             file.write_text(text)
             name = f"nats-{number}"
-            self.pids[name] = self.processes.start(name, LaunchSpec((str(program), "-c", str(file))))
+            self.pids[name] = self.processes.start(name, LaunchSpec((str(program), "-c", str(file)), FRUGAL))
 
     def _stage(self) -> None:
         folder = self.model_store / "sha256"
