@@ -16,19 +16,28 @@ JOBS ?= 2
 PROGRAMS := $(or $(CARGO_TARGET_DIR),$(CURDIR)/kernels/target)/debug
 test-fast test-cluster e2e: export ROUTER_BIN ?= $(PROGRAMS)/parkade-router
 
-.PHONY: help setup servers programs demo test test-fast test-rust test-go test-cluster e2e fuzz bench bench-solver bench-router bench-fleet lint format crds clean
+# $(call need,program,what to install)
+need = command -v $(1) > /dev/null || { echo "make: $(1) is not on PATH; install $(2)" >&2; exit 1; }
+
+.PHONY: help tools setup servers programs demo test test-fast test-rust test-go test-cluster e2e fuzz bench bench-solver bench-router bench-fleet lint format crds clean
 
 help: ## List the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-$(CACHE)/uv/bin/uv:
-	@echo "installing uv into $(CACHE)/uv"
-	@python3 -m venv $(CACHE)/uv && $(CACHE)/uv/bin/pip install -q uv
+# Without this, maturin would quietly fetch a Rust of its own, and Go would be missed after minutes of other builds.
+tools:
+	@$(call need,$(CARGO),Rust 1.89 or newer: https://rustup.rs)
+	@$(call need,$(GO),Go 1.26 or newer: https://go.dev/dl)
 
-setup: $(if $(filter $(CACHE)%,$(UV)),$(UV)) ## Python environment with the compiled kernel
+$(CACHE)/uv/bin/uv:
+	@$(call need,python3,Python 3.11 or 3.12 with venv; or uv: https://docs.astral.sh/uv)
+	@echo "installing uv into $(CACHE)/uv"
+	@python3 -m venv $(CACHE)/uv && $(CACHE)/uv/bin/pip install -q --disable-pip-version-check uv
+
+setup: tools $(if $(filter $(CACHE)%,$(UV)),$(UV)) ## Python environment with the compiled kernel
 	@$(UV) sync --quiet --all-extras --locked
 
-demo: setup ## Show the whole product on this machine (about 3 minutes, cold 20)
+demo: setup ## Show the whole product on this machine (about a minute, cold 10)
 	@PYTHONPATH=e2e $(RUN) python -m demo.run $(ARGS)
 
 test: lint programs test-fast test-rust test-go test-cluster e2e ## Everything that must be green
@@ -36,7 +45,7 @@ test: lint programs test-fast test-rust test-go test-cluster e2e ## Everything t
 servers: setup ## Upstream servers of the local plane, built once for their version
 	@$(RUN) python -m parkade.local.binaries > /dev/null
 
-programs: ## Parkade's own programs as all tests use them
+programs: tools ## Parkade's own programs as all tests use them
 	@cd kernels && $(CARGO) build --quiet --locked --workspace --exclude parkade-python --bins --tests
 
 test-fast: setup programs ## Tests that need no cluster and no Triton, about a minute (JOBS=2)
@@ -68,11 +77,11 @@ e2e: servers programs ## The demo, then scenarios: kills under traffic, deletion
 
 bench: bench-solver bench-router bench-fleet ## All benchmarks
 
-bench-solver: $(if $(filter $(CACHE)%,$(UV)),$(UV)) ## Compare the solver with others on the same instances (ARGS="--help")
+bench-solver: tools $(if $(filter $(CACHE)%,$(UV)),$(UV)) ## Compare the solver with others on the same instances (ARGS="--help")
 	@$(UV) sync --quiet --all-extras --group bench --locked
 	@PYTHONPATH=tests $(RUN) python -m benchmarks.solver $(ARGS)
 
-bench-router: $(if $(filter $(CACHE)%,$(UV)),$(UV)) ## Measure the router beside Envoy on the same upstream (ARGS="--help")
+bench-router: tools $(if $(filter $(CACHE)%,$(UV)),$(UV)) ## Measure the router beside Envoy on the same upstream (ARGS="--help")
 	@$(UV) sync --quiet --all-extras --group bench --locked
 	@PYTHONPATH=tests $(RUN) python -m benchmarks.router $(ARGS)
 
