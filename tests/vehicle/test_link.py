@@ -1,14 +1,18 @@
 """The fleet link against a real nats-server with TLS."""
 
 import asyncio
+import base64
 import itertools
 import json
+import time
 from contextlib import asynccontextmanager
 
 import pytest
 from nats.aio.client import Client
 
+from parkade.vehicle.enrolment import Enrolment, Record
 from parkade.vehicle.link import Endpoint, Link
+from parkade.vehicle.notebook import Notebook
 from parkade.vehicle.wire import Identity
 from vehicle.peers import until
 
@@ -212,3 +216,46 @@ def test_a_link_that_jitters_is_no_news_at_every_beat():
     said = asyncio.run(scenario())
     assert sum(before != after for before, after in itertools.pairwise(said)) < 10
     assert said[-1] > 0.002
+
+
+def test_credentials_are_renewed_over_the_link_which_is_dialled_again(nats_server, tmp_path):
+    async def scenario():
+        car, carlet = Car(), Carlet()
+        await carlet.connect(nats_server)
+        asked = []
+
+        async def sign(message):
+            asked.append(json.loads(message.data))
+            claims = base64.urlsafe_b64encode(b'{"iat": 0, "exp": 1000}').rstrip(b"=").decode()
+            grant = {"v": 1, "fleet": "owners-ca", "vehicle": "v-1", "jwt": f"e30.{claims}.x", "certificate": "PEM"}
+            await carlet.client.publish(message.subject.replace("renew", "credentials"), json.dumps(grant).encode())
+
+        await carlet.client.subscribe("parkade.v1.*.*.renew", cb=sign)
+        record = Record("https://127.0.0.1:1", "owners-ca", "v-1", time.time() + 0.3, time.time() + 60)
+        enrolment = Enrolment(Notebook(tmp_path), nats_server.pki.vehicle.ca, record)
+        endpoint = Endpoint(nats_server.url, None, nats_server.pki.vehicle.context, enrolment)
+        link = Link(IDENTITY, endpoint, car.received.append)
+        link.hello, link.state = car.hello, car.state
+        task = asyncio.create_task(link.run())
+        await until(lambda: len(carlet.kinds("hello")) == 2 and link.connected)
+        assert [sorted(message) for message in asked] == [["csr", "v"]]
+        assert enrolment.due() > 500
+        assert enrolment.certificate.read_text() == "PEM"
+        task.cancel()
+        await asyncio.wait([task])
+        await carlet.client.close()
+
+    asyncio.run(scenario())
+
+
+def test_what_carlet_does_not_understand_is_learnt(nats_server):
+    async def scenario():
+        async with talking(nats_server) as (car, carlet, link):
+            await until(lambda: car.received)
+            assert link.supported is None
+            for payload in (b"garbage", b'{"v":1,"versions":[1],"unknown":["wings"]}'):
+                await carlet.client.publish("parkade.v1.owners-ca.v-1.supported", payload)
+            await until(lambda: link.supported is not None)
+            assert "does not read wings" in link.supported.sentence()
+
+    asyncio.run(scenario())
