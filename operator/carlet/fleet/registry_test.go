@@ -7,7 +7,9 @@ import (
 
 func TestARevokedVehicleIsGoneAndNotHeardUntilReadmitted(t *testing.T) {
 	key, now, registry := Key{"f", "v-1"}, time.Now(), NewRegistry()
-	say := func(kind Kind, text string) Outcome { return registry.Hear(Subject(key, kind), []byte(text), now, false).Outcome }
+	say := func(kind Kind, text string) Outcome {
+		return registry.Hear(Subject(key, kind), []byte(text), now, false).Outcome
+	}
 	const state = `{"v":1,"present":true,"eligible":true,"link":"WiFi","state":"Charging"}`
 	say(KindHello, `{"v":1,"fleet":"f","vehicle":"v-1","hardware":"hw4"}`)
 	say(KindState, state)
