@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -16,7 +17,7 @@ from parkade.vehicle.contract import Contract
 from parkade.vehicle.runtime import OnnxRuntime
 from parkade.vehicle.signals import Link, Signals
 from parkade.vehicle.wire import Identity
-from vehicle.peers import ASK, Hand, Router, affine, ask_app, assignment, desired, digest_of, until
+from vehicle.peers import ASK, Hand, Router, affine, ask_app, assignment, desired, digest_of, slow, until
 
 IDENTITY = Identity("v-1", "owners-ca", "hw4", 64 * 2**20, 1, 60.0)
 
@@ -456,6 +457,46 @@ def test_range_is_lost_off_the_plug_and_never_beyond_the_allowance(tmp_path, pki
             agent.change_signals({"pluggedIn": False})
         async with life(tmp_path, pki, hand, installed=None, recall=True) as (agent, _):
             assert agent.state(0)["reason"] == "RangeSpent"
+
+    asyncio.run(scenario())
+
+
+async def later(usage) -> float:
+    await asyncio.sleep(0.02)
+    return usage.busy_seconds
+
+
+@pytest.mark.parametrize("way", ["unplug", "spent", "pause"])
+def test_a_request_in_flight_is_cut_off_when_its_patience_is_over_and_its_work_stops(
+    tmp_path, pki, shelf, monkeypatch, way
+):
+    assert replicas_of.DRAIN == 10, "seconds, as docs/vehicle.md promises"
+    monkeypatch.setattr(replicas_of, "DRAIN", 0.1)
+    model = slow(1500)
+    rows = np.zeros((256, 256), np.float32)
+    header = {"inputs": [{"name": "x", "shape": [256, 256], "datatype": "FP32"}]}
+    header["inputs"][0]["parameters"] = {"binary_data_size": rows.nbytes}
+    text = json.dumps(header).encode()
+
+    async def scenario():
+        async with life(tmp_path, pki, installed=None) as (agent, router):
+            shelf.put(model)
+            entry = assignment(shelf, model, router.address)
+            agent.receive(desired(entry, contract={"dataCapPerDay": str(len(model) + rows.nbytes // 2)}))
+            offered = await router.next()
+            if way != "spent":
+                agent.receive(desired(entry, revision="r2", contract={}))
+            length = {"Inference-Header-Content-Length": str(len(text))}
+            offered.send("POST", "/v2/models/reader/infer", text + rows.tobytes(), length)
+            started = agent.books.usage.busy_seconds
+            await until(lambda: agent.books.usage.busy_seconds > started or not agent.replicas)
+            {"unplug": agent.unplug, "spent": agent.apply, "pause": lambda: agent.pause(True)}[way]()
+            assert await asyncio.wait_for(offered.ended(), 5), "no answer came"
+            await until(lambda: not agent.replicas)
+            async with asyncio.timeout(2):  # for the operator that it is at
+                while (before := agent.books.usage.busy_seconds) != await later(agent.books.usage):
+                    assert before > started
+            assert agent.books.usage.total.requests == 0
 
     asyncio.run(scenario())
 

@@ -302,8 +302,8 @@ class ContractLaws(RuleBasedStateMachine):
             self.step(STEP)
             self.the_contract_holds()
 
-    @rule(hours=st.integers(1, 30))
-    def sleep(self, hours: int) -> None:
+    @rule(hours=st.sampled_from([1, 6, 11.5, 23.7, 24.1, 30]))
+    def sleep(self, hours: float) -> None:
         self.world.pass_(hours * 3600, asleep=True)
         self.look()
 
