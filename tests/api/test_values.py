@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from api.manifest_table import BAD, GOOD
-from parkade.api import InferenceWorkload, check_update, parse, read_manifests, unhonoured_fields
+from parkade.api import InferenceWorkload, Reason, check_update, parse, read_manifests, unhonoured_fields
 from parkade.api.base import Part, manifest_name
 from parkade.api.values import Amount, Duration, FrozenMap, Instant, Number, Quantity, Text
 from parkade.errors import InvalidManifest
+from parkade.vehicle.reasons import Reason as CarReason
 
 
 def test_values_keep_their_text_and_read_as_si() -> None:
@@ -177,6 +178,11 @@ def test_contract_terms_that_cars_enforce_are_honoured() -> None:
     spec = pool["spec"]
     before = unhonoured_fields(parse(pool | {"spec": spec | {"contract": {}}}))
     assert unhonoured_fields(parse(pool | {"spec": spec | {"contract": enforced}})) == before
+
+
+def test_every_reason_that_a_car_may_give_is_in_the_reference() -> None:
+    known = {str(reason.value) for reason in Reason}
+    assert {str(reason) for reason in CarReason} <= known
 
 
 def test_a_transition_is_checked_only_against_an_old_object() -> None:

@@ -64,7 +64,7 @@ signals = st.sampled_from([
     {"pluggedIn": True}, {"pluggedIn": False}, {"pluggedIn": False, "sentry": True}, {"soc": 35}, {"soc": 65},
     {"soc": 80}, {"link": "WiFi"}, {"link": "Cellular"}, {"charging": True}, {"charging": False}, {"sentry": False},
     {"leaving": True}, {"leaving": False}, {"leaving": False, "pluggedIn": False}, {"celsius": None}, {"celsius": -30},
-    {"celsius": 55}, {"celsius": 65}, {"celsius": 80}, {"departureIn": None}, {"departureIn": 1000},
+    {"celsius": 55}, {"celsius": 65}, {"celsius": 80}, {"departureIn": None}, {"departureIn": 1500},
     {"departureIn": 10_000}, {"state": None}, {"state": "Awake"}, {"state": "Charging"},
 ])  # fmt: skip
 DAMAGE = [b"", b"{", b"[]", b'{"a": 1}', b"\xff\x00"]
@@ -331,6 +331,8 @@ class ContractLaws(RuleBasedStateMachine):
     )
     def restart(self, *, crash: bool, off: float | None, set_by: float, damage: tuple[str, bytes] | None) -> None:
         self.mend_disk()
+        if crash:
+            self.work(2, 500, 2)
         before = self.directory.with_suffix(".crash")
         if crash:
             shutil.copytree(self.directory, before)

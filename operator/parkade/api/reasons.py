@@ -131,6 +131,26 @@ class Reason(StrEnum):
     OWNER_PAUSED = "OwnerPaused", "the owner paused the car; only the owner resumes it"
     PAUSED = "Paused", 'paused; resume it in the car, or set paused to "false" in the ConfigMap parkade-settings'
     QUIET_HOURS = "QuietHours", "the owner's quiet hours are on; the car wakes up after them"
+    TOO_HOT = "TooHot", "the car's computer is too hot to work; let it cool down, or raise maxCelsius in the car"
+    TOO_COLD = "TooCold", "the car's computer is too cold to work; wait, or lower minCelsius in the car"
+    RANGE_SPENT = (
+        "RangeSpent",
+        "the range that work may cost in 24 hours is spent; plug the car in, or raise maxRangeLossPerDay",
+    )
+    DATA_CAP_REACHED = (
+        "DataCapReached",
+        "the bytes that work may carry in 24 hours are carried; wait, or raise dataCapPerDay",
+    )
+    PRICE_UNKNOWN = (
+        "PriceUnknown",
+        "the owner named a price for electricity and the pool tells none; set energyPrice.perKWh in the pool",
+    )
+    PRICE_TOO_LOW = (
+        "PriceTooLow",
+        "the pool pays less for electricity than it costs the owner; raise energyPrice.perKWh in the pool",
+    )
+    OWNER_TERMS_LOST = "OwnerTermsLost", "the owner's terms were damaged in the car; only the owner resumes it"
+    NOTEBOOK_FAILS = "NotebookFails", "the car cannot write down what it spends; free or mend its disk"
     DEPARTING_SOON = "DepartingSoon", "the owner leaves soon; the car is idle until then"
     LOOSER_THAN_CONTRACT = "LooserThanContract", "the order is looser than the owner's contract; tighten the pool's"
     NOT_ENOUGH_MEMORY = "NotEnoughMemory", "the car has no memory left for the model; lower replicas or model.memory"
@@ -141,6 +161,10 @@ class Reason(StrEnum):
     MALFORMED_ANSWERS = (
         "MalformedAnswers",
         "{vehicle} sends messages that cannot be read: {problem}; update or remove its agent",
+    )
+    ANSWERS_REJECTED = (
+        "AnswersRejected",
+        "several answers of the car in a row could not be used; update or remove its agent",
     )
     ANSWERS_DISAGREE = (
         "AnswersDisagree",
