@@ -13,9 +13,9 @@ const (
 	Gone   Presence = "Gone"
 )
 
-// lateness is what a beat may be late before its vehicle is Silent: a tenth of the minute between beats is their jitter, and
+// lateness is what a beat may be late before its vehicle is Silent: half of it is the jitter of a beat each minute, and
 // the rest is for a car that has to dial anew.
-const lateness = 15 * time.Second
+const lateness = 12 * time.Second
 
 // silentAfter is how long a vehicle may say nothing. Where beats are quicker, one of them may be lost.
 func silentAfter(beat time.Duration) time.Duration { return min(2*beat, beat+lateness) }

@@ -16,11 +16,11 @@ func TestPresenceFollowsTheLastSignOfLife(t *testing.T) {
 		want    Presence
 	}{
 		{"just heard", 0, false, Here},
-		{"a late beat", 74 * time.Second, false, Here},
-		{"exactly as late as it may be", 75 * time.Second, false, Here},
-		{"overdue", 75*time.Second + time.Nanosecond, false, Silent},
-		{"kept to the last", 375 * time.Second, false, Silent},
-		{"keepFor is over", 375*time.Second + time.Nanosecond, false, Gone},
+		{"a late beat", 71 * time.Second, false, Here},
+		{"exactly as late as it may be", 72 * time.Second, false, Here},
+		{"overdue", 72*time.Second + time.Nanosecond, false, Silent},
+		{"kept to the last", 372 * time.Second, false, Silent},
+		{"keepFor is over", 372*time.Second + time.Nanosecond, false, Gone},
 		{"said goodbye", 0, true, Gone},
 	} {
 		w := Witness{LastHeard: noon.Add(-c.silence), Beat: time.Minute, Left: c.left}
@@ -40,8 +40,8 @@ func TestOwnOutageAgesNobody(t *testing.T) {
 		want    Presence
 	}{
 		{"Here stays Here", 10 * time.Second, 0, Here},
-		{"Here has as long as after a beat", 74 * time.Second, 75 * time.Second, Here},
-		{"and is Silent after it", 74 * time.Second, 76 * time.Second, Silent},
+		{"Here has as long as after a beat", 71 * time.Second, 72 * time.Second, Here},
+		{"and is Silent after it", 71 * time.Second, 73 * time.Second, Silent},
 		{"Silent stays Silent", 3 * time.Minute, 0, Silent},
 		{"Silent does not become Here", 3 * time.Minute, time.Minute, Silent},
 		{"Gone stays Gone", 8 * time.Minute, 0, Gone},

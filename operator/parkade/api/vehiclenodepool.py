@@ -216,7 +216,7 @@ class PoolVehicles(StatusPart):
     registered: Count = 0
     """Ever said hello and not forgotten."""
     here: Count = 0
-    """Heard of within a beat interval and 15 s."""
+    """Heard of within a beat interval and 12 s."""
     silent: Count = 0
     """Beats missing, but nothing says it left."""
     gone: Count = 0
