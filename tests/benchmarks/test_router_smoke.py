@@ -16,7 +16,7 @@ from parkade.errors import InvalidInput
 
 # Real processes for most of a minute, and a build when cold.
 smoke = [pytest.mark.slow, pytest.mark.timeout(600)]
-SMOKED = "cost idle queue leave"
+SMOKED = "cost spans idle queue leave"
 """One after the other, as in the whole run: none may leave something behind that the next one stumbles over."""
 
 

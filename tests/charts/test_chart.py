@@ -31,6 +31,9 @@ VARIANTS: dict[str, tuple[str, ...]] = {
         "--set", "router.auth.mode=jwt", "--set", "router.auth.issuer=https://issuer.example",
         "--set", "router.auth.jwks=https://issuer.example/keys",
     ),
+    "requests as spans": (
+        "--set-json", 'router.tracing={"endpoint": "http://collector.observability:4318", "percent": 0.05}',
+    ),
     "no services for workloads": ("--set", "operator.services=false", "--set", "router.zone=us-ca-a"),
     "behind a Gateway": (
         "--set-json",
@@ -108,6 +111,8 @@ def test_the_operator_understands_its_environment(services: bool, render: Render
         ("operator.replicas=0", "minimum"),
         ("router.auth.mode=jwt", "issuer"),
         ("router.quota.default.rate=0", "exclusiveMinimum"),
+        ("router.tracing.endpoint=collector:4317", "does not match pattern"),
+        ("router.tracing.percent=101", "maximum"),
     ],
 )
 def test_a_wrong_value_is_refused_by_name(value: str, sentence: str, render: Render) -> None:
@@ -145,6 +150,19 @@ def test_callers_are_asked_only_where_that_is_set(variant: str, render: Render) 
     assert len(quotas) == len([it for it in flags if it.startswith("--quota")])
     for data in quotas:
         assert json.loads(data["quota.json"])["namespaces"] == {"vision": {"rate": 2000, "burst": 4000}}
+
+
+TRACING = {
+    "as it comes": set(),
+    "requests as spans": {"--otlp-endpoint=http://collector.observability:4318", "--trace-percent=0.05"},
+}
+
+
+@pytest.mark.parametrize("variant", TRACING)
+def test_spans_are_sent_only_where_a_collector_is_named(variant: str, render: Render) -> None:
+    (pod,) = (pod for name, pod in pods(render(*VARIANTS[variant])) if name == "parkade-router")
+    arguments = pod["containers"][0]["args"]
+    assert {it for it in arguments if it.startswith(("--otlp", "--trace"))} == TRACING[variant]
 
 
 NEEDS = {

@@ -14,7 +14,8 @@ from parkade.local.pki import Authority
 from router.doubler import DoublerServer
 from router.links import Relay, relay
 from router.peers import Router
-from router.places import Datacenter, Fleet
+from router.places import Car, Datacenter, Fleet
+from router.several import Routers
 
 ROOT = Path(__file__).resolve().parents[2]
 KERNELS = ROOT / "kernels"
@@ -109,6 +110,28 @@ def datacenter() -> Iterator[Datacenter]:
     datacenter = Datacenter().start()
     yield datacenter
     datacenter.close()
+
+
+@pytest.fixture
+def routers(router_binary: Path, authority: Authority, tmp_path: Path) -> Iterator[Routers]:
+    routers = Routers(router_binary, authority, tmp_path)
+    yield routers
+    routers.stop()
+
+
+@pytest.fixture
+def joined(authority: Authority) -> Iterator[Callable[[Router, str], Car]]:
+    """Cars that dial a given router."""
+    fleets: list[Fleet] = []
+
+    def join(router: Router, name: str) -> Car:
+        fleet = Fleet(authority, lambda: router.cars)
+        fleets.append(fleet)
+        return fleet.joined(name)[0]
+
+    yield join
+    for fleet in fleets:
+        fleet.stop()
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 //! What is asked of a place and what comes back, in either protocol.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -9,8 +10,10 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::body::Chunks;
 use crate::errors::{Cause, grpc_code};
+use crate::hop::Hop;
 use crate::message;
 use crate::queue::Tier;
+use crate::spans::Trace;
 
 /// Status of a gRPC call, in trailers or in the head of an answer without a message.
 pub const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
@@ -51,6 +54,8 @@ pub struct Ask {
     pub versioned: bool,
     /// Whether it may wait here though another router keeps the workload's queue.
     pub guest: bool,
+    /// Its span, if it is sampled.
+    pub trace: Option<Trace>,
 }
 
 impl Ask {
@@ -60,6 +65,16 @@ impl Ask {
             Form::Http { headers, .. } => headers,
             Form::Grpc { metadata } => metadata,
         }
+    }
+
+    /// The same with the trace context of this hop, if there is one.
+    pub fn headers_for(&self, hop: Option<&Hop>) -> Cow<'_, HeaderMap> {
+        let headers = self.headers();
+        hop.map_or(Cow::Borrowed(headers), |hop| {
+            let mut headers = headers.clone();
+            hop.carry(&mut headers);
+            Cow::Owned(headers)
+        })
     }
 
     /// The bare message of a gRPC call.
@@ -75,12 +90,13 @@ impl Ask {
     /// A request over HTTP.
     pub fn http(model: &str, path: &'static str, headers: HeaderMap, body: Chunks) -> Self {
         let form = Form::Http { path: PathAndQuery::from_static(path), headers };
-        Self { model: model.into(), form, body, only: None, versioned: false, guest: false }
+        Self { model: model.into(), form, body, only: None, versioned: false, guest: false, trace: None }
     }
 
     /// A request over gRPC.
     pub fn grpc(model: &str, metadata: HeaderMap, body: Chunks) -> Self {
-        Self { model: model.into(), form: Form::Grpc { metadata }, body, only: None, versioned: false, guest: false }
+        let form = Form::Grpc { metadata };
+        Self { model: model.into(), form, body, only: None, versioned: false, guest: false, trace: None }
     }
 }
 

@@ -15,8 +15,10 @@ use self::judging::judge;
 use crate::ask::{Ask, Attempt, Form};
 use crate::body::{Chunks, collect};
 use crate::errors::Cause;
+use crate::hop::Hop;
 use crate::observed::Times;
 use crate::settings::CAR_BODY_LIMIT;
+use crate::spans::TRACEPARENT;
 
 /// Size of the JSON part of an answer in KServe's binary extension.
 pub const JSON_LENGTH: HeaderName = HeaderName::from_static("inference-header-content-length");
@@ -25,10 +27,8 @@ pub const TIMEOUT_MS: HeaderName = HeaderName::from_static("parkade-timeout-ms")
 /// The bare protobuf message of a gRPC call.
 const GRPC_PROTO: HeaderValue = HeaderValue::from_static("application/grpc+proto");
 
-/// W3C trace context: random numbers. `tracestate` and `baggage` may say who the caller is, and no car gets them.
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-
-/// All of a caller's headers that a car gets to see: it belongs to somebody else.
+/// All of a caller's headers that a car gets to see: it belongs to somebody else. `tracestate` and `baggage` may say who
+/// the caller is.
 const SHOWN_TO_CARS: [HeaderName; 6] =
     [CONTENT_TYPE, CONTENT_ENCODING, ACCEPT, ACCEPT_ENCODING, JSON_LENGTH, TRACEPARENT];
 
@@ -94,9 +94,9 @@ impl Car {
     }
 
     /// Sends one request and reads the whole answer. The caller bounds the time, of which `limit` tells the car.
-    pub async fn attempt(&mut self, ask: &Ask, limit: Duration) -> Attempt {
+    pub async fn attempt(&mut self, ask: &Ask, limit: Duration, hop: Option<&Hop>) -> Attempt {
         let begun = Instant::now();
-        let response = match self.sender.send_request(request(ask, limit)).await {
+        let response = match self.sender.send_request(request(ask, limit, hop)).await {
             Ok(response) => response,
             Err(error) if error.is_canceled() => return Attempt::Missed(Cause::Closed),
             Err(error) if error.is_parse() => return Attempt::Missed(Cause::Malformed),
@@ -145,7 +145,7 @@ impl Recent {
 }
 
 /// The caller's request as the car gets it.
-fn request(ask: &Ask, limit: Duration) -> Request<Chunks> {
+fn request(ask: &Ask, limit: Duration, hop: Option<&Hop>) -> Request<Chunks> {
     let (path, body) = match &ask.form {
         Form::Http { .. } => (format!("/v2/models/{}/infer", ask.model), ask.body.clone()),
         Form::Grpc { .. } => ("/inference.GRPCInferenceService/ModelInfer".to_owned(), ask.message()),
@@ -163,6 +163,9 @@ fn request(ask: &Ask, limit: Duration) -> Request<Chunks> {
             headers.insert(CONTENT_TYPE, GRPC_PROTO);
             copy(metadata, headers, &[TRACEPARENT]);
         }
+    }
+    if let Some(hop) = hop {
+        hop.carry(headers);
     }
     request
 }
@@ -214,7 +217,7 @@ mod tests {
 
     #[test]
     fn a_car_sees_no_secret_of_the_caller() {
-        let sent = request(&http_ask(), Duration::from_millis(250));
+        let sent = request(&http_ask(), Duration::from_millis(250), None);
         assert_eq!(sent.uri().path(), "/v2/models/m/infer");
         assert_eq!(sent.headers()[TIMEOUT_MS], "250");
         assert_eq!(sent.headers()[CONTENT_TYPE], "application/json");
@@ -223,7 +226,7 @@ mod tests {
 
     #[test]
     fn a_grpc_message_goes_bare() {
-        let sent = request(&grpc_ask(), Duration::from_millis(250));
+        let sent = request(&grpc_ask(), Duration::from_millis(250), None);
         assert_eq!(sent.headers()[CONTENT_TYPE], "application/grpc+proto");
         assert_eq!(sent.body().len(), 3);
     }

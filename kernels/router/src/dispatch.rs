@@ -9,9 +9,10 @@ use tracing::debug;
 
 use crate::ask::{Answer, Ask, Attempt};
 use crate::definition::Endpoint;
-use crate::errors::{Cause, Refusal};
+use crate::errors::{Cause, Outcome, Refusal};
 use crate::hedges::Hedged;
 use crate::queue::{Tier, Want};
+use crate::spans::Trace;
 use crate::terms::Terms;
 use crate::triton::Tritons;
 use crate::verify;
@@ -41,6 +42,17 @@ pub struct Served {
     pub place: (Tier, Arc<str>),
     /// Whether a place failed on the request itself.
     pub failed: bool,
+}
+
+impl Served {
+    /// How the request ended.
+    pub fn outcome(&self) -> Outcome {
+        match (self.answer.is_good(), self.failed) {
+            (true, _) => Outcome::Answered,
+            (false, true) => Outcome::Failed,
+            (false, false) => Outcome::Rejected,
+        }
+    }
 }
 
 /// How far a request has come, for the record of one whose caller leaves first.
@@ -106,18 +118,25 @@ struct Done {
 
 /// One attempt. Dropped before its end it is cancelled at its place, as its permit is then.
 async fn send(tritons: &Tritons, ask: &Ask, mut permit: Permit, begun: Instant, limit: Duration) -> Done {
+    let mut hop = ask.trace.as_ref().map(|trace| Box::new(trace.attempt(ask, &permit.place())));
     let (replica, attempt) = match permit.begin() {
         Replica::Car(car) => {
             let vehicle = car.vehicle.clone();
-            (Asked::Car(vehicle), tokio::time::timeout(limit, car.attempt(ask, limit)).await)
+            (Asked::Car(vehicle), tokio::time::timeout(limit, car.attempt(ask, limit, hop.as_deref())).await)
         }
         Replica::Server(server) => {
             let server = server.clone();
-            let attempt = tokio::time::timeout(limit, tritons.attempt(&server, ask, limit)).await;
+            if let Some(hop) = &mut hop {
+                hop.asks(ask, &server);
+            }
+            let attempt = tokio::time::timeout(limit, tritons.attempt(&server, ask, limit, hop.as_deref())).await;
             (Asked::Server(server), attempt)
         }
     };
     let attempt = attempt.unwrap_or(Attempt::Missed(Cause::Timeout));
+    if let Some(hop) = hop {
+        hop.end(&attempt);
+    }
     let took = attempt.is_good().then(|| begun.elapsed());
     Done { permit, replica, attempt, took }
 }
@@ -169,6 +188,7 @@ impl<'a> Search<'a> {
     /// Waits for a credit. What makes all cars dial again at once (another router, another plan) would leave a request that
     /// it met with no car to ask, so those that were not there are asked again when no other is free for a while.
     async fn acquire(&mut self) -> Result<Permit, NoPermit> {
+        let _waits = self.ask.trace.as_ref().map(Trace::waits);
         let standing = self.terms.standing;
         if !self.absent.is_empty() {
             let patience = standing.deadline.min(Instant::now() + BACK_AGAIN);

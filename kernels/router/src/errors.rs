@@ -16,6 +16,8 @@ pub mod grpc_code {
     pub const OK: u32 = 0;
     /// The caller left.
     pub const CANCELLED: u32 = 1;
+    /// No reason was given.
+    pub const UNKNOWN: u32 = 2;
     /// The caller's own fault.
     pub const INVALID_ARGUMENT: u32 = 3;
     /// Not within the deadline.
@@ -32,6 +34,8 @@ pub mod grpc_code {
     pub const INTERNAL: u32 = 13;
     /// Try again later.
     pub const UNAVAILABLE: u32 = 14;
+    /// What cannot be got back is lost.
+    pub const DATA_LOSS: u32 = 15;
     /// Nobody knows the caller.
     pub const UNAUTHENTICATED: u32 = 16;
 }

@@ -82,7 +82,11 @@ async fn pass_on(
         if left.is_zero() {
             return None;
         }
-        let passed = peer.pass(&workload.key, ask, left).await;
+        let hop = ask.trace.as_ref().map(|trace| trace.pass_on(ask, peer));
+        let passed = peer.pass(&workload.key, ask, left, hop.as_ref()).await;
+        if let Some(hop) = hop {
+            hop.passed(&passed);
+        }
         workload.meters.forwarded(match passed {
             Ok(_) => Forwarded::Answered,
             Err(Back::Refused(_)) => Forwarded::Refused,

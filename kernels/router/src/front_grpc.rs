@@ -22,6 +22,7 @@ use crate::body::{Chunks, Reply};
 use crate::errors::{Kind, Refusal, grpc_code};
 use crate::front_http::EXTENSIONS;
 use crate::message::{self, BadFrame, Writer};
+use crate::spans::{INFER, STREAM_INFER, Trace};
 use crate::workload::Workload;
 use crate::world::{Arrival, World};
 
@@ -44,14 +45,24 @@ pub async fn answer(world: Arc<World>, request: Request<Incoming>) -> Result<Res
         return Ok(stream(world, request));
     }
     let answered = if request.method() == Method::POST {
-        unary(&world, method, request, begun).await
+        let traced = world.spans.as_ref().filter(|_| method == "ModelInfer");
+        let trace = traced.and_then(|spans| spans.over_grpc(request.headers(), INFER));
+        let answered = unary(&world, method, request, begun, trace.clone()).await;
+        trace.inspect(|trace| trace.end(answered.as_ref()));
+        answered
     } else {
         Err(Refusal::WrongMethod)
     };
     Ok(respond(answered.unwrap_or_else(|refusal| refused(&refusal))))
 }
 
-async fn unary(world: &World, method: &str, request: Request<Incoming>, begun: Instant) -> Result<Answer, Refusal> {
+async fn unary(
+    world: &World,
+    method: &str,
+    request: Request<Incoming>,
+    begun: Instant,
+    trace: Option<Trace>,
+) -> Result<Answer, Refusal> {
     let (mut head, body) = request.into_parts();
     let pass = world.gate.pass(&mut head.headers);
     let caller = if is_open(method) { Caller::default() } else { world.caller(&pass).await? };
@@ -70,7 +81,7 @@ async fn unary(world: &World, method: &str, request: Request<Incoming>, begun: I
         }
         "ModelInfer" => {
             let limit = head.headers.get(GRPC_TIMEOUT).and_then(|value| timeout(value.to_str().ok()?));
-            let arrival = Arrival { begun, limit, protocol: "grpc" };
+            let arrival = Arrival { begun, limit, protocol: "grpc", trace };
             infer(world, &caller, &passed_on(head.headers), &message, arrival).await
         }
         "ModelMetadata" | "ModelConfig" | "ModelStatistics" => {
@@ -104,10 +115,12 @@ async fn infer(
         only: None,
         versioned: !version.is_empty(),
         guest: false,
+        trace: None,
     };
+    let limited = arrival.limit.is_some();
     let answered = world.infer(&workload, ask, arrival).await;
     match answered {
-        Err(refusal) if refusal.kind() == Kind::Late && arrival.limit.is_some() => {
+        Err(refusal) if refusal.kind() == Kind::Late && limited => {
             Ok(Answer::grpc_error(grpc_code::DEADLINE_EXCEEDED, &refusal.to_string()))
         }
         answered => answered,
@@ -240,8 +253,10 @@ async fn answer_messages(
         if let Some(message) = message::next_frame(&mut waiting).map_err(bad_frame)? {
             // Again for each message: a stream may outlive its caller's token.
             let caller = world.caller(&pass).await?;
-            let arrival = Arrival { begun: Instant::now(), limit: None, protocol: "grpc" };
+            let trace = world.spans.as_ref().and_then(|spans| spans.over_grpc(&metadata, STREAM_INFER));
+            let arrival = Arrival { begun: Instant::now(), limit: None, protocol: "grpc", trace: trace.clone() };
             let answered = infer(world, &caller, &metadata, &message, arrival).await;
+            trace.inspect(|trace| trace.end(answered.as_ref()));
             for piece in message::frame(stream_answer(answered)).pieces() {
                 if answers.send(Frame::data(piece.clone())).await.is_err() {
                     return Ok(false);

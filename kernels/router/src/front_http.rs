@@ -14,6 +14,7 @@ use crate::ask::{Answer, Ask, Form, strip_hop_by_hop};
 use crate::body::{Chunks, Reply};
 use crate::car::TIMEOUT_MS;
 use crate::errors::{Refusal, error_json};
+use crate::spans::Trace;
 use crate::world::{Arrival, World};
 
 /// Extensions of KServe v2 that pass through this router.
@@ -48,7 +49,10 @@ pub async fn answer(world: Arc<World>, request: Request<Incoming>) -> Result<Res
     let path = request.uri().path().to_owned();
     let answered = match route(&path) {
         Route::Model { name, versioned, question: Question::Infer } => {
-            infer(&world, name, versioned, request, begun).await
+            let trace = world.spans.as_ref().and_then(|spans| spans.over_http(request.headers(), &path, versioned));
+            let answered = infer(&world, (name, versioned), request, begun, trace.clone()).await;
+            trace.inspect(|trace| trace.end(answered.as_ref()));
+            answered
         }
         Route::Unknown => Err(Refusal::UnknownPath(path.clone())),
         _ if request.method() != Method::GET => Err(Refusal::WrongMethod),
@@ -99,10 +103,10 @@ fn model<'a>(name: &'a str, versioned: bool, tail: &[&str]) -> Route<'a> {
 
 async fn infer(
     world: &World,
-    name: &str,
-    versioned: bool,
+    (name, versioned): (&str, bool),
     request: Request<Incoming>,
     begun: Instant,
+    trace: Option<Trace>,
 ) -> Result<Answer, Refusal> {
     if request.method() != Method::POST {
         return Err(Refusal::WrongMethod);
@@ -111,12 +115,12 @@ async fn infer(
     let caller = world.caller(&world.gate.pass(&mut head.headers)).await?;
     let workload = world.admitted(name, &caller)?;
     let limit = head.headers.get(TIMEOUT_MS).and_then(|value| value.to_str().ok()?.parse().ok());
-    let arrival = Arrival { begun, limit: limit.map(Duration::from_millis), protocol: "http" };
+    let arrival = Arrival { begun, limit: limit.map(Duration::from_millis), protocol: "http", trace };
     let gathered = world.intake.gather(body).await?;
     let path = head.uri.path_and_query().cloned().unwrap_or_else(|| http::uri::PathAndQuery::from_static("/"));
     let form = Form::Http { path, headers: passed_on(head.headers) };
-    let ask =
-        Ask { model: workload.model.clone(), form, body: gathered.chunks.clone(), only: None, versioned, guest: false };
+    let (model, body) = (workload.model.clone(), gathered.chunks.clone());
+    let ask = Ask { model, form, body, only: None, versioned, guest: false, trace: None };
     world.infer(&workload, ask, arrival).await
 }
 

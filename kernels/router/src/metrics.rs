@@ -39,6 +39,7 @@ pub struct Metrics {
     owns: IntGaugeVec,
     refused_peers: IntCounterVec,
     dropped_lines: IntCounter,
+    dropped_spans: IntCounterVec,
     unknown: IntCounter,
 }
 
@@ -113,6 +114,8 @@ impl Metrics {
             "parkade_router_access_lines_dropped_total",
             "Access lines dropped because their file was too slow",
         )?;
+        let dropped_spans =
+            counter("parkade_router_spans_dropped_total", "Spans that never reached the collector", &["reason"])?;
         registry.register(Box::new(requests.clone()))?;
         registry.register(Box::new(durations.clone()))?;
         registry.register(Box::new(retries.clone()))?;
@@ -127,6 +130,7 @@ impl Metrics {
         registry.register(Box::new(owns.clone()))?;
         registry.register(Box::new(refused_peers.clone()))?;
         registry.register(Box::new(dropped_lines.clone()))?;
+        registry.register(Box::new(dropped_spans.clone()))?;
         let unknown = requests.with_label_values(&[NO_WORKLOAD, NO_TIER, Outcome::Rejected.label()]);
         Ok(Self {
             registry,
@@ -144,6 +148,7 @@ impl Metrics {
             owns,
             refused_peers,
             dropped_lines,
+            dropped_spans,
             unknown,
         })
     }
@@ -226,6 +231,11 @@ impl Metrics {
     /// An access line was dropped.
     pub fn dropped_line(&self) {
         self.dropped_lines.inc();
+    }
+
+    /// Spans were dropped: `backlog`, too many waited; `collector`, it did not take them.
+    pub fn dropped_spans(&self, reason: &str, count: usize) {
+        self.dropped_spans.with_label_values(&[reason]).inc_by(count as u64);
     }
 
     /// The text that Prometheus reads.

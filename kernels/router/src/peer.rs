@@ -23,6 +23,7 @@ use crate::ask::{Answer, Ask, Form, GRPC_STATUS};
 use crate::body::{Chunks, collect};
 use crate::dispatch::Served;
 use crate::errors::{Kind, Refusal, Relayed, grpc_code};
+use crate::hop::Hop;
 use crate::listen::tune;
 use crate::queue::Tier;
 use crate::triton::INFER;
@@ -118,11 +119,13 @@ impl Peer {
     }
 
     /// Passes one inference request on. `left` is the time until its deadline.
-    pub async fn pass(self: &Arc<Self>, workload: &str, ask: &Ask, left: Duration) -> Passed {
+    pub async fn pass(self: &Arc<Self>, workload: &str, ask: &Ask, left: Duration, hop: Option<&Hop>) -> Passed {
         let begun = Instant::now();
         let Some(mut sender) = self.sender().await else { return Err(Back::Unreachable { sent: false }) };
         let left = left.saturating_sub(begun.elapsed());
-        let Some(request) = self.request(workload, ask, left) else { return Err(Back::Unreachable { sent: false }) };
+        let Some(request) = self.request(workload, ask, left, hop) else {
+            return Err(Back::Unreachable { sent: false });
+        };
         let answering = async {
             match sender.send_request(request).await {
                 Ok(response) => self.read(ask, response).await,
@@ -148,19 +151,14 @@ impl Peer {
         collect(response.into_body(), self.answer_limit).await.ok()
     }
 
-    fn request(&self, workload: &str, ask: &Ask, left: Duration) -> Option<Request<Chunks>> {
+    fn request(&self, workload: &str, ask: &Ask, left: Duration, hop: Option<&Hop>) -> Option<Request<Chunks>> {
         let mut request = Request::new(ask.body.clone());
         *request.method_mut() = Method::POST;
         let (path, form) = match &ask.form {
-            Form::Http { path, headers } => {
-                *request.headers_mut() = headers.clone();
-                (path.clone(), "http")
-            }
-            Form::Grpc { metadata } => {
-                *request.headers_mut() = metadata.clone();
-                (PathAndQuery::from_static(INFER), "grpc")
-            }
+            Form::Http { path, .. } => (path.clone(), "http"),
+            Form::Grpc { .. } => (PathAndQuery::from_static(INFER), "grpc"),
         };
+        *request.headers_mut() = ask.headers_for(hop).into_owned();
         *request.uri_mut() = self.uri(path)?;
         let headers = request.headers_mut();
         headers.remove(CONTENT_LENGTH);

@@ -122,10 +122,21 @@ async fn infer(
         Form::Http { path, headers }
     };
     let body = gathered.chunks.clone();
-    let mut ask = Ask { model: workload.model.clone(), form, body, only: None, versioned, guest: true };
-    restrict(workload, &mut ask)?;
-    let terms = Terms::read(ask.headers(), deadline)?;
-    dispatch(&world.tritons, workload, &ask, terms, progress).await
+    let trace = world.spans.as_ref().and_then(|spans| spans.passed_on(&form, versioned));
+    let mut ask = Ask { model: workload.model.clone(), form, body, only: None, versioned, guest: true, trace };
+    let terms = restrict(workload, &mut ask).and_then(|()| Terms::read(ask.headers(), deadline));
+    let served = match terms {
+        Ok(terms) => dispatch(&world.tritons, workload, &ask, terms, progress).await,
+        Err(refusal) => Err(refusal),
+    };
+    if let Some(trace) = &ask.trace {
+        let (place, outcome) = served
+            .as_ref()
+            .map_or_else(|refusal| (None, refusal.outcome()), |served| (Some(&served.place), served.outcome()));
+        trace.record(&workload.key, place, progress.attempts, outcome);
+        trace.end(served.as_ref().map(|served| &served.answer));
+    }
+    served
 }
 
 /// What only a router with cars can say of a model: whether it is ready, and its metadata in JSON.

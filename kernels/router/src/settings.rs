@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Parser;
 
 use crate::admission::Admission;
+use crate::exporting::Tracing;
 use crate::tls::Files;
 
 /// Bodies up to this size may go to a car; larger ones go to Triton only (8 MiB, `docs/architecture.md`).
@@ -97,6 +98,10 @@ pub struct Settings {
     /// Who is let in.
     #[command(flatten)]
     pub admission: Admission,
+
+    /// Where spans go.
+    #[command(flatten)]
+    pub tracing: Tracing,
 
     /// Largest request or answer in bytes; larger requests get 413.
     #[arg(long, env = "PARKADE_ROUTER_MAX_BODY", default_value_t = 64 << 20)]

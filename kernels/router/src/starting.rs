@@ -76,6 +76,7 @@ async fn run(settings: Settings) -> Result<Option<JoinHandle<()>>, String> {
     let metrics = Arc::new(Metrics::new().map_err(|error| error.to_string())?);
     let (access, writer) = AccessLog::open(&settings.access_log)
         .map_err(|error| format!("--access-log {}: {error}; give a file that can be written", settings.access_log))?;
+    let (spans, exporting) = settings.tracing.open(&settings.id, metrics.clone())?.unzip();
     let client = cluster(&settings).await?;
     let gate = Gate::open(&settings.admission, client.clone())?;
     let directory = Arc::new(Directory::new(metrics.clone(), settings.rejection(), settings.hedge_percent));
@@ -87,6 +88,7 @@ async fn run(settings: Settings) -> Result<Option<JoinHandle<()>>, String> {
         access,
         intake: Intake::new(settings.max_body, settings.body_time(), settings.body_memory),
         gate,
+        spans,
         closing: AtomicBool::new(false),
     });
     let for_cars = settings.certificates().map(Files::for_cars).transpose()?;
@@ -112,6 +114,9 @@ async fn run(settings: Settings) -> Result<Option<JoinHandle<()>>, String> {
     tokio::spawn(listen::metrics(listeners.metrics, world.clone(), stop));
 
     ending::end(&settings, &world, &stopper, accepting, finished).await?;
+    if let Some(exporting) = exporting {
+        exporting.finish().await;
+    }
     Ok(writer)
 }
 

@@ -15,6 +15,7 @@ use crate::body::{Broken, Chunks, collect};
 use crate::connections::Connections;
 use crate::definition::Endpoint;
 use crate::errors::{Cause, grpc_code};
+use crate::hop::Hop;
 use crate::workload::Workload;
 
 /// First pause before a failed server is probed; doubles up to `PROBE_LONGEST`.
@@ -44,17 +45,18 @@ impl Tritons {
     }
 
     /// Sends one request and reads the whole answer. The caller bounds the time, of which `limit` tells the server.
-    pub async fn attempt(&self, server: &Endpoint, ask: &Ask, limit: Duration) -> Attempt {
+    pub async fn attempt(&self, server: &Endpoint, ask: &Ask, limit: Duration, hop: Option<&Hop>) -> Attempt {
+        let headers = ask.headers_for(hop);
         match &ask.form {
-            Form::Http { path, headers } => {
-                match self.over_http(server, Method::POST, path, headers, ask.body.clone()).await {
+            Form::Http { path, .. } => {
+                match self.over_http(server, Method::POST, path, &headers, ask.body.clone()).await {
                     Ok(answer) => judge_http(answer, ask.versioned),
                     Err(cause) => Attempt::Missed(cause),
                 }
             }
-            Form::Grpc { metadata } => {
+            Form::Grpc { .. } => {
                 let path = PathAndQuery::from_static(INFER);
-                match self.over_grpc(server, path, metadata, ask.body.clone(), limit).await {
+                match self.over_grpc(server, path, &headers, ask.body.clone(), limit).await {
                     Ok(answer) => judge_grpc(answer, ask.versioned),
                     Err(cause) => Attempt::Missed(cause),
                 }

@@ -31,7 +31,7 @@ const LOOK: Duration = Duration::from_millis(20);
 const ANSWER: Duration = Duration::from_secs(10);
 /// 2^64 over the golden ratio: multiples of it, modulo 2^64, spread evenly, also every n-th of them. Cars answer in turns,
 /// and each of them is to be checked as often as the others.
-const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+pub const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// How a check ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,6 +145,7 @@ fn question(ask: &Ask) -> Option<Ask> {
         only: Some(Tier::Datacenter),
         versioned: false,
         guest: false,
+        trace: None,
     })
 }
 
@@ -218,7 +219,7 @@ impl Check {
         let mut permit = self.slot().await.ok_or(Verification::Skipped)?;
         let Replica::Server(server) = permit.begin() else { return Err(Verification::Failed) };
         let server = server.clone();
-        let asked = timeout(ANSWER, self.tritons.attempt(&server, &self.ask, ANSWER)).await;
+        let asked = timeout(ANSWER, self.tritons.attempt(&server, &self.ask, ANSWER, None)).await;
         permit.finish(None);
         match asked {
             Ok(Attempt::Answered(answer)) if answer.is_good() && is_plain(&answer) => Ok(Said::of(&answer)),

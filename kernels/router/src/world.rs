@@ -18,6 +18,7 @@ use crate::forward;
 use crate::metrics::Metrics;
 use crate::queue::{Tier, Want};
 use crate::settings::CAR_BODY_LIMIT;
+use crate::spans::{Spans, Trace};
 use crate::terms::{Terms, USUAL_PRIORITY};
 use crate::triton::Tritons;
 use crate::waiting::Standing;
@@ -62,12 +63,14 @@ pub struct World {
     pub intake: Intake,
     /// Who is let in.
     pub gate: Gate,
+    /// What makes spans of requests; `None`: off.
+    pub spans: Option<Spans>,
     /// Whether callers over HTTP/1.1 are told to connect elsewhere, because this router is about to end.
     pub closing: AtomicBool,
 }
 
 /// When and how a request came.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Arrival {
     /// When its head was read.
     pub begun: Instant,
@@ -75,6 +78,8 @@ pub struct Arrival {
     pub limit: Option<Duration>,
     /// `http` or `grpc`.
     pub protocol: &'static str,
+    /// Its span, if it is sampled.
+    pub trace: Option<Trace>,
 }
 
 impl World {
@@ -93,17 +98,18 @@ impl World {
     /// Serves one inference request and records it, also when its caller leaves first.
     pub async fn infer(&self, workload: &Arc<Workload>, mut ask: Ask, arrival: Arrival) -> Result<Answer, Refusal> {
         workload.observed.arrived(&ask.form);
+        ask.trace.clone_from(&arrival.trace);
+        let (begun, limit) = (arrival.begun, arrival.limit);
         let mut record = Record::new(self, workload, arrival, ask.body.len());
         restrict(workload, &mut ask).inspect_err(|refusal| record.refused(refusal))?;
         // A caller's own limit counts from the head; the workload's, from the moment its body is here.
-        let deadline = arrival
-            .limit
-            .map_or_else(|| Instant::now() + workload.rules().timeout, |limit| arrival.begun + limit.min(LONGEST));
+        let deadline =
+            limit.map_or_else(|| Instant::now() + workload.rules().timeout, |limit| begun + limit.min(LONGEST));
         let terms = Terms::read(ask.headers(), deadline).inspect_err(|refusal| record.refused(refusal))?;
         let served = forward::find(&self.tritons, workload, &mut ask, terms, &mut record.progress).await;
-        let Served { mut answer, place, failed } = served.inspect_err(|refusal| record.refused(refusal))?;
-        record.answered(&answer, &place, failed);
-        let (tier, place) = place;
+        let served = served.inspect_err(|refusal| record.refused(refusal))?;
+        record.answered(&served);
+        let Served { mut answer, place: (tier, place), .. } = served;
         answer.headers.insert(TIER, HeaderValue::from_static(tier.label()));
         if let Ok(place) = HeaderValue::from_str(&place) {
             answer.headers.insert(PLACE, place);
@@ -210,14 +216,10 @@ impl<'a> Record<'a> {
         Self { world, workload, arrival, request_bytes, progress: Progress::default(), over: false }
     }
 
-    fn answered(&mut self, answer: &Answer, place: &(Tier, Arc<str>), failed: bool) {
-        let outcome = match (answer.is_good(), failed) {
-            (true, _) => Outcome::Answered,
-            (false, true) => Outcome::Failed,
-            (false, false) => Outcome::Rejected,
-        };
+    fn answered(&mut self, served: &Served) {
+        let Served { answer, place, .. } = served;
         let status = if self.arrival.protocol == "grpc" { answer.grpc } else { answer.status.as_u16().into() };
-        self.end(Some(place.clone()), outcome, status, answer.body.len());
+        self.end(Some(place.clone()), served.outcome(), status, answer.body.len());
     }
 
     fn refused(&mut self, refusal: &Refusal) {
@@ -232,6 +234,9 @@ impl<'a> Record<'a> {
             self.workload.observed.answered(taken);
         }
         let taken = taken.as_secs_f64();
+        if let Some(trace) = &self.arrival.trace {
+            trace.record(&self.workload.key, place.as_ref(), self.progress.attempts, outcome);
+        }
         self.workload.meters.ended(place.as_ref().map(|(tier, _)| *tier), outcome, taken);
         let line = Line {
             attempts: self.progress.attempts,

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from benchmarks import machine, page
-from benchmarks.router import idling, leaving, proxying, queueing, soaking
+from benchmarks.router import idling, leaving, proxying, queueing, soaking, spanning
 from benchmarks.router.envoy import installed
 from benchmarks.router.programs import Bench, build
 from benchmarks.router.table import Section, as_json, as_markdown
@@ -47,6 +47,7 @@ QUICK = Terms(1, 0.3, 200, 2.0, 100_000, 12_000, 300, 0.08)
 
 PARTS: Mapping[str, Callable[[Bench, Terms], Section]] = {
     "cost": lambda bench, terms: proxying.measure(bench, terms.rounds, terms.seconds),
+    "spans": lambda bench, terms: spanning.measure(bench, terms.rounds, terms.seconds),
     "idle": lambda bench, terms: idling.measure(bench, terms.connections, terms.seconds),
     "queue": lambda bench, terms: queueing.measure(bench, terms.rounds, terms.queueing, terms.simulated),
     "leave": lambda bench, terms: leaving.measure(bench, terms.small, terms.large),
