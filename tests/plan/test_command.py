@@ -100,14 +100,14 @@ def test_unknown_hardware_and_fields_that_do_nothing_yet_are_named(folder):
         model={"profiles": [{"hardware": "hw4", "serviceTime": "12ms"}, {"hardware": "hw9", "serviceTime": "1ms"}]},
         demand=[{"region": "us-ca", "rate": "60"}, {"region": "us-ny", "rate": "1"}],
     )
-    cars = worlds.cars(contract={"dataCapPerDay": "1Gi"})
-    manifests = [worlds.region(), cars, worlds.servers(), odd]
+    servers = worlds.servers(battery={"capacityKWh": 3900, "powerKW": 1000})
+    manifests = [worlds.region(), worlds.cars(), servers, odd]
     (folder / "all.yaml").write_text(yaml.safe_dump_all([it.manifest() for it in manifests]))
     output = run("-f", folder)
     assert "UnknownHardware: no pool declares the hardware hw9; use one of a100, hw4" in output
     assert "UnknownRegion: no Region is named us-ny; apply one" in output
     assert "FieldsNotHonoured" in output
-    assert "spec.contract.dataCapPerDay" in output
+    assert "spec.battery" in output
 
 
 @pytest.mark.parametrize(

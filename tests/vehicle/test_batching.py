@@ -230,7 +230,8 @@ class Timed:
         self.takes = takes
 
     def infer(self, feeds, wanted, _cancellation) -> list:
-        time.sleep(self.takes[len(feeds["x"]) > 1])
+        if pause := self.takes[len(feeds["x"]) > 1]:  # a sleep of 0 s still lets others have the core
+            time.sleep(pause)
         return [feeds["x"] for _ in wanted]
 
 
