@@ -81,6 +81,7 @@ async def order(pki, url: str, payload: bytes) -> None:
     await client.close()
 
 
+@pytest.mark.slow
 def test_with_the_network_cut_the_contract_still_refuses_and_permits(car, pki, nats_server, shelf):
     async def scenario():
         port, router = free_port(), Router()

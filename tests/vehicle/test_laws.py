@@ -418,6 +418,7 @@ class ContractLaws(RuleBasedStateMachine):
             shutil.rmtree(self.directory)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(110)
 def test_no_sequence_of_plans_signals_set_clocks_and_faults_breaks_the_contract(pki):
     laws = type("Laws", (ContractLaws,), {"certificates": pki.vehicle})
