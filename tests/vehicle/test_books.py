@@ -136,6 +136,16 @@ def test_a_machine_that_was_off_goes_by_its_wall_clock_and_believes_it_once(open
         assert books.spent(TERMS).km == pytest.approx(spent), "no more than what the clock already showed"
 
 
+def test_a_crash_does_not_forget_that_the_clock_was_set(opened, hand):
+    books = opened()
+    worked(books, hand, HOUR)
+    books.save(TERMS)
+    hand.set_wall(48 * HOUR)
+    books.keep(TERMS, at_work=True)
+    hand.reboot(off=60)
+    assert opened().spent(TERMS).km >= 345 / 140, "no goodbye was said"
+
+
 def test_a_crash_counts_the_reserve_as_spent_and_a_stop_does_not(opened, hand):
     contract = Contract(data_cap_per_day=2**31)
     books = opened()

@@ -28,6 +28,9 @@ RESERVE_BYTES: Final = 64 * 2**20
 RESERVE_SHARE: Final = 1 / 16
 """Written ahead: so much energy and so many bytes, and never more than this share of what the contract allows a day."""
 
+JUMP: Final = 60.0
+"""Seconds by which the wall clock may run ahead before that is written down."""
+
 COMPUTE_WATTS: Final = 100.0
 """Power of one busy in-car computer above the awake car: 80 to 100 W are published for hw4, none measured."""
 
@@ -71,6 +74,7 @@ class Books:
         self._due = False
         self._saved_at = self.clock.running
         self._restore()
+        self._saved_time = (self.clock.elapsed, self.clock.latest)
 
     def _restore(self) -> None:
         self.usage.restore(self._notebook.read_json("usage.json"))
@@ -148,8 +152,14 @@ class Books:
         begins = at_work and not (wh or size)
         spent = at_work and (self._unsaved[0] >= wh or self._unsaved[1] >= size)
         old = self.clock.running - self._saved_at >= SAVE
-        if begins or spent or old or self.failure:
+        if begins or spent or old or self.failure or self._clock_was_set():
             self.save(contract if at_work else None, totals=old)
+
+    def _clock_was_set(self) -> bool:
+        """Whether the wall shows more than it could since the last save: a crash must not forget that it did."""
+        elapsed, latest = self._saved_time
+        now = self.clock.look().elapsed
+        return self.clock.latest - latest > now - elapsed + JUMP
 
     def save(self, contract: Contract | None, *, totals: bool = True) -> None:
         """Write the account down, with a reserve for work under the contract; None where nothing runs.
@@ -163,8 +173,9 @@ class Books:
             range_wh = contract.max_range_loss_per_day * self.power.wh_per_km
             most = min(RESERVE_BYTES, contract.data_cap_per_day * RESERVE_SHARE)
             reserve = (max(min(RESERVE_WH, range_wh * RESERVE_SHARE), 1e-3), max(int(most), 1))
+        account_time = self.clock.saved()
         account = {
-            "clock": self.clock.saved(),
+            "clock": account_time,
             "day": self.day.shown(),
             "reserve": {"batteryWh": reserve[0], "bytes": reserve[1]},
         }
@@ -174,6 +185,7 @@ class Books:
             files["usage.json"] = self.usage.shown()
         if self.write(files):
             self._reserve, self._unsaved = reserve, [0.0, 0]
+            self._saved_time = (account_time["elapsed"], account_time["latest"])
 
     def note(self, refusal: Refusal | None) -> None:
         """Take the car's present word into the history."""

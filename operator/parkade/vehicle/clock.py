@@ -58,7 +58,7 @@ class Clock:
 
     sources: Sources
     _base: float = field(default=0.0, init=False)
-    _latest: float = field(default=0.0, init=False)
+    latest: float = field(default=0.0, init=False)
     """The latest wall time ever seen, Unix seconds."""
     _start: float = field(init=False)
 
@@ -68,7 +68,7 @@ class Clock:
     def look(self) -> Instant:
         """Return what the clocks say."""
         now = self.sources.wall()
-        self._latest = max(self._latest, now.timestamp())
+        self.latest = max(self.latest, now.timestamp())
         return Instant(now, self.elapsed)
 
     @property
@@ -87,7 +87,7 @@ class Clock:
         ticks = self.sources.ticks()
         return {
             "elapsed": self._base + max(0.0, ticks - self._start),
-            "latest": self._latest,
+            "latest": self.latest,
             "ticks": ticks,
             "boot": self.sources.boot,
         }
@@ -104,7 +104,7 @@ class Clock:
             passed = start - ticks
         else:
             passed = max(0.0, self.sources.wall().timestamp() - latest)
-        self._base, self._latest, self._start = elapsed + passed, latest, start
+        self._base, self.latest, self._start = elapsed + passed, latest, start
 
 
 def amount(value: object) -> float:
