@@ -137,7 +137,12 @@ class FleetPlane(Plane):
                     "spec": {**spec, "assignments": orders},
                 }
             )
-            objects += [_pod(name, cell) for name in WORKLOADS]
+        self._apply_all(objects)
+        account = f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts/default"
+        until(lambda: self.api.get(account).is_success, "the namespace has its account, which pods need", 60.0)
+        self._apply_all([_pod(name, cell) for cell in self.cells for name in WORKLOADS])
+
+    def _apply_all(self, objects: list[dict[str, Any]]) -> None:
         listed = {"apiVersion": "v1", "kind": "List", "items": objects}
         self.kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(listed))
 
