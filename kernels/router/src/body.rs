@@ -17,6 +17,8 @@ use crate::errors::Refusal;
 
 /// Bodies up to this size are not counted against the memory for bodies: connections bound their number.
 const SMALL: usize = 256 << 10;
+/// Pieces that are no longer than this together are joined as they come.
+const SHORT: usize = 4 << 10;
 
 /// The pieces of a body, and trailers after them.
 #[derive(Clone, Debug, Default)]
@@ -32,6 +34,18 @@ impl Chunks {
         if !piece.is_empty() {
             self.length += piece.len();
             self.pieces.push_back(piece);
+        }
+    }
+
+    /// Adds a piece as it came over a connection. Short ones are joined, so that a body in chunks of one byte each, which
+    /// anybody can send, takes little more memory than its bytes.
+    pub fn receive(&mut self, piece: Bytes) {
+        match self.pieces.back_mut() {
+            Some(last) if last.len() + piece.len() <= SHORT => {
+                self.length += piece.len();
+                *last = join(std::mem::take(last), &piece);
+            }
+            _ => self.push(piece),
         }
     }
 
@@ -66,15 +80,14 @@ impl Chunks {
         self.pieces.front().and_then(|piece| piece.first().copied())
     }
 
-    /// The byte at `index`.
-    pub fn byte(&self, mut index: usize) -> Option<u8> {
-        for piece in &self.pieces {
-            match piece.get(index) {
-                Some(byte) => return Some(*byte),
-                None => index -= piece.len(),
-            }
-        }
-        None
+    /// The last of the first `count` bytes that is no white space.
+    pub fn last_visible(&self, count: usize) -> Option<u8> {
+        let mut before = self.length;
+        self.pieces.iter().rev().find_map(|piece| {
+            before -= piece.len();
+            let part = &piece[..count.saturating_sub(before).min(piece.len())];
+            part.iter().rev().find(|byte| !byte.is_ascii_whitespace()).copied()
+        })
     }
 
     /// The first `count` bytes as one slice; fewer if there are fewer.
@@ -114,6 +127,17 @@ impl Chunks {
         self.length += piece.len();
         self.pieces.push_front(piece);
     }
+}
+
+/// Appends in place where the first is nobody else's.
+fn join(first: Bytes, second: &[u8]) -> Bytes {
+    let mut joined = first.try_into_mut().unwrap_or_else(|first| {
+        let mut joined = BytesMut::with_capacity(SHORT);
+        joined.extend_from_slice(&first);
+        joined
+    });
+    joined.extend_from_slice(second);
+    joined.freeze()
 }
 
 impl From<Bytes> for Chunks {
@@ -216,7 +240,7 @@ where
                 if chunks.len() + data.len() > limit {
                     return Err(Broken::TooLarge);
                 }
-                chunks.push(data);
+                chunks.receive(data);
             }
             Err(frame) => chunks.trailers = frame.into_trailers().ok(),
         }
@@ -295,7 +319,7 @@ mod tests {
     use bytes::Bytes;
     use http_body::Body;
 
-    use super::{Broken, Chunks, Intake, Reply, collect};
+    use super::{Broken, Chunks, Intake, Reply, SHORT, collect};
     use crate::errors::Refusal;
 
     fn chunks(pieces: &[&'static str]) -> Chunks {
@@ -313,10 +337,31 @@ mod tests {
     #[test]
     fn pieces_read_as_one() {
         let body = chunks(&["ab", "", "cde"]);
-        assert_eq!((body.len(), body.byte(3), body.byte(5)), (5, Some(b'd'), None));
+        assert_eq!(body.len(), 5);
         assert_eq!(&body.head(3)[..], b"abc");
         assert_eq!(&body.head(9)[..], b"abcde");
         assert_eq!(&body.head(1)[..], b"a");
+    }
+
+    #[test]
+    fn the_last_visible_byte_is_found_across_pieces() {
+        let body = chunks(&["{a", "b} ", "  ", "x"]);
+        for (count, last) in [(9, b'x'), (7, b'}'), (4, b'}'), (3, b'b'), (1, b'{')] {
+            assert_eq!(body.last_visible(count), Some(last), "{count}");
+        }
+        assert_eq!(body.last_visible(0), None);
+    }
+
+    #[tokio::test]
+    async fn a_body_of_tiny_chunks_is_no_heap_of_pieces() {
+        let sent = vec![b'a'; 1 << 20];
+        // As one read of a connection yields them: slices of one buffer.
+        let read = Bytes::from(sent.clone());
+        let mut tiny = Chunks::default();
+        (0..read.len()).for_each(|at| tiny.push(read.slice(at..=at)));
+        let body = collect(tiny, 1 << 20).await.unwrap();
+        assert_eq!(body.head(body.len()), sent);
+        assert!(body.pieces().count() <= 2 * sent.len() / SHORT + 1, "{} pieces", body.pieces().count());
     }
 
     #[test]

@@ -268,7 +268,7 @@ async fn answer_messages(
             return Err(Refusal::TooLarge(world.intake.limit()));
         }
         match body.frame().await {
-            Some(Ok(frame)) => frame.into_data().map_or((), |data| waiting.push(data)),
+            Some(Ok(frame)) => frame.into_data().map_or((), |data| waiting.receive(data)),
             Some(Err(_)) => return Ok(false),
             None => return Ok(true),
         }

@@ -4,6 +4,8 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::body::Chunks;
 
+/// Names that a message may give itself before the one that counts, the last: a body full of them would take a second to walk.
+const REPEATED: usize = 64;
 /// Longest model name or version that is read out of a message.
 const NAME_LIMIT: u64 = 1024;
 
@@ -86,6 +88,7 @@ impl<'a> Reader<'a> {
 fn texts<const N: usize>(message: &Chunks, fields: [u64; N], whole: bool) -> Result<[String; N], NotProtobuf> {
     let mut reader = Reader::new(message);
     let mut found: [String; N] = std::array::from_fn(|_| String::new());
+    let mut named = 0;
     while reader.left > 0 {
         let tag = reader.varint()?;
         let (field, kind) = (tag >> 3, tag & 7);
@@ -99,7 +102,11 @@ fn texts<const N: usize>(message: &Chunks, fields: [u64; N], whole: bool) -> Res
             DELIMITED => {
                 let length = reader.varint()?;
                 match fields.iter().position(|wanted| *wanted == field) {
-                    Some(index) => found[index] = reader.text(length)?,
+                    Some(_) if named == REPEATED => return Err(NotProtobuf),
+                    Some(index) => {
+                        named += 1;
+                        found[index] = reader.text(length)?;
+                    }
                     None => reader.skip(length)?,
                 }
             }
@@ -261,6 +268,13 @@ mod tests {
             assert_eq!(model_and_version(&Bytes::copy_from_slice(garbage).into()), Err(NotProtobuf), "{garbage:?}");
             assert!(!is_infer_response(&Bytes::copy_from_slice(garbage).into()));
         }
+    }
+
+    #[test]
+    fn a_message_that_names_itself_again_and_again_is_not_walked() {
+        let repeated = |count| Bytes::from(b"\x0a\x01m".repeat(count));
+        assert_eq!(model_and_version(&repeated(2).into()).unwrap(), ["m", ""]);
+        assert_eq!(model_and_version(&repeated(1 << 20).into()), Err(NotProtobuf));
     }
 
     #[test]

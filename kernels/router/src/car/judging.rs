@@ -97,9 +97,7 @@ fn is_json_answer(body: &Chunks, length: usize) -> bool {
     if length <= PARSED_JSON {
         return serde_json::from_slice::<Outputs>(&body.head(length)).is_ok();
     }
-    let blank = |byte: &u8| byte.is_ascii_whitespace();
-    let last = (0..length).rev().filter_map(|index| body.byte(index)).find(|byte| !blank(byte));
-    body.first() == Some(b'{') && last == Some(b'}')
+    body.first() == Some(b'{') && body.last_visible(length) == Some(b'}')
 }
 
 /// The sentence of `{"error": "..."}`; over gRPC the bare sentence will do.
