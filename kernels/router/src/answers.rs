@@ -1,6 +1,7 @@
 //! The tensors of an answer of KServe v2, out of JSON, its binary extension or protobuf, all as raw little-endian bytes.
 //! Pure; for answers that are compared, not on the request path.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use bytes::{Buf, BufMut, Bytes};
@@ -50,6 +51,9 @@ struct Parameters {
 }
 
 /// Reads an answer over HTTP. Its first `json_length` bytes are JSON, and binary tensors follow.
+///
+/// # Errors
+/// It is not KServe v2, names an output twice, or has an element that does not fit its datatype.
 pub fn of_http(mut body: Bytes, json_length: usize) -> Result<Vec<Tensor>, Unreadable> {
     if json_length > body.len() {
         return Err(Unreadable);
@@ -65,7 +69,13 @@ pub fn of_http(mut body: Bytes, json_length: usize) -> Result<Vec<Tensor>, Unrea
         };
         tensors.push(Tensor { name: output.name, datatype: output.datatype, shape: output.shape, raw });
     }
-    Ok(tensors)
+    distinct(tensors)
+}
+
+/// The tensors, unless two of them have one name: nobody can say which is meant.
+fn distinct(tensors: Vec<Tensor>) -> Result<Vec<Tensor>, Unreadable> {
+    let names: BTreeSet<&str> = tensors.iter().map(|tensor| tensor.name.as_str()).collect();
+    if names.len() == tensors.len() { Ok(tensors) } else { Err(Unreadable) }
 }
 
 /// JSON numbers, nested or flat, as raw bytes.
@@ -204,6 +214,9 @@ struct Contents {
 }
 
 /// Reads a bare `ModelInferResponse`.
+///
+/// # Errors
+/// It is not one, names an output twice, or has an element that does not fit its datatype.
 pub fn of_grpc(message: impl Buf) -> Result<Vec<Tensor>, Unreadable> {
     let InferResponse { outputs, raw_output_contents } = InferResponse::decode(message).map_err(|_| Unreadable)?;
     if !raw_output_contents.is_empty() && raw_output_contents.len() != outputs.len() {
@@ -217,7 +230,7 @@ pub fn of_grpc(message: impl Buf) -> Result<Vec<Tensor>, Unreadable> {
         };
         Ok(Tensor { name: output.name, datatype: output.datatype, shape: output.shape, raw })
     };
-    outputs.into_iter().map(tensor).collect()
+    distinct(outputs.into_iter().map(tensor).collect::<Result<_, _>>()?)
 }
 
 impl Contents {
@@ -286,6 +299,16 @@ mod tests {
         assert_eq!(json(flat).unwrap(), binary);
         let short = of_http([head.as_bytes(), &raw[..8]].concat().into(), head.len());
         assert_eq!(short, Err(Unreadable), "a tensor that is cut off");
+    }
+
+    #[test]
+    fn an_answer_that_names_an_output_twice_is_unreadable() {
+        let twice = r#"{"name":"y","datatype":"INT8","shape":[1],"data":[1]}"#;
+        assert!(json(&format!(r#"{{"outputs":[{twice}]}}"#)).is_ok());
+        assert_eq!(json(&format!(r#"{{"outputs":[{twice},{twice}]}}"#)), Err(Unreadable));
+        let output = OutputTensor { name: "y".to_owned(), datatype: "BOOL".to_owned(), ..OutputTensor::default() };
+        let answer = InferResponse { outputs: vec![output.clone(), output], raw_output_contents: Vec::new() };
+        assert_eq!(of_grpc(Bytes::from(answer.encode_to_vec())), Err(Unreadable));
     }
 
     #[test]

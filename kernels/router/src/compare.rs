@@ -17,6 +17,9 @@ pub enum Difference {
 
 /// Compares what a place answered with what is believed to be right. Floats may differ by `tolerance` * (1 + |right|);
 /// integers, truths and bytes not at all. The order of outputs does not matter.
+///
+/// # Errors
+/// In what they differ first.
 pub fn compare(said: &[Tensor], right: &[Tensor], tolerance: f64) -> Result<(), Difference> {
     if said.len() != right.len() {
         return Err(Difference::Names);
