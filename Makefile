@@ -58,13 +58,14 @@ test-cluster: servers programs ## Tests against a real API server, Triton, NATS 
 test-rust: programs ## Rust tests
 	@cd kernels && $(CARGO) test --quiet --locked --workspace --exclude parkade-python
 
-# Without sanitizers, because the kernel forbids unsafe code: so stable Rust is enough.
+# Without sanitizers, because the kernels forbid unsafe code: so stable Rust is enough.
 FUZZ = $(CARGO) fuzz
-fuzz: ## Fuzz the kernel's readers and solves, 60 seconds each (ARGS="-max_total_time=600")
+fuzz: ## Fuzz the solver's readers and solves and the router's protocols, 60 seconds each (ARGS="-max_total_time=600")
 	@$(FUZZ) --version > /dev/null 2>&1 || $(CARGO) install --quiet --locked cargo-fuzz
-	@cd kernels/fuzz && for target in json flat solve resume fleet; do \
+	@cd kernels/fuzz && for target in json flat solve resume fleet http http2 grpc car answers; do \
 		mkdir -p corpus/$$target; echo "fuzzing $$target"; \
-		$(FUZZ) run --fuzz-dir . -s none $$target corpus/$$target seeds/$$target -- -dict=json.dict -max_len=1500 \
+		case $$target in json|flat|solve|resume|fleet) words=json;; *) words=kserve;; esac; \
+		$(FUZZ) run --fuzz-dir . -s none $$target corpus/$$target seeds/$$target -- -dict=$$words.dict -max_len=1500 \
 			-len_control=0 -timeout=120 -verbosity=0 -max_total_time=60 $(ARGS); \
 	done
 

@@ -1,22 +1,35 @@
-//! Random problems from a fuzzer's bytes, and the laws that every answer of the kernel keeps.
+//! Random problems from a fuzzer's bytes, and the laws that every answer of the kernel keeps; unruly callers and cars, and the
+//! laws that the router keeps whatever they send.
 
+mod answer;
 mod arrays;
+mod call;
+mod clock;
 mod damage;
 mod draw;
 mod laws;
 mod least;
 mod shape;
+mod tensors;
+mod wire;
+mod world;
 
 use parkade_placement::{Budget, Problem, Solution, State, flat, solve_from};
 use rayon::ThreadPool;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+pub use answer::{Answer, answers};
 pub use arrays::Arrays;
+pub use call::{Call, Called, INFER};
+pub use clock::run;
 pub use damage::damage;
 pub use draw::{Draw, noise};
 pub use laws::check;
 pub use shape::{Sizes, redraw, shape, state};
+pub use tensors::{over_grpc, over_http};
+pub use wire::{Script, line, talk};
+pub use world::{nowhere, one_cell};
 
 static POOLS: LazyLock<[ThreadPool; 2]> = LazyLock::new(|| {
     [1, 2].map(|threads| {

@@ -21,7 +21,7 @@ use tracing::debug;
 use crate::body::{Chunks, Reply};
 use crate::car::Car;
 use crate::errors::error_json;
-use crate::listen::{Stop, accept};
+use crate::listen::{Io, Stop, accept};
 use crate::observed::Times;
 use crate::strikes::{Fault, MOST};
 use crate::workload::Workload;
@@ -51,7 +51,7 @@ type Stream = TlsStream<TcpStream>;
 
 /// Who dialled, from its certificate.
 #[derive(Clone, Debug)]
-struct Identity {
+pub struct Identity {
     fleet: String,
     /// `fleet/vehicle`.
     vehicle: Arc<str>,
@@ -96,7 +96,7 @@ fn identity(stream: &Stream) -> Option<Identity> {
     certificate.valid_uri_names().find_map(read_identity)
 }
 
-fn read_identity(uri: &str) -> Option<Identity> {
+pub fn read_identity(uri: &str) -> Option<Identity> {
     let vehicle = uri.strip_prefix(IDENTITY)?;
     let (fleet, name) = vehicle.split_once('/')?;
     let good = !fleet.is_empty() && !name.is_empty() && !name.contains('/');
@@ -104,7 +104,13 @@ fn read_identity(uri: &str) -> Option<Identity> {
 }
 
 /// Hears one offer; if it is taken, the connection goes to the workload's queue.
-async fn hear(stream: Stream, identity: Identity, world: Arc<World>, place: OwnedSemaphorePermit, ids: &AtomicU64) {
+pub async fn hear<I: Io>(
+    stream: I,
+    identity: Identity,
+    world: Arc<World>,
+    place: OwnedSemaphorePermit,
+    ids: &AtomicU64,
+) {
     let id = ids.fetch_add(1, Ordering::Relaxed);
     let taken = Arc::new(std::sync::Mutex::new(None));
     let service = {
@@ -133,7 +139,7 @@ async fn hear(stream: Stream, identity: Identity, world: Arc<World>, place: Owne
     let accepted = taken.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
     let Some((accepted, upgrade)) = accepted else { return };
     let Ok(upgraded) = upgrade.await else { return };
-    let Ok(parts) = upgraded.downcast::<TokioIo<Stream>>() else { return };
+    let Ok(parts) = upgraded.downcast::<TokioIo<I>>() else { return };
     if !parts.read_buf.is_empty() {
         // A server does not speak first.
         world.metrics.refused_car("protocol");
@@ -143,8 +149,8 @@ async fn hear(stream: Stream, identity: Identity, world: Arc<World>, place: Owne
 }
 
 /// From here on the car is the server.
-async fn turn_round(
-    stream: TokioIo<Stream>,
+async fn turn_round<I: Io>(
+    stream: TokioIo<I>,
     identity: &Identity,
     accepted: Accepted,
     place: OwnedSemaphorePermit,

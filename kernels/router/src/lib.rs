@@ -28,6 +28,8 @@ mod files;
 mod forward;
 mod front_grpc;
 mod front_http;
+#[doc(hidden)]
+pub mod fuzzing;
 mod hedges;
 mod hop;
 mod jwks;

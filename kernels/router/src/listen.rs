@@ -13,6 +13,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
 use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tracing::warn;
@@ -63,6 +64,11 @@ pub type Stop = watch::Receiver<Phase>;
 
 /// Held by whatever must finish before the process ends.
 pub type Alive = mpsc::Sender<Infallible>;
+
+/// What a connection is made of.
+pub trait Io: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Io for T {}
 
 /// Accepts connections until they are to be refused. `serve` gets each with its place among `limit`.
 pub async fn accept<F, S>(listener: TcpListener, limit: usize, mut stop: Stop, serve: S)
@@ -135,14 +141,24 @@ pub async fn closing(mut stop: Stop) {
     drop(stop.wait_for(|phase| *phase >= Phase::Closing).await);
 }
 
-/// Serves callers over HTTP/1.1.
-pub async fn http(listener: TcpListener, limit: usize, idle: Duration, world: Arc<World>, stop: Stop, alive: Alive) {
+/// HTTP/1.1 as callers may speak it; `idle` is how long they may stay without a complete head.
+pub fn http_builder(idle: Duration) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(idle).max_buf_size(READ_BUFFER).max_header_size(HEAD_LIMIT);
+    builder
+}
+
+/// One caller's connection over HTTP/1.1.
+pub fn http_caller<I: Io>(builder: &http1::Builder, io: I, world: Arc<World>) -> impl GracefulConnection + use<I> {
+    builder.serve_connection(TokioIo::new(io), service_fn(move |request| front_http::answer(world.clone(), request)))
+}
+
+/// Serves callers over HTTP/1.1.
+pub async fn http(listener: TcpListener, limit: usize, idle: Duration, world: Arc<World>, stop: Stop, alive: Alive) {
+    let builder = http_builder(idle);
     accept(listener, limit, stop.clone(), |stream, place| {
-        let (world, stop, alive) = (world.clone(), stop.clone(), alive.clone());
-        let service = service_fn(move |request| front_http::answer(world.clone(), request));
-        let connection = builder.serve_connection(TokioIo::new(stream), service);
+        let (stop, alive) = (stop.clone(), alive.clone());
+        let connection = http_caller(&builder, stream, world.clone());
         async move {
             let _held = (place, alive);
             let ends = async {
@@ -155,8 +171,8 @@ pub async fn http(listener: TcpListener, limit: usize, idle: Duration, world: Ar
     .await;
 }
 
-/// Serves callers over gRPC.
-pub async fn grpc(listener: TcpListener, limit: usize, idle: Duration, world: Arc<World>, stop: Stop, alive: Alive) {
+/// HTTP/2 as gRPC callers may speak it; `idle` is how long they may be silent.
+pub fn grpc_builder(idle: Duration) -> http2::Builder<TokioExecutor> {
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
         .timer(TokioTimer::new())
@@ -166,10 +182,24 @@ pub async fn grpc(listener: TcpListener, limit: usize, idle: Duration, world: Ar
         .max_header_list_size(u32::try_from(HEAD_LIMIT).unwrap_or(u32::MAX))
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW);
+    builder
+}
+
+/// One caller's connection over gRPC.
+pub fn grpc_caller<I: Io>(
+    builder: &http2::Builder<TokioExecutor>,
+    io: I,
+    world: Arc<World>,
+) -> impl GracefulConnection + use<I> {
+    builder.serve_connection(TokioIo::new(io), service_fn(move |request| front_grpc::answer(world.clone(), request)))
+}
+
+/// Serves callers over gRPC.
+pub async fn grpc(listener: TcpListener, limit: usize, idle: Duration, world: Arc<World>, stop: Stop, alive: Alive) {
+    let builder = grpc_builder(idle);
     accept(listener, limit, stop.clone(), |stream, place| {
-        let (world, stop, alive) = (world.clone(), stop.clone(), alive.clone());
-        let service = service_fn(move |request| front_grpc::answer(world.clone(), request));
-        let connection = builder.serve_connection(TokioIo::new(stream), service);
+        let (stop, alive) = (stop.clone(), alive.clone());
+        let connection = grpc_caller(&builder, stream, world.clone());
         async move {
             let _held = (place, alive);
             serve(connection, closing(stop)).await;

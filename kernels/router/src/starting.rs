@@ -29,6 +29,7 @@ use crate::lease::Face;
 use crate::listen::Phase;
 use crate::metrics::Metrics;
 use crate::settings::Settings;
+use crate::spans::Spans;
 use crate::tls::Files;
 use crate::triton::Tritons;
 use crate::world::{Here, World};
@@ -78,19 +79,7 @@ async fn run(settings: Settings) -> Result<Option<JoinHandle<()>>, String> {
         .map_err(|error| format!("--access-log {}: {error}; give a file that can be written", settings.access_log))?;
     let (spans, exporting) = settings.tracing.open(&settings.id, metrics.clone())?.unzip();
     let client = cluster(&settings).await?;
-    let gate = Gate::open(&settings.admission, client.clone())?;
-    let directory = Arc::new(Directory::new(metrics.clone(), settings.rejection(), settings.hedge_percent));
-    let world = Arc::new(World {
-        directory: directory.clone(),
-        tritons: Tritons::new(settings.max_body),
-        metrics,
-        place: Here { router: settings.id.clone(), region: settings.region.clone(), since: Instant::now() },
-        access,
-        intake: Intake::new(settings.max_body, settings.body_time(), settings.body_memory),
-        gate,
-        spans,
-        closing: AtomicBool::new(false),
-    });
+    let world = Arc::new(world(&settings, client.clone(), metrics, access, spans)?);
     let for_cars = settings.certificates().map(Files::for_cars).transpose()?;
     let for_routers =
         settings.peers_listen.and_then(|_| settings.certificates()).map(Files::for_routers).transpose()?;
@@ -100,7 +89,7 @@ async fn run(settings: Settings) -> Result<Option<JoinHandle<()>>, String> {
     let (alive, finished) = mpsc::channel::<Infallible>(1);
 
     let connector = for_routers.as_ref().map(|(_, connector)| connector.clone());
-    follow(&settings, client, &directory, face, connector, (&stop, &alive));
+    follow(&settings, client, &world.directory, face, connector, (&stop, &alive));
     let mut accepting = JoinSet::new();
     if let (Some(listener), Some(acceptor)) = (listeners.cars, for_cars) {
         accepting.spawn(cars::listen(listener, settings.car_connections, acceptor, world.clone(), stop.clone()));
@@ -118,6 +107,30 @@ async fn run(settings: Settings) -> Result<Option<JoinHandle<()>>, String> {
         exporting.finish().await;
     }
     Ok(writer)
+}
+
+/// What every request needs, as the flags say.
+///
+/// # Errors
+/// A sentence that names the flag and what is wrong with it.
+pub fn world(
+    settings: &Settings,
+    client: Option<Client>,
+    metrics: Arc<Metrics>,
+    access: AccessLog,
+    spans: Option<Spans>,
+) -> Result<World, String> {
+    Ok(World {
+        directory: Arc::new(Directory::new(metrics.clone(), settings.rejection(), settings.hedge_percent)),
+        tritons: Tritons::new(settings.max_body),
+        metrics,
+        place: Here { router: settings.id.clone(), region: settings.region.clone(), since: Instant::now() },
+        access,
+        intake: Intake::new(settings.max_body, settings.body_time(), settings.body_memory),
+        gate: Gate::open(&settings.admission, client)?,
+        spans,
+        closing: AtomicBool::new(false),
+    })
 }
 
 async fn bind(settings: &Settings) -> Result<Listeners, String> {
