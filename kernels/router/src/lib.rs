@@ -44,6 +44,7 @@ mod pace;
 mod peer;
 mod peers;
 mod placements;
+mod preface;
 mod queue;
 mod quota;
 mod ring_verifier;

@@ -19,6 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tracing::warn;
 
 use crate::body::{Chunks, Reply};
+use crate::preface::Prefaced;
 use crate::settings::HEAD_LIMIT;
 use crate::world::World;
 use crate::{front_grpc, front_http};
@@ -29,6 +30,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
 /// A silent connection is asked for a sign of life after this time, and this often.
 const KEEPALIVE: Duration = Duration::from_secs(15);
+/// Time for the first words of HTTP/2, which no client keeps to itself.
+const PREFACE: Duration = Duration::from_secs(10);
 /// Calls under way on one HTTP/2 connection.
 const STREAMS: u32 = 1024;
 /// HTTP/2 flow control from a caller: a body of one MiB comes without waiting for window updates.
@@ -191,7 +194,8 @@ pub fn grpc_caller<I: Io>(
     io: I,
     world: Arc<World>,
 ) -> impl GracefulConnection + use<I> {
-    builder.serve_connection(TokioIo::new(io), service_fn(move |request| front_grpc::answer(world.clone(), request)))
+    let io = TokioIo::new(Prefaced::within(PREFACE, io));
+    builder.serve_connection(io, service_fn(move |request| front_grpc::answer(world.clone(), request)))
 }
 
 /// Serves callers over gRPC.
