@@ -1,5 +1,6 @@
 """The limits of `docs/router.md`: who goes past one is told or waits, and the others are not hurt meanwhile."""
 
+import resource
 import socket
 import time
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 import plain
-from router.peers import Router, cell, grpc_caller, http_caller, values
+from router.peers import Router, cell, grpc_caller, http_caller, values, workload
 from router.places import MODEL, Fleet, until
 
 POST = f"POST /v2/models/{MODEL}/infer HTTP/1.1\r\nHost: x\r\n".encode()
@@ -69,6 +70,22 @@ def test_a_head_that_drips_is_cut_off(router: Router, fleet: Fleet) -> None:
     assert time.monotonic() - begun > 0.5
     others_are_served(router)
     slow.close()
+
+
+def test_a_low_soft_limit_of_open_files_is_raised(router: Router, fleet: Fleet) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    router.plan(workload(cell()))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (128, limits[1]))
+    try:
+        router.start()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    router.ready()
+    fleet.joined("a")
+    held = [connect(router) for _ in range(200)]
+    others_are_served(router)
+    for connection in held:
+        connection.close()
 
 
 def test_a_head_over_32_kib_is_refused(router: Router, fleet: Fleet) -> None:

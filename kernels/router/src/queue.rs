@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use self::place::{Place, Server};
 use crate::pace::{Outlook, Pace};
+use crate::returning::Returning;
 use crate::waiting::{Admitted, Refused, Shed, Standing, Ticket, Waiter, Waiting};
 
 /// When a request comes before others, so many of those at the end are looked at for one that cannot be answered any more.
@@ -115,13 +116,20 @@ pub struct Queue<C, S, W> {
     places: Vec<Place<C, S>>,
     waiting: Waiting<W>,
     pace: Pace,
+    returning: Returning,
     limit: usize,
 }
 
 impl<C: Dialled, S: PartialEq + Clone, W> Queue<C, S, W> {
     /// An empty queue in which at most `limit` requests may wait.
     pub fn new(limit: usize) -> Self {
-        Self { places: Vec::new(), waiting: Waiting::new(), pace: Pace::default(), limit }
+        Self {
+            places: Vec::new(),
+            waiting: Waiting::new(),
+            pace: Pace::default(),
+            returning: Returning::default(),
+            limit,
+        }
     }
 
     /// Follows a new plan. Returns the idle cars of places that are no longer in it, to be closed.
@@ -141,6 +149,7 @@ impl<C: Dialled, S: PartialEq + Clone, W> Queue<C, S, W> {
         match self.cell(cell) {
             Some(place) => {
                 place.idle.push_back(car);
+                self.returning.come();
                 Ok(())
             }
             None => Err(car),
@@ -156,7 +165,7 @@ impl<C: Dialled, S: PartialEq + Clone, W> Queue<C, S, W> {
     pub fn wait(&mut self, want: Want, standing: Standing, now: Instant, waker: W) -> Result<Admitted<W>, Refused> {
         let ticket = self.waiting.ticket(standing);
         let rank = self.waiting.rank(&ticket);
-        let outlook = self.outlook(want.only);
+        let outlook = self.outlook(want.only, now);
         let ahead = self.waiting.ahead(rank, want.only);
         let left = standing.deadline.saturating_duration_since(now);
         if let Some(wait) = outlook.and_then(|outlook| outlook.too_late(ahead, left)) {
@@ -174,7 +183,7 @@ impl<C: Dialled, S: PartialEq + Clone, W> Queue<C, S, W> {
     /// The request that loses its place to one of this priority: of those with a lower one, the last whose deadline cannot be
     /// met any more; where the queue is full, the last.
     fn displace(&mut self, priority: u8, full: bool, now: Instant) -> Option<Shed<W>> {
-        let outlooks = [None, Some(Tier::Vehicle), Some(Tier::Datacenter)].map(|only| (only, self.outlook(only)));
+        let outlooks = [None, Some(Tier::Vehicle), Some(Tier::Datacenter)].map(|only| (only, self.outlook(only, now)));
         let length = self.waiting.len();
         let mut last = None;
         for rank in (length.saturating_sub(LOOKED_AT)..length).rev() {
@@ -218,6 +227,7 @@ impl<C: Dialled, S: PartialEq + Clone, W> Queue<C, S, W> {
                 let Some(place) = self.cell(&place) else { return Some(car) };
                 place.busy_cars = place.busy_cars.saturating_sub(1);
                 if !keep {
+                    self.returning.end(1);
                     return Some(car);
                 }
                 place.idle.push_back(car);
@@ -241,7 +251,7 @@ impl<C: Dialled, S: PartialEq + Clone, W> Queue<C, S, W> {
             let waiter = self.waiting.get(rank)?;
             let (only, left) = (waiter.want.only, waiter.ticket.deadline().saturating_duration_since(now));
             if self.waiting.alike(only) > 1
-                && let Some(outlook) = self.outlook(only).filter(|outlook| outlook.is_hopeless(left))
+                && let Some(outlook) = self.outlook(only, now).filter(|outlook| outlook.is_hopeless(left))
             {
                 let wait = Some(outlook.wait(0));
                 return self.waiting.take(rank).map(|waiter| Turn::Shed(Shed { waker: waiter.waker, wait }));
@@ -283,10 +293,12 @@ impl<C: Dialled, S: PartialEq + Clone, W> Queue<C, S, W> {
 
     /// An idle connection ended.
     pub fn withdraw(&mut self, id: u64) -> Option<C> {
-        self.places.iter_mut().find_map(|place| {
+        let gone = self.places.iter_mut().find_map(|place| {
             let index = place.idle.iter().position(|car| car.id() == id)?;
             place.idle.remove(index)
-        })
+        });
+        self.returning.end(usize::from(gone.is_some()));
+        gone
     }
 
     /// Takes all idle connections of the cars that `leaves` names: their links may be dead, or they are trusted no longer.
@@ -301,6 +313,7 @@ impl<C: Dialled, S: PartialEq + Clone, W> Queue<C, S, W> {
                 }
             }
         }
+        self.returning.end(gone.len());
         gone
     }
 
@@ -337,11 +350,16 @@ impl<C: Dialled, S: PartialEq + Clone, W> Queue<C, S, W> {
         place.servers.iter_mut().find(|known| known.name == *server)
     }
 
-    /// How soon requests for these replicas are answered, as far as it is known.
-    fn outlook(&self, only: Option<Tier>) -> Option<Outlook> {
+    /// How soon requests for these replicas are answered, as far as it is known. The first cars that are back after a link
+    /// failed do not stand for all: those expected count as well.
+    fn outlook(&mut self, only: Option<Tier>, now: Instant) -> Option<Outlook> {
         let mut at_a_time = [0; 2];
         for place in self.allowed(only) {
             at_a_time[place.tier as usize] += place.at_a_time();
+        }
+        let cars = &mut at_a_time[Tier::Vehicle as usize];
+        if *cars > 0 {
+            *cars += self.returning.expected(now);
         }
         self.pace.outlook(at_a_time)
     }

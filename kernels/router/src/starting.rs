@@ -33,7 +33,7 @@ use crate::spans::Spans;
 use crate::tls::Files;
 use crate::triton::Tritons;
 use crate::world::{Here, World};
-use crate::{cars, ending, forward, lease, listen, peers, placements, routers};
+use crate::{cars, descriptors, ending, forward, lease, listen, peers, placements, routers};
 
 /// Tasks that are left after draining are given this long to be dropped.
 const TASKS_END: Duration = Duration::from_secs(2);
@@ -44,6 +44,7 @@ pub fn main() -> ExitCode {
     let settings = Settings::parse();
     let filter = EnvFilter::try_from_env("PARKADE_ROUTER_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    descriptors::raise(&settings);
     match serve(settings) {
         Ok(()) => ExitCode::SUCCESS,
         Err(sentence) => {

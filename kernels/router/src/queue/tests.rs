@@ -392,6 +392,24 @@ fn a_dead_link_withdraws_every_idle_connection_of_that_car() {
 }
 
 #[test]
+fn the_first_cars_after_a_dead_link_do_not_stand_for_all() {
+    let mut queue = queue(&[cell("cell", 100)]);
+    (0..8).for_each(|_| queue.answered(Tier::Vehicle, ms(100)));
+    for id in 0..10 {
+        queue.offer("cell", car(id, "a")).unwrap();
+    }
+    assert_eq!(queue.withdraw_vehicles(|_| true).len(), 10);
+    queue.offer("cell", car(10, "a")).unwrap();
+    queue.take(&any()).unwrap();
+    // One car needs 50 ms for those before and 100 ms; ten at a time need a tenth of the wait.
+    let (now, soon) = (Instant::now(), |now| Standing { priority: 100, deadline: now + ms(115) });
+    assert!(queue.wait(any(), soon(now), now, "at once").is_ok());
+    let later = now + Duration::from_secs(60);
+    let known = queue.wait(any(), Standing { priority: 101, ..soon(later) }, later, "much later");
+    assert!(matches!(known, Err(Refused::TooLate(_))), "who is away for long is not expected");
+}
+
+#[test]
 fn the_plans_order_decides_where_no_place_has_a_share() {
     let mut queue = queue(&[cell("one", 0), pool(0, &[("s", 1)])]);
     queue.offer("one", car(1, "a")).unwrap();
