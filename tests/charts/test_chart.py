@@ -285,7 +285,7 @@ def test_the_operator_does_its_work_under_its_own_account(
         "PARKADE_METRICS_PORT": str(ports[0]),
         "PARKADE_HEALTH_PORT": str(ports[1]),
     }
-    examples = [f"--filename={repository_root / 'examples' / name}.yaml" for name in ("regions", "vehiclenodepool")]
+    examples = [f"--filename={repository_root / 'examples' / name}.yaml" for name in ("regions", "tritonpool")]
     plane.kubectl("apply", *examples)
     log = tmp_path / "operator.log"
     with log.open("wb") as output:
@@ -293,7 +293,7 @@ def test_the_operator_does_its_work_under_its_own_account(
             [sys.executable, "-m", "parkade", "operator"], env=environment, stdout=output, stderr=output
         )
         try:
-            for thing, honoured in (("region/us-ca", True), ("vehiclenodepool/ca-home-hw4", False)):
+            for thing, honoured in (("region/us-ca", True), ("tritonpool/austin-a100", False)):
                 plane.kubectl("wait", thing, f"--for=condition=FieldsHonoured={honoured}", "--timeout=30s")
         finally:
             operator.terminate()
