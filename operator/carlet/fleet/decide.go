@@ -34,11 +34,11 @@ type decider struct {
 // resident is a vehicle in its cell for the length of one decision.
 type resident struct {
 	*Vehicle
-	pool     string
-	presence Presence
-	cell     string
-	given    []string
-	desired  Desired
+	pool string
+	Standing
+	cell    string
+	given   []string
+	desired Desired
 }
 
 func (d *decider) run() Decision {
@@ -50,7 +50,7 @@ func (d *decider) run() Decision {
 	}
 	for i := range all {
 		r := &all[i]
-		out.Presence[PoolPresence{r.pool, r.presence}]++
+		out.Presence[PoolPresence{r.pool, r.Standing}]++
 		if cell := placed(i); cell != "" {
 			byCell[cell] = append(byCell[cell], r)
 		}
@@ -76,7 +76,7 @@ func (d *decider) run() Decision {
 		if r.cell == "" {
 			r.desired = nothing
 		}
-		out.Vehicles[r.Key] = Told{Pool: r.pool, Cell: r.cell, Presence: r.presence, Desired: r.desired}
+		out.Vehicles[r.Key] = Told{Pool: r.pool, Cell: r.cell, Standing: r.Standing, Desired: r.desired}
 	}
 	return out
 }
@@ -106,7 +106,8 @@ func (d *decider) residents() []resident {
 		v := &d.world.Vehicles[i]
 		if v.HasHello {
 			pool := d.poolOf(v, v.cell())
-			all = append(all, resident{Vehicle: v, pool: pool, presence: PresenceAt(d.world.Now, v.Witness(), d.pools[pool].KeepFor)})
+			verdict := Judge(d.world.Now, v.Testimony(), d.pools[pool].KeepFor)
+			all = append(all, resident{Vehicle: v, pool: pool, Standing: verdict.Standing})
 		}
 	}
 	return all
@@ -133,7 +134,7 @@ func (d *decider) place(all []resident) (func(int) string, map[string]int) {
 	placed := Place(members, rooms)
 	waiting := map[string]int{}
 	for i := range all {
-		if r := &all[i]; r.pool != "" && placed[r.Key] == "" && r.presence != Gone {
+		if r := &all[i]; r.pool != "" && placed[r.Key] == "" && r.Presence != Gone {
 			waiting[r.pool]++
 		}
 	}
@@ -189,7 +190,7 @@ func (d *decider) assign(cell Cell, residents []*resident) {
 
 func (d *decider) car(cell Cell, r *resident, digests map[string]string) Car {
 	car := Car{
-		Key: r.Key, Presence: r.presence, Eligible: r.Eligible(), Heard: r.Heard, Memory: r.Hello.Memory,
+		Key: r.Key, Presence: r.Presence, Eligible: r.Eligible(), Heard: r.Heard, Memory: r.Hello.Memory,
 		Models: map[string]bool{}, Holds: map[string]bool{}, Refused: map[string]bool{},
 	}
 	if declared := d.pools[cell.Pool].Memory; car.Memory == 0 || declared > 0 && declared < car.Memory {

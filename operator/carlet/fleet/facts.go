@@ -22,12 +22,13 @@ const (
 )
 
 func (d *decider) facts(cell Cell, residents []*resident) CellFacts {
-	facts := CellFacts{Pool: cell.Pool}
+	facts := CellFacts{Pool: cell.Pool, Standings: map[Standing]int{}}
 	rows := map[[2]string]*SupplyRow{}
 	trips := map[[2]string][]float64{}
 	for _, r := range residents {
 		count(&facts.Counts, r)
-		if !r.Eligible() || r.presence == Gone || r.presence == Silent && len(r.given) == 0 {
+		facts.Standings[r.Standing]++
+		if !r.Eligible() || r.Presence == Gone || r.Presence == Silent && len(r.given) == 0 {
 			continue
 		}
 		name := [2]string{r.State.Link, r.State.State}
@@ -36,7 +37,7 @@ func (d *decider) facts(cell Cell, residents []*resident) CellFacts {
 		}
 		rows[name].Vehicles++
 		trips[name] = append(trips[name], r.State.RTTMillis)
-		if r.presence == Here && len(r.given) == 0 {
+		if r.Presence == Here && len(r.given) == 0 {
 			rows[name].Free++
 		}
 	}
@@ -56,7 +57,7 @@ func (d *decider) facts(cell Cell, residents []*resident) CellFacts {
 
 func count(counts *Counts, r *resident) {
 	counts.Registered++
-	switch r.presence {
+	switch r.Presence {
 	case Here:
 		counts.Here++
 	case Silent:
@@ -64,7 +65,7 @@ func count(counts *Counts, r *resident) {
 	case Gone:
 		counts.Gone++
 	}
-	if r.presence != Here || !r.Eligible() {
+	if r.Presence != Here || !r.Eligible() {
 		return
 	}
 	counts.Eligible++
@@ -97,11 +98,11 @@ func (d *decider) assignmentFact(order Order, residents []*resident) AssignmentF
 			t.refused++
 			t.refusal = &refusal
 		}
-		if !slices.Contains(r.given, order.Workload) || r.presence == Gone || !r.Eligible() {
+		if !slices.Contains(r.given, order.Workload) || r.Presence == Gone || !r.Eligible() {
 			continue
 		}
-		fact.Serving = fact.Serving || r.presence == Here && r.serves(order.Workload)
-		t.add(r.presence, r.phase(order.Workload, order.Digest))
+		fact.Serving = fact.Serving || r.Presence == Here && r.serves(order.Workload)
+		t.add(r.Presence, r.phase(order.Workload, order.Digest))
 	}
 	fact.Ready = t.ready
 	fact.Reason, fact.Message = d.explain(order, t)

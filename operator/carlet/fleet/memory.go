@@ -98,7 +98,7 @@ func (s *settled) stands(around surroundings, here []*resident, now time.Time) b
 		return false
 	}
 	for i, r := range here {
-		if r.presence != s.residents[i].presence || !decidesAlike(r.Vehicle, s.residents[i].Vehicle) {
+		if r.Standing != s.residents[i].Standing || !decidesAlike(r.Vehicle, s.residents[i].Vehicle) {
 			return false
 		}
 	}

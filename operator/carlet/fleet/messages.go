@@ -140,7 +140,7 @@ type Assignment struct {
 // Outcome of a message: accepted, or why it was not; the label of parkade_fleet_messages_total.
 type Outcome string
 
-// Outcomes of messages from vehicles.
+// Outcomes of messages from vehicles; the last three are those of witnesses alone.
 const (
 	Accepted       Outcome = "accepted"
 	Garbage        Outcome = "garbage"
@@ -150,6 +150,9 @@ const (
 	UnknownSubject Outcome = "unknown_subject"
 	OverCapacity   Outcome = "over_capacity"
 	FromRevoked    Outcome = "revoked"
+	UnknownVehicle Outcome = "unknown_vehicle"
+	SaysNothing    Outcome = "says_nothing"
+	Outdated       Outcome = "outdated"
 )
 
 // malformed says whether the message itself was at fault. An unknown subject is not: a newer agent may say more.

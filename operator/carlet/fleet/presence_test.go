@@ -23,7 +23,7 @@ func TestPresenceFollowsTheLastSignOfLife(t *testing.T) {
 		{"keepFor is over", 372*time.Second + time.Nanosecond, false, Gone},
 		{"said goodbye", 0, true, Gone},
 	} {
-		w := Witness{LastHeard: noon.Add(-c.silence), Beat: time.Minute, Left: c.left}
+		w := Testimony{LastHeard: noon.Add(-c.silence), Beat: time.Minute, Left: c.left}
 		if got := PresenceAt(noon, w, keepFor); got != c.want {
 			t.Errorf("%s: %s, want %s", c.name, got, c.want)
 		}
@@ -46,8 +46,8 @@ func TestOwnOutageAgesNobody(t *testing.T) {
 		{"Silent does not become Here", 3 * time.Minute, time.Minute, Silent},
 		{"Gone stays Gone", 8 * time.Minute, 0, Gone},
 	} {
-		w := Witness{LastHeard: lost.Add(-c.silence), Beat: time.Minute}
-		w.LastHeard = Resume(w, lost, back)
+		w := Testimony{LastHeard: lost.Add(-c.silence), Beat: time.Minute}
+		w.LastHeard, _ = Resume(w, lost, back)
 		if w.LastHeard.After(back) {
 			t.Errorf("%s: heard in the future", c.name)
 		}

@@ -182,7 +182,7 @@ func (v *record) beat(data []byte, at time.Time) (Outcome, bool) {
 	if outcome != Accepted {
 		return outcome, false
 	}
-	wasHere := v.Heard && PresenceAt(at, v.Witness(), 0) == Here
+	wasHere := v.Heard && PresenceAt(at, v.Testimony(), 0) == Here
 	if beat.BeatSeconds > 0 {
 		v.Hello.BeatSeconds = beat.BeatSeconds
 	}
@@ -206,7 +206,7 @@ func (r *Registry) Resume(from, to time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, v := range r.vehicles {
-		v.LastHeard = Resume(v.Witness(), from, to)
+		v.LastHeard, v.Others = Resume(v.Testimony(), from, to)
 	}
 }
 

@@ -21,11 +21,11 @@ func TestARevokedVehicleIsGoneAndNotHeardUntilReadmitted(t *testing.T) {
 		}
 		return vehicles[0]
 	}
-	if v := one(); !v.Eligible() || PresenceAt(now, v.Witness(), time.Hour) != Here {
+	if v := one(); !v.Eligible() || PresenceAt(now, v.Testimony(), time.Hour) != Here {
 		t.Fatalf("%+v", v)
 	}
 	registry.Revoke(key)
-	if v := one(); v.Eligible() || PresenceAt(now, v.Witness(), time.Hour) != Gone {
+	if v := one(); v.Eligible() || PresenceAt(now, v.Testimony(), time.Hour) != Gone {
 		t.Errorf("revoked, and still %+v", v)
 	}
 	if outcome := say(KindState, state); outcome != FromRevoked {
@@ -35,7 +35,7 @@ func TestARevokedVehicleIsGoneAndNotHeardUntilReadmitted(t *testing.T) {
 	if outcome := say(KindState, state); outcome != Accepted {
 		t.Errorf("readmitted, what it says is %s", outcome)
 	}
-	if v := one(); !v.Eligible() || PresenceAt(now, v.Witness(), time.Hour) != Here {
+	if v := one(); !v.Eligible() || PresenceAt(now, v.Testimony(), time.Hour) != Here {
 		t.Errorf("%+v", v)
 	}
 	registry.Revoke(key)

@@ -78,15 +78,18 @@ type Vehicle struct {
 	Cell      string            // decided last
 	Given     map[string]string // workload to digest, decided last
 	Refusals  map[string]Refusal
-	Revoked   bool // its credentials are
+	Revoked   bool    // its credentials are
+	Others    *Others // what witnesses saw; nil if there are none
 }
 
-// Witness is what the presence of the vehicle is decided from.
-func (v *Vehicle) Witness() Witness {
-	return Witness{
+// Testimony is what the presence of the vehicle is decided from.
+func (v *Vehicle) Testimony() Testimony {
+	return Testimony{
 		LastHeard: v.LastHeard,
 		Beat:      BeatInterval(v.Hello.BeatSeconds),
-		Left:      v.Revoked || v.HasState && (v.State.Leaving || !v.State.Present),
+		Left:      v.HasState && (v.State.Leaving || !v.State.Present),
+		Revoked:   v.Revoked,
+		Others:    v.Others,
 	}
 }
 
@@ -116,16 +119,16 @@ type Decision struct {
 
 // Told is what is decided for one vehicle; the URLs of its assignments are added when it is sent.
 type Told struct {
-	Pool     string
-	Cell     string
-	Presence Presence
-	Desired  Desired
+	Pool string
+	Cell string
+	Standing
+	Desired Desired
 }
 
 // PoolPresence counts vehicles for the metrics; the pool is empty for vehicles that no pool wants.
 type PoolPresence struct {
-	Pool     string
-	Presence Presence
+	Pool string
+	Standing
 }
 
 // Counts of the vehicles of a cell. Eligible and Serving are Here as well.
@@ -154,6 +157,7 @@ type AssignmentFact struct {
 type CellFacts struct {
 	Pool        string
 	Counts      Counts
+	Standings   map[Standing]int
 	Malformed   int
 	Supply      []SupplyRow
 	Assignments []AssignmentFact
