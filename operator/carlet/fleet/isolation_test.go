@@ -32,6 +32,7 @@ func subjectsOfOthers(own Key) []string {
 		others = append(others, "_INBOX."+key.Fleet+"."+key.Vehicle+".x")
 	}
 	return append(others,
+		WitnessSubjects+own.Fleet+".maker."+own.Vehicle+".vss", WitnessSubjects+own.Fleet+".charger.home.TransactionEvent", "$MQTT.msgs.x",
 		"parkade", "parkade.v1", "parkade.v1."+own.Fleet, "parkade.v1."+own.Fleet+"."+own.Vehicle,
 		Subject(own, "hello.x"), Subject(own, "anything"), strings.Replace(Subject(own, KindHello), "v1", "v2", 1),
 		"_INBOX.x", "_INBOX."+own.Fleet+".x", "anything", "other.anything",

@@ -27,6 +27,7 @@ type KeysOptions struct {
 	TLSCert      string
 	TLSKey       string
 	CA           string
+	MQTTPort     int // 0: no MQTT
 }
 
 // Keys are the fleet's operator, account, system account and signing key, as seeds in a directory. Its Issuer is all

@@ -51,18 +51,28 @@ func (k *Keys) writeServerConfig(options KeysOptions) error {
 	// Encrypted: what a stream no longer holds lies in its files until the server rewrites them.
 	fmt.Fprintf(&text, "jetstream {\n  store_dir: %s\n  cipher: chachapoly\n  key: %s\n}\n",
 		strconv.Quote(options.JetStreamDir), strconv.Quote(string(streamKey)))
-	if options.TLSCert != "" {
-		fmt.Fprintf(&text, "tls {\n  cert_file: %s\n  key_file: %s\n", strconv.Quote(options.TLSCert), strconv.Quote(options.TLSKey))
-		if options.CA != "" {
-			fmt.Fprintf(&text, "  ca_file: %s\n", strconv.Quote(options.CA))
-		}
-		fmt.Fprintf(&text, "  timeout: 10\n}\n")
+	text.WriteString(options.tlsBlock())
+	if options.MQTTPort != 0 {
+		// A QoS 2 message is kept on disk until it is released; witnesses need no more than QoS 1, of which nothing is kept.
+		fmt.Fprintf(&text, "mqtt {\n  host: %s\n  port: %d\n  reject_qos2_publish: true\n%s}\n", strconv.Quote(options.Host), options.MQTTPort, options.tlsBlock())
 	}
 	// The server keeps the newest account it was told, on disk: a revocation outlives a restart with an older preload.
 	fmt.Fprintf(&text, "operator: %s\nsystem_account: %s\nresolver {\n  type: full\n  dir: %s\n  allow_delete: false\n}\n",
 		operator, system, strconv.Quote(filepath.Join(options.JetStreamDir, accountsDir)))
 	fmt.Fprintf(&text, "resolver_preload {\n  %s: %s\n  %s: %s\n}\n", public, account, system, servers)
 	return writeFile(filepath.Join(options.Dir, ServerConfigFile), []byte(text.String()), 0o600)
+}
+
+// tlsBlock is the same for every listener; empty without TLS.
+func (o KeysOptions) tlsBlock() string {
+	if o.TLSCert == "" {
+		return ""
+	}
+	text := fmt.Sprintf("tls {\n  cert_file: %s\n  key_file: %s\n", strconv.Quote(o.TLSCert), strconv.Quote(o.TLSKey))
+	if o.CA != "" {
+		text += fmt.Sprintf("  ca_file: %s\n", strconv.Quote(o.CA))
+	}
+	return text + "  timeout: 10\n}\n"
 }
 
 func (k *Keys) operatorToken() (string, error) {

@@ -122,3 +122,14 @@ func (r *Registry) Witnessed(key Key, seen Sighting, now time.Time) (outcome Out
 	after := Judge(now, v.Testimony(), 0)
 	return Accepted, before.Presence != after.Presence || before.By != after.By
 }
+
+// Knows says whether a vehicle has spoken.
+func (r *Registry) Knows(key Key) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.vehicles[key] != nil
+}
+
+// WitnessSubjects begin the subjects of witnesses: <fleet>.<source>.<car or charging station>.<form>. Those of vehicles begin
+// otherwise, so that neither can speak as the other.
+const WitnessSubjects = "parkade.witness.v1."

@@ -102,6 +102,9 @@ func (a *Admin) Forget(ctx context.Context, entry Entry) error {
 	if err := a.erase(ctx, entry.Key()); err != nil {
 		return err
 	}
+	if err := a.Roll.EraseNames(ctx, entry, ""); err != nil {
+		return err
+	}
 	entry, found, err := a.Roll.Find(ctx, entry.Fleet, entry.Index)
 	if err == nil && found {
 		err = a.Roll.Erase(ctx, entry)
@@ -110,6 +113,19 @@ func (a *Admin) Forget(ctx context.Context, entry Entry) error {
 		return err
 	}
 	return a.erase(ctx, entry.Key()) // what the connection carried while it was closed
+}
+
+// Name lets witnesses find a car by another name; with remove, no longer.
+func (a *Admin) Name(ctx context.Context, entry Entry, name string, remove bool) error {
+	normal, err := fleet.NormalID(name)
+	if err != nil {
+		return err
+	}
+	index := a.Keys.Index(entry.Fleet, normal)
+	if remove {
+		return a.Roll.EraseNames(ctx, entry, index)
+	}
+	return a.Roll.Name(ctx, entry, index)
 }
 
 // erase overwrites every stored message of a vehicle, in whatever stream keeps its subjects.

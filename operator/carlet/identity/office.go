@@ -82,12 +82,14 @@ type Office struct {
 	mu      sync.Mutex
 	cars    map[fleet.Key]Entry
 	byIndex map[string]fleet.Key // by key in the roll
+	names   map[string]string    // key of another name in the roll to that of its car
 	renewed map[fleet.Key]time.Time
 }
 
 // Open connects to the fleet link with carlet's credentials, reads the roll and answers renewals until the context ends.
 func (o *Office) Open(ctx context.Context, url, credentials, ca string) error {
 	o.cars, o.byIndex, o.renewed = map[fleet.Key]Entry{}, map[string]fleet.Key{}, map[fleet.Key]time.Time{}
+	o.names = map[string]string{}
 	o.again = make(chan struct{}, 1)
 	conn, err := Connect(url, credentials, ca, nats.MaxReconnects(-1), nats.RetryOnFailedConnect(true), nats.IgnoreAuthErrorAbort(),
 		nats.ReconnectWait(reconnectWait), nats.ReconnectJitter(reconnectWait, reconnectWait),

@@ -59,8 +59,9 @@ func OpenRoll(ctx context.Context, conn *nats.Conn) (*Roll, error) {
 	return &Roll{kv}, nil
 }
 
-func carKey(fleet, index string) string { return "car." + fleet + "." + index }
-func tokenKey(fleet, id string) string  { return "token." + fleet + "." + id }
+func carKey(fleet, index string) string  { return "car." + fleet + "." + index }
+func nameKey(fleet, index string) string { return "name." + fleet + "." + index }
+func tokenKey(fleet, id string) string   { return "token." + fleet + "." + id }
 
 // read decodes an entry; found is false if there is none.
 func (r *Roll) read(ctx context.Context, key string, into any) (revision uint64, found bool, err error) {
@@ -126,6 +127,45 @@ func (r *Roll) Save(ctx context.Context, entry Entry) error {
 // Erase removes a car for good.
 func (r *Roll) Erase(ctx context.Context, entry Entry) error {
 	return r.erase(ctx, carKey(entry.Fleet, entry.Index))
+}
+
+// named is an entry of another name of a car, such as its card at chargers; its key in the roll is the Index of the name.
+type named struct {
+	Car string `json:"car"` // Index of the real id
+}
+
+// Name lets a car be found by another name too, which it takes from whoever had it.
+func (r *Roll) Name(ctx context.Context, entry Entry, index string) error {
+	key := nameKey(entry.Fleet, index)
+	var before named
+	revision, _, err := r.read(ctx, key, &before)
+	if err != nil || before.Car == entry.Index {
+		return err
+	}
+	return r.write(ctx, key, revision, named{entry.Index})
+}
+
+// EraseNames removes all other names of a car, or one, by its index.
+func (r *Roll) EraseNames(ctx context.Context, entry Entry, one string) error {
+	names, err := r.kv.ListKeysFiltered(ctx, nameKey(entry.Fleet, "*"))
+	if err != nil {
+		return err
+	}
+	var keys []string
+	for key := range names.Keys() {
+		keys = append(keys, key)
+	}
+	for _, key := range keys {
+		var of named
+		_, found, err := r.read(ctx, key, &of)
+		if err == nil && found && of.Car == entry.Index && (one == "" || key == nameKey(entry.Fleet, one)) {
+			err = r.erase(ctx, key)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // FindVehicle looks a car up by its pseudonym, going through the fleet's cars: for a person's command, not for traffic.

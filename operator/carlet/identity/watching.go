@@ -41,7 +41,7 @@ func (o *Office) watch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	watcher, err := roll.kv.Watch(ctx, "car.>")
+	watcher, err := roll.kv.WatchFiltered(ctx, []string{"car.>", "name.>"})
 	if err != nil {
 		return err
 	}
@@ -74,6 +74,7 @@ func (o *Office) watch(ctx context.Context) error {
 func (o *Office) learn(update jetstream.KeyValueEntry) {
 	name, index, ok := parseCarKey(update.Key())
 	if !ok {
+		o.learnName(update)
 		return
 	}
 	if update.Operation() != jetstream.KeyValuePut {
@@ -104,6 +105,36 @@ func (o *Office) learn(update jetstream.KeyValueEntry) {
 	case !out && before.out():
 		o.Readmitted(key)
 	}
+}
+
+// learnName takes one change of another name of a car.
+func (o *Office) learnName(update jetstream.KeyValueEntry) {
+	fleetName, _, _ := strings.Cut(strings.TrimPrefix(update.Key(), "name."), ".")
+	var of named
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if update.Operation() != jetstream.KeyValuePut || json.Unmarshal(update.Value(), &of) != nil {
+		delete(o.names, update.Key())
+		return
+	}
+	o.names[update.Key()] = carKey(fleetName, of.Car)
+}
+
+// Find is the vehicle of a car by its real id, or by another name that it was given; the name is hashed at once, and neither
+// kept nor logged.
+func (o *Office) Find(fleetName, name string) (fleet.Key, bool) {
+	normal, err := fleet.NormalID(name)
+	if err != nil {
+		return fleet.Key{}, false
+	}
+	index := o.Issuer.Index(fleetName, normal)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if key, found := o.byIndex[carKey(fleetName, index)]; found {
+		return key, true
+	}
+	key, found := o.byIndex[o.names[nameKey(fleetName, index)]]
+	return key, found
 }
 
 // out says that no credentials of the car are good now.

@@ -162,12 +162,18 @@ func (c *Carlet) cycle(ctx context.Context) {
 	c.writer.show(cells, decision.Cells)
 	c.journal.record(world, decision, began)
 	c.pods.show(decision.Cells)
-	c.Metrics.Vehicles.Reset()
-	for count, number := range decision.Presence {
-		c.Metrics.Vehicles.WithLabelValues(count.Pool, string(count.Presence)).Set(float64(number))
-	}
+	c.showPresence(decision.Presence)
 	c.Metrics.CycleSeconds.Observe(time.Since(began).Seconds())
 	c.ready.Store(true)
+}
+
+func (c *Carlet) showPresence(counts map[fleet.PoolPresence]int) {
+	c.Metrics.Vehicles.Reset()
+	c.Metrics.Evidence.Reset()
+	for count, number := range counts {
+		c.Metrics.Vehicles.WithLabelValues(count.Pool, string(count.Presence)).Add(float64(number))
+		c.Metrics.Evidence.WithLabelValues(count.Pool, string(count.Presence), string(count.By)).Set(float64(number))
+	}
 }
 
 func (c *Carlet) gather(now time.Time) ([]cellIdentity, fleet.World) {

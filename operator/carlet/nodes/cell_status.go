@@ -86,7 +86,7 @@ func statusFor(cell fleet.Cell, facts fleet.CellFacts, before cellStatus, now ti
 			Reason: fact.Reason, Message: fact.Message, ObservedGeneration: cell.Generation,
 		})
 	}
-	status.Conditions = []metav1.Condition{readyCondition(facts), understoodCondition(facts)}
+	status.Conditions = []metav1.Condition{readyCondition(facts), presentCondition(facts), understoodCondition(facts)}
 	for i := range status.Conditions {
 		condition := &status.Conditions[i]
 		condition.LastTransitionTime, condition.ObservedGeneration = conditionTime(now), cell.Generation
@@ -97,6 +97,54 @@ func statusFor(cell fleet.Cell, facts fleet.CellFacts, before cellStatus, now ti
 		}
 	}
 	return status
+}
+
+// presentCondition says how many vehicles are here, and on whose word the others are Silent or Gone.
+func presentCondition(facts fleet.CellFacts) metav1.Condition {
+	condition := metav1.Condition{Type: string(VehiclesPresent), Status: metav1.ConditionTrue, Reason: "Here", Message: presenceSentence(facts)}
+	if facts.Counts.Here == 0 {
+		condition.Status, condition.Reason = metav1.ConditionFalse, "NobodyHere"
+	}
+	return condition
+}
+
+// presenceSentence counts vehicles by presence and evidence, the latter in the order of standings.
+func presenceSentence(facts fleet.CellFacts) string {
+	counts := facts.Counts
+	text := fmt.Sprintf("%d of %d vehicles here", counts.Here, counts.Registered)
+	for _, group := range []struct {
+		presence fleet.Presence
+		number   int
+		word     string
+	}{{fleet.Silent, counts.Silent, "silent"}, {fleet.Gone, counts.Gone, "gone"}} {
+		text += fmt.Sprintf(", %d %s", group.number, group.word)
+		separator := " ("
+		for _, part := range standings[group.presence] {
+			if number := facts.Standings[fleet.Standing{Presence: group.presence, By: part.by}]; number > 0 {
+				text += fmt.Sprintf("%s%d %s", separator, number, part.words)
+				separator = ", "
+			}
+		}
+		if separator != " (" {
+			text += ")"
+		}
+	}
+	return text
+}
+
+type evidenceWords struct {
+	by    fleet.Evidence
+	words string
+}
+
+var standings = map[fleet.Presence][]evidenceWords{
+	fleet.Silent: {
+		{fleet.ByCharger, "seen by their chargers"}, {fleet.ByMaker, "seen by their maker"}, {fleet.ByNobody, "seen by nobody"},
+	},
+	fleet.Gone: {
+		{fleet.ByAnnouncement, "announced it"}, {fleet.ByCharger, "unplugged at their chargers"}, {fleet.ByMaker, "seen leaving by their maker"},
+		{fleet.ByNobody, "without a word"}, {fleet.ByRevocation, "revoked"},
+	},
 }
 
 // understoodCondition says whether the vehicles of the cell, and those that dial in for it, speak the protocol.

@@ -86,3 +86,36 @@ func TestAFewVehiclesAreNoUrgentNews(t *testing.T) {
 		t.Error("the first status waits, or the same one does not")
 	}
 }
+
+func TestACellSaysOnWhoseWordItsVehiclesAreSilentOrGone(t *testing.T) {
+	facts := fleet.CellFacts{
+		Counts: fleet.Counts{Registered: 10, Here: 3, Silent: 4, Gone: 3},
+		Standings: map[fleet.Standing]int{
+			{Presence: fleet.Here, By: fleet.ByHeartbeat}: 3, {Presence: fleet.Silent, By: fleet.ByCharger}: 3, {Presence: fleet.Silent, By: fleet.ByNobody}: 1,
+			{Presence: fleet.Gone, By: fleet.ByAnnouncement}: 1, {Presence: fleet.Gone, By: fleet.ByMaker}: 2,
+		},
+	}
+	const sentence = "3 of 10 vehicles here, 4 silent (3 seen by their chargers, 1 seen by nobody), 3 gone (1 announced it, 2 seen leaving by their maker)"
+	shown := condition(t, statusFor(fleet.Cell{}, facts, cellStatus{}, time.Now()), "VehiclesPresent")
+	if shown.Status != metav1.ConditionTrue || shown.Reason != "Here" || shown.Message != sentence {
+		t.Errorf("%+v", shown)
+	}
+	for _, c := range nodeConditions(facts, time.Now(), time.Now()) {
+		if c.Type == VehiclesPresent && c.Message != sentence+", 0 eligible, 0 serving" {
+			t.Errorf("the node says %q", c.Message)
+		}
+	}
+	facts.Counts = fleet.Counts{Registered: 10, Gone: 10}
+	if shown := condition(t, statusFor(fleet.Cell{}, facts, cellStatus{}, time.Now()), "VehiclesPresent"); shown.Status != metav1.ConditionFalse || shown.Reason != "NobodyHere" {
+		t.Errorf("%+v", shown)
+	}
+	every := []fleet.Standing{}
+	for presence, parts := range standings {
+		for _, part := range parts {
+			every = append(every, fleet.Standing{Presence: presence, By: part.by})
+		}
+	}
+	if len(every) != 8 {
+		t.Errorf("%d standings have words: %v", len(every), every)
+	}
+}

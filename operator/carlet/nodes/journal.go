@@ -29,12 +29,12 @@ type journal struct {
 // said is what the phases of a vehicle were read from.
 type said struct {
 	revision string
-	presence fleet.Presence
+	standing fleet.Standing
 	held     []fleet.HeldByVehicle
 }
 
 func (s said) same(other said) bool {
-	return s.revision == other.revision && s.presence == other.presence && slices.Equal(s.held, other.held)
+	return s.revision == other.revision && s.standing == other.standing && slices.Equal(s.held, other.held)
 }
 
 type entry struct {
@@ -65,7 +65,7 @@ func (j *journal) record(world fleet.World, decision fleet.Decision, now time.Ti
 	for i := range world.Vehicles {
 		v := &world.Vehicles[i]
 		told := decision.Vehicles[v.Key]
-		from := said{told.Desired.Revision, told.Presence, v.State.Assignments}
+		from := said{told.Desired.Revision, told.Standing, v.State.Assignments}
 		if before, known := j.from[v.Key]; known && before.same(from) {
 			continue
 		}
@@ -118,11 +118,30 @@ func phasesOf(v *fleet.Vehicle, told fleet.Told) map[string]string {
 			text += " (" + held.Reason + ": " + held.Message + ")"
 		}
 		if told.Presence != fleet.Here {
-			text += ", " + string(told.Presence)
+			text += ", " + string(told.Presence) + ": " + words(told.Standing)
 		}
 		said[held.Workload] = text
 	}
 	return said
+}
+
+// words says of a vehicle that is not Here what its presence rests on.
+func words(standing fleet.Standing) string {
+	witness := "its charger"
+	switch standing.By {
+	case fleet.ByAnnouncement:
+		return "it announced that it leaves"
+	case fleet.ByRevocation:
+		return "it was revoked"
+	case fleet.ByNobody:
+		return "nobody sees it"
+	case fleet.ByMaker:
+		witness = "its maker"
+	}
+	if standing.Presence == fleet.Gone {
+		return witness + " saw it leave"
+	}
+	return witness + " sees it plugged in"
 }
 
 func (j *journal) append(p place, e entry) {

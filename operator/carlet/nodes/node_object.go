@@ -67,7 +67,7 @@ func nodeStatus(facts fleet.CellFacts, address Address, since, now time.Time) co
 		Phase:       corev1.NodeRunning,
 		Capacity:    capacity,
 		Allocatable: allocatable,
-		Conditions:  nodeConditions(facts.Counts, since, now),
+		Conditions:  nodeConditions(facts, since, now),
 		Addresses: []corev1.NodeAddress{
 			{Type: corev1.NodeInternalIP, Address: address.IP},
 		},
@@ -79,7 +79,8 @@ func nodeStatus(facts fleet.CellFacts, address Address, since, now time.Time) co
 	}
 }
 
-func nodeConditions(counts fleet.Counts, since, now time.Time) []corev1.NodeCondition {
+func nodeConditions(facts fleet.CellFacts, since, now time.Time) []corev1.NodeCondition {
+	counts := facts.Counts
 	sentence := fmt.Sprintf("%d of %d vehicles here", counts.Here, counts.Registered)
 	make := func(kind corev1.NodeConditionType, status corev1.ConditionStatus, reason, message string) corev1.NodeCondition {
 		return corev1.NodeCondition{
@@ -91,8 +92,7 @@ func nodeConditions(counts fleet.Counts, since, now time.Time) []corev1.NodeCond
 	if counts.Here == 0 {
 		present, reason = corev1.ConditionFalse, "NobodyHere"
 	}
-	details := fmt.Sprintf("%s, %d silent, %d gone, %d eligible, %d serving",
-		sentence, counts.Silent, counts.Gone, counts.Eligible, counts.Serving)
+	details := fmt.Sprintf("%s, %d eligible, %d serving", presenceSentence(facts), counts.Eligible, counts.Serving)
 	return []corev1.NodeCondition{
 		make(corev1.NodeReady, corev1.ConditionTrue, "CellServed", sentence),
 		make(VehiclesPresent, present, reason, details),

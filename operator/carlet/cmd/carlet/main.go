@@ -22,6 +22,8 @@ const usage = `carlet ` + nodes.Version + `: the vehicles of a fleet as Kubernet
   carlet fleet token   make, list or revoke the tokens with which cars enrol themselves
   carlet fleet revoke  end a car's right to be in its fleet
   carlet fleet forget  erase a car
+  carlet fleet name    let a car's charger find it by its card or by its place
+  carlet fleet witness sign the credentials of who tells what a maker or the chargers see
   carlet drive         play thousands of vehicles, for tests, demos and sizing
   carlet version
 
@@ -66,6 +68,10 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return fleetRevoke(ctx, args, out)
 	case "fleet forget":
 		return fleetForget(ctx, args, out)
+	case "fleet name":
+		return fleetName(ctx, args, out)
+	case "fleet witness":
+		return fleetWitness(args, out, os.Stderr)
 	case "drive":
 		return driveVehicles(ctx, args, os.Stdin, out)
 	case "version":

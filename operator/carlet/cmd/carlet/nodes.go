@@ -28,6 +28,7 @@ import (
 	"parkade.dev/carlet/internal/metrics"
 	"parkade.dev/carlet/models"
 	"parkade.dev/carlet/nodes"
+	"parkade.dev/carlet/witness"
 )
 
 // What carlet may ask of the API server, in requests a second; client-go's default of 5 starves at a few cells.
@@ -130,9 +131,21 @@ func serveNodes(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	office, err := f.openOffice(ctx, registry, wake, measured, log)
+	listener := &witness.Listener{
+		Registry: registry, Now: time.Now, Log: log, Wake: func() { nodes.Wake(wake) },
+		Count: func(source string, outcome fleet.Outcome) {
+			measured.Witnesses.WithLabelValues(source, string(outcome)).Inc()
+		},
+	}
+	office, err := f.openOffice(ctx, registry, listener, wake, measured, log)
 	if err != nil {
 		return err
+	}
+	if office != nil {
+		listener.Find = office.Find // who is not in the roll is nobody to witnesses
+		if err := listener.Listen(ctx, f.nats, f.natsCreds, f.natsCA); err != nil {
+			return err
+		}
 	}
 	store := models.NewStore(f.modelStore)
 	carlet := nodes.New(nodes.Options{
@@ -167,7 +180,7 @@ func serveNodes(ctx context.Context, args []string) error {
 }
 
 // openOffice lets cars in and tells the registry of those that are out; nil without --fleet-keys.
-func (f *nodesFlags) openOffice(ctx context.Context, registry *fleet.Registry, wake chan struct{}, measured *metrics.Metrics, log *slog.Logger) (*identity.Office, error) {
+func (f *nodesFlags) openOffice(ctx context.Context, registry *fleet.Registry, listener *witness.Listener, wake chan struct{}, measured *metrics.Metrics, log *slog.Logger) (*identity.Office, error) {
 	if f.fleetKeys == "" {
 		return nil, nil
 	}
@@ -183,7 +196,8 @@ func (f *nodesFlags) openOffice(ctx context.Context, registry *fleet.Registry, w
 	}
 	office := &identity.Office{
 		Issuer: issuer, Life: f.credentialsLife, Log: log, Now: time.Now,
-		Revoked: then(registry.Revoke), Readmitted: then(registry.Readmit), Forgotten: then(registry.Forget),
+		Revoked: then(registry.Revoke), Readmitted: then(registry.Readmit),
+		Forgotten: then(func(key fleet.Key) { registry.Forget(key); listener.Forget(key) }),
 		Count: func(way string, reason identity.Reason) {
 			measured.Enrolments.WithLabelValues(way, string(reason)).Inc()
 		},

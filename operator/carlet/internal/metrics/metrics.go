@@ -10,7 +10,9 @@ import (
 type Metrics struct {
 	Registry     *prometheus.Registry
 	Vehicles     *prometheus.GaugeVec
+	Evidence     *prometheus.GaugeVec
 	Messages     *prometheus.CounterVec
+	Witnesses    *prometheus.CounterVec
 	Enrolments   *prometheus.CounterVec
 	CellWrites   *prometheus.CounterVec
 	OrdersSent   prometheus.Counter
@@ -25,6 +27,12 @@ func New() *Metrics {
 		Vehicles: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "parkade_vehicles", Help: "Vehicles by pool and presence; the pool is empty for vehicles that no pool wants.",
 		}, []string{"pool", "presence"}),
+		Evidence: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "parkade_vehicle_evidence", Help: "Vehicles by pool, presence and on whose word it rests.",
+		}, []string{"pool", "presence", "evidence"}),
+		Witnesses: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "parkade_witness_messages_total", Help: "Messages from makers and chargers about vehicles, by source and outcome.",
+		}, []string{"source", "outcome"}),
 		Messages: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "parkade_fleet_messages_total", Help: "Messages from vehicles by kind and outcome.",
 		}, []string{"kind", "outcome"}),
@@ -45,7 +53,7 @@ func New() *Metrics {
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5},
 		}),
 	}
-	m.Registry.MustRegister(m.Vehicles, m.Messages, m.Enrolments, m.CellWrites, m.OrdersSent, m.ModelBytes, m.CycleSeconds,
+	m.Registry.MustRegister(m.Vehicles, m.Evidence, m.Messages, m.Witnesses, m.Enrolments, m.CellWrites, m.OrdersSent, m.ModelBytes, m.CycleSeconds,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
