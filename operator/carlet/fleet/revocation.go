@@ -2,11 +2,13 @@ package fleet
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nkeys"
 )
 
 // revokedFor is how long a revocation is kept: credentials that carlet signs live a day, so that nothing revoked
@@ -25,13 +27,26 @@ const claimsTimeout = 5 * time.Second
 // RevokeKey ends everything signed for a public key so far: the account is signed anew, kept in the directory, and
 // pushed to nats-server, which closes the connections of the key at once.
 func (k *Keys) RevokeKey(public, url, ca string, now time.Time) error {
+	return k.revoke(public, now.Add(revokedAhead), url, ca, now)
+}
+
+// RevokeWitness ends the credentials of a public key that EnrollWitness named. It is remembered for as long as they can live.
+func (k *Keys) RevokeWitness(public, url, ca string, now time.Time) error {
+	if !nkeys.IsValidPublicUserKey(public) {
+		return errors.New("--revoke wants the public key of the credentials, which begins with U")
+	}
+	return k.revoke(public, now.Add(LongestWitnessLife), url, ca, now)
+}
+
+// revoke ends what was signed for a public key until an instant.
+func (k *Keys) revoke(public string, until time.Time, url, ca string, now time.Time) error {
 	account, err := k.accountToken(func(claims *jwt.AccountClaims) {
 		for revoked, at := range claims.Revocations {
 			if now.Sub(time.Unix(at, 0)) > revokedFor {
 				delete(claims.Revocations, revoked)
 			}
 		}
-		claims.RevokeAt(public, now.Add(revokedAhead))
+		claims.RevokeAt(public, until)
 	})
 	if err != nil {
 		return err

@@ -8,8 +8,11 @@ import (
 	"github.com/nats-io/jwt/v2"
 )
 
-// DefaultWitnessLife is how long the credentials of a witness live: they stand in the configuration of a server.
-const DefaultWitnessLife = 90 * 24 * time.Hour
+// How long the credentials of a witness live, which stand in the configuration of a server; if not told, and at most.
+const (
+	DefaultWitnessLife = 90 * 24 * time.Hour
+	LongestWitnessLife = 366 * 24 * time.Hour
+)
 
 // EnrollWitness signs credentials with which an adapter says what one witness of a fleet saw, and hears nothing. With mqtt
 // they are a token, to be sent as the password of an MQTT client, which cannot sign; else a NATS credentials file. The
@@ -18,8 +21,8 @@ func (k *Keys) EnrollWitness(fleetName string, source Source, mqtt bool, life ti
 	if err := CheckName("fleet", fleetName); err != nil {
 		return nil, "", err
 	}
-	if life <= 0 {
-		return nil, "", fmt.Errorf("--ttl %s must be positive", life)
+	if life <= 0 || life > LongestWitnessLife {
+		return nil, "", fmt.Errorf("--ttl %s must be positive, and %s at most", life, LongestWitnessLife)
 	}
 	user, public, err := newUser()
 	if err != nil {

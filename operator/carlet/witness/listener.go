@@ -27,7 +27,7 @@ const (
 // Listener hears witnesses and tells the registry.
 type Listener struct {
 	Registry *fleet.Registry
-	// Find is the vehicle of a real id or other name, which it neither keeps nor logs.
+	// Find is the vehicle of a real id or other name, which it neither keeps nor logs; nil knows none.
 	Find func(fleetName, name string) (fleet.Key, bool)
 	// Count is told of every message.
 	Count func(source string, outcome fleet.Outcome)
@@ -177,6 +177,9 @@ func (l *Listener) find(fleetName string, names ...string) (fleet.Key, bool) {
 	for _, name := range names {
 		if key := (fleet.Key{Fleet: fleetName, Vehicle: name}); l.Registry.Knows(key) {
 			return key, true
+		}
+		if l.Find == nil {
+			continue
 		}
 		if key, found := l.Find(fleetName, name); found {
 			return key, true

@@ -3,6 +3,7 @@ package witness
 import (
 	"fmt"
 	"log/slog"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -166,4 +167,31 @@ func TestAForgottenCarHasNoSession(t *testing.T) {
 		t.Errorf("%v", e.sessions)
 	}
 	e.expect(subject, event("Updated", "MeterValuePeriodic", "", ""), "charger unknown_vehicle")
+}
+
+// TestTheSessionsOfAnOCPPLibrary plays what the Python package `ocpp` sends as a charge point of 2.0.1 and of 2.1;
+// tests/fleet/ocpp_session.py recorded it.
+func TestTheSessionsOfAnOCPPLibrary(t *testing.T) {
+	recorded, err := os.ReadFile("../../../tests/fleet/recorded/ocpp_session.jsonl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []fleet.Claim{"", fleet.PluggedIn, fleet.PluggedIn, fleet.PluggedIn, fleet.PluggedIn, fleet.Departed}
+	frames := strings.Split(strings.TrimSpace(string(recorded)), "\n")
+	if len(frames) != 2*len(want) {
+		t.Fatalf("%d frames", len(frames))
+	}
+	for version := range 2 {
+		e := newEar(t)
+		for i, frame := range frames[version*len(want) : (version+1)*len(want)] {
+			at := noon.Add(time.Duration(i) * time.Minute)
+			e.now = at.Add(time.Second)
+			// The station is not the car's own place: the card tells whose session it is.
+			counted := map[bool]string{true: "charger accepted", false: "charger unknown_vehicle"}[i > 0]
+			e.expect("parkade.witness.v1.f.charger.street.TransactionEvent", []byte(frame), counted)
+			if got := e.account("v-1", fleet.Charger); got.Claim != want[i] || i > 0 && !got.At.Equal(at) {
+				t.Errorf("frame %d of recording %d: %+v, want %q at %s", i, version, got, want[i], at)
+			}
+		}
+	}
 }

@@ -207,7 +207,7 @@ func TestAMakersTelemetryOverMQTT(t *testing.T) {
 			t.Errorf("%s lets an MQTT client in", name)
 		}
 	}
-	if err := p.keys.RevokeKey(public, p.url(), "", time.Now()); err != nil {
+	if err := p.keys.RevokeWitness(public, p.url(), "", time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	testplane.Eventually(t, "a revoked witness is out", func() error {
@@ -314,8 +314,10 @@ func TestAWitnessSaysOnlyWhatItSawAndHearsNothing(t *testing.T) {
 		}
 		return nil
 	})
-	if _, _, err := p.keys.EnrollWitness("f", fleet.Maker, false, 0, time.Now()); err == nil {
-		t.Error("credentials without a life were signed")
+	for _, life := range []time.Duration{0, fleet.LongestWitnessLife + 1} {
+		if _, _, err := p.keys.EnrollWitness("f", fleet.Maker, false, life, time.Now()); err == nil {
+			t.Errorf("credentials for %s were signed", life)
+		}
 	}
 	if _, _, err := p.keys.EnrollWitness("*", fleet.Maker, false, time.Hour, time.Now()); err == nil {
 		t.Error("credentials for every fleet were signed")

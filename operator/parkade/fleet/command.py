@@ -74,6 +74,7 @@ def _carlet(verb: str, place: Place, *arguments: str, stdin: str | None = None) 
     done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
     if done.returncode:
         raise FleetRefused((done.stderr or done.stdout).strip().removeprefix("carlet: "))
+    click.echo(done.stderr, nl=False, err=True)
     click.echo(done.stdout, nl=False)
 
 
@@ -133,6 +134,37 @@ def _about(verb: str, place: Place, fleet: str, real_id: str | None, vehicle: st
 def revoke(fleet: str, real_id: str | None, vehicle: str | None, *, readmit: bool, **place: Any) -> None:  # noqa: ANN401
     """End a car's right: its link is closed, nothing is renewed, its replicas go to others."""
     _about("revoke", _place(**place), fleet, real_id, vehicle, *(["--readmit"] if readmit else []))
+
+
+@fleet.command()
+@_placed
+@_named
+@click.option("--token", help="idToken with which the car, or its owner, authorises itself at chargers.")
+@click.option(
+    "--place", "bay", help="The car's own place, STATION/EVSE: who is plugged in there without a token is this car."
+)
+@click.option("--remove", is_flag=True, help="Take the name away.")
+def name(fleet: str, real_id: str | None, vehicle: str | None, token: str | None, bay: str | None, *, remove: bool,
+         **place: Any) -> None:  # noqa: ANN401  # fmt: skip
+    """Let the chargers' sessions find a car, by its card or by its place; carlet keeps a hash of it."""
+    if (token is None) == (bay is None):
+        raise InvalidInput("give one name, by --token or by --place")
+    given = f"--place={bay}" if token is None else f"--token={token}"
+    _about("name", _place(**place), fleet, real_id, vehicle, given, *(["--remove"] if remove else []))
+
+
+@fleet.command()
+@_placed
+@click.option("--source", type=click.Choice(["maker", "charger"]), help="Whose word they carry.")
+@click.option("--mqtt", is_flag=True, help="A password for an MQTT client, instead of NATS credentials.")
+@click.option("--ttl", default="2160h", show_default=True, help="How long the credentials are good.")
+@click.option("--revoke", help="End the credentials of this public key.")
+def witness(fleet: str, source: str | None, ttl: str, revoke: str | None, *, mqtt: bool, **place: Any) -> None:  # noqa: ANN401
+    """Print credentials for who tells what a maker, or the chargers, see of the fleet's cars."""
+    if (source is None) == (revoke is None):
+        raise InvalidInput("give --source to make credentials, or --revoke to end them")
+    how = [f"--revoke={revoke}"] if revoke else [f"--source={source}", f"--ttl={ttl}", *(["--mqtt"] if mqtt else [])]
+    _carlet("witness", _place(**place), f"--fleet={fleet}", *how)
 
 
 @fleet.command()

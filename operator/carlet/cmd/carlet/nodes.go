@@ -142,10 +142,10 @@ func serveNodes(ctx context.Context, args []string) error {
 		return err
 	}
 	if office != nil {
-		listener.Find = office.Find // who is not in the roll is nobody to witnesses
-		if err := listener.Listen(ctx, f.nats, f.natsCreds, f.natsCA); err != nil {
-			return err
-		}
+		listener.Find = office.Find // without it, witnesses can name cars by their pseudonyms alone
+	}
+	if err := listener.Listen(ctx, f.nats, f.natsCreds, f.natsCA); err != nil {
+		return err
 	}
 	store := models.NewStore(f.modelStore)
 	carlet := nodes.New(nodes.Options{

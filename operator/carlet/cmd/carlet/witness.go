@@ -55,19 +55,25 @@ func fleetWitness(args []string, out, aside io.Writer) error {
 	dir := flags.String("dir", "", "directory that carlet fleet init has made")
 	fleetName := flags.String("fleet", "", "fleet of whose cars it may speak")
 	said := flags.String("source", "", "maker or charger")
+	revoke := flags.String("revoke", "", "public key of credentials to end, instead of signing new ones; needs --nats")
+	url := flags.String("nats", "", "URL of the fleet link, tls://HOST:PORT, to tell it of a revocation")
+	ca := flags.String("nats-ca", "", "CA of the fleet link, PEM; default: the system's")
 	mqtt := flags.Bool("mqtt", false, "a password for an MQTT client, instead of NATS credentials")
 	file := flags.String("o", "", "file to write, mode 0600; default: standard output")
 	life := flags.Duration("ttl", fleet.DefaultWitnessLife, "how long the credentials are good")
-	if err := parse(flags, args, "dir", "fleet", "source"); err != nil {
+	if err := parse(flags, args, "dir", "fleet"); err != nil {
 		return err
-	}
-	source, known := fleet.ParseSource(*said)
-	if !known {
-		return fmt.Errorf("--source %q is no witness; give maker or charger", *said)
 	}
 	keys, err := fleet.OpenKeys(*dir)
 	if err != nil {
 		return err
+	}
+	if *revoke != "" {
+		return keys.RevokeWitness(*revoke, *url, *ca, time.Now())
+	}
+	source, known := fleet.ParseSource(*said)
+	if !known {
+		return fmt.Errorf("--source %q is no witness; give maker or charger", *said)
 	}
 	secret, public, err := keys.EnrollWitness(*fleetName, source, *mqtt, *life, time.Now())
 	if err != nil {
