@@ -11,7 +11,7 @@ import (
 // TestEveryFieldOfAVehicleCounts changes each field of a vehicle alone: a field that a decision may depend on and that the
 // comparison leaves out would freeze old decisions.
 func TestEveryFieldOfAVehicleCounts(t *testing.T) {
-	without := map[string]bool{"Vehicle.LastHeard": true, "State.RTTMillis": true}
+	without := map[string]bool{"Vehicle.LastHeard": true, "Vehicle.Others": true, "State.RTTMillis": true}
 	whole := func() Vehicle {
 		return Vehicle{Given: map[string]string{}, Refusals: map[string]Refusal{}}
 	}
@@ -62,6 +62,8 @@ func set(t *testing.T, field reflect.Value) {
 		*value = Key{"x", "y"}
 	case *time.Time:
 		*value = noon
+	case **Others:
+		*value = &Others{}
 	default:
 		t.Fatalf("the test cannot change a %s; teach it, and decidesAlike", field.Type())
 	}
@@ -127,7 +129,7 @@ func adopt(vehicles []Vehicle, decision Decision) {
 func disturb(chance *rand.Rand, world *World) {
 	v := &world.Vehicles[chance.IntN(len(world.Vehicles))]
 	world.Now = world.Now.Add(time.Duration(chance.IntN(20)) * time.Second)
-	switch chance.IntN(10) {
+	switch chance.IntN(11) {
 	case 0:
 		v.LastHeard = world.Now
 	case 1:
@@ -150,6 +152,9 @@ func disturb(chance *rand.Rand, world *World) {
 		world.Routers = routers(1+chance.IntN(3), noon)
 	case 8:
 		world.Staged = map[string]int64{digest: int64(chance.IntN(2))}
+	case 10:
+		seen := Sighting{Source(chance.IntN(int(sources))), []Claim{PluggedIn, Unplugged, Departed}[chance.IntN(3)], world.Now}
+		v.Others, _ = v.Others.With(seen)
 	case 9:
 		for i := range world.Vehicles {
 			world.Vehicles[i].LastHeard = world.Now

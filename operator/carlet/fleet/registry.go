@@ -26,6 +26,7 @@ type Registry struct {
 	sorted    []*record         // by key; nil if a vehicle came since
 	malformed map[Key]time.Time // when a message of the vehicle was malformed last
 	revoked   map[Key]bool
+	changes   map[PoolPresence]int
 }
 
 // record is a vehicle with the bookkeeping that decisions do not see.
@@ -35,6 +36,7 @@ type record struct {
 	sent    string    // revision sent last, or reported by the vehicle
 	sentAt  time.Time // when URLs were signed last
 	greeted bool      // the last hello was answered
+	shown   Presence  // decided last
 }
 
 // Heard is what a message meant.
@@ -48,7 +50,7 @@ type Heard struct {
 
 // NewRegistry returns an empty registry.
 func NewRegistry() *Registry {
-	return &Registry{vehicles: map[Key]*record{}, malformed: map[Key]time.Time{}, revoked: map[Key]bool{}}
+	return &Registry{vehicles: map[Key]*record{}, malformed: map[Key]time.Time{}, revoked: map[Key]bool{}, changes: map[PoolPresence]int{}}
 }
 
 // Hear takes in one message. A replayed one was said at the given time to an earlier carlet.
@@ -265,6 +267,10 @@ func (r *Registry) Commit(decision Decision, now time.Time, resign time.Duration
 			continue
 		}
 		v.Cell = told.Cell
+		if v.shown != told.Presence && v.shown != "" {
+			r.changes[PoolPresence{told.Pool, told.Standing}]++
+		}
+		v.shown = told.Presence
 		if v.decided != told.Desired.Revision {
 			v.decided, v.Given = told.Desired.Revision, make(map[string]string, len(told.Desired.Assignments))
 			for _, assignment := range told.Desired.Assignments {
@@ -280,6 +286,15 @@ func (r *Registry) Commit(decision Decision, now time.Time, resign time.Duration
 	}
 	slices.SortFunc(tell, CompareKeys)
 	return tell
+}
+
+// Changes counts the vehicles that came to another presence since they were counted last, by what they came to.
+func (r *Registry) Changes() map[PoolPresence]int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	counted := r.changes
+	r.changes = map[PoolPresence]int{}
+	return counted
 }
 
 // fetches says whether the vehicle still has a file to download.

@@ -192,3 +192,26 @@ func TestTheRegistryRemembersWhatWitnessesSaw(t *testing.T) {
 		t.Error("a witness outlives forgetting")
 	}
 }
+
+func TestChangesOfPresenceAreCounted(t *testing.T) {
+	r, key := NewRegistry(), Key{"f", "v-1"}
+	r.Hear("parkade.v1.f.v-1.hello", []byte(`{"v":1,"fleet":"f","vehicle":"v-1"}`), noon, false)
+	come := func(standing Standing) map[PoolPresence]int {
+		r.Commit(Decision{Vehicles: map[Key]Told{key: {Pool: "home", Standing: standing}}}, noon, time.Hour)
+		return r.Changes()
+	}
+	for _, c := range []struct {
+		standing Standing
+		want     int
+	}{
+		{Standing{Here, ByHeartbeat}, 0}, // first seen, as all are by a restarted carlet
+		{Standing{Silent, ByNobody}, 1},
+		{Standing{Silent, ByCharger}, 0},
+		{Standing{Gone, ByCharger}, 1},
+		{Standing{Here, ByHeartbeat}, 1},
+	} {
+		if got := come(c.standing); got[PoolPresence{"home", c.standing}] != c.want || len(got) != c.want {
+			t.Errorf("%+v: %v", c.standing, got)
+		}
+	}
+}

@@ -174,6 +174,9 @@ func (c *Carlet) showPresence(counts map[fleet.PoolPresence]int) {
 		c.Metrics.Vehicles.WithLabelValues(count.Pool, string(count.Presence)).Add(float64(number))
 		c.Metrics.Evidence.WithLabelValues(count.Pool, string(count.Presence), string(count.By)).Set(float64(number))
 	}
+	for change, number := range c.Registry.Changes() {
+		c.Metrics.Changes.WithLabelValues(change.Pool, string(change.Presence), string(change.By)).Add(float64(number))
+	}
 }
 
 func (c *Carlet) gather(now time.Time) ([]cellIdentity, fleet.World) {

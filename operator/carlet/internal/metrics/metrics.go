@@ -11,6 +11,7 @@ type Metrics struct {
 	Registry     *prometheus.Registry
 	Vehicles     *prometheus.GaugeVec
 	Evidence     *prometheus.GaugeVec
+	Changes      *prometheus.CounterVec
 	Messages     *prometheus.CounterVec
 	Witnesses    *prometheus.CounterVec
 	Enrolments   *prometheus.CounterVec
@@ -29,6 +30,9 @@ func New() *Metrics {
 		}, []string{"pool", "presence"}),
 		Evidence: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "parkade_vehicle_evidence", Help: "Vehicles by pool, presence and on whose word it rests.",
+		}, []string{"pool", "presence", "evidence"}),
+		Changes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "parkade_vehicle_changes_total", Help: "Changes of vehicles' presence by pool, the presence they came to and on whose word.",
 		}, []string{"pool", "presence", "evidence"}),
 		Witnesses: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "parkade_witness_messages_total", Help: "Messages from makers and chargers about vehicles, by source and outcome.",
@@ -53,7 +57,7 @@ func New() *Metrics {
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5},
 		}),
 	}
-	m.Registry.MustRegister(m.Vehicles, m.Evidence, m.Messages, m.Witnesses, m.Enrolments, m.CellWrites, m.OrdersSent, m.ModelBytes, m.CycleSeconds,
+	m.Registry.MustRegister(m.Vehicles, m.Evidence, m.Changes, m.Messages, m.Witnesses, m.Enrolments, m.CellWrites, m.OrdersSent, m.ModelBytes, m.CycleSeconds,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
