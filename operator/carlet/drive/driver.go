@@ -43,6 +43,10 @@ type Options struct {
 	Staying  time.Duration // between the announcement of a departure and the departure
 	Stretch  float64       // of the outages of the links' traces; 0 for none
 	Speed    float64       // seconds of the charging traces in a second; 0 for cars that stay
+	// Chargers and Telemetry are the shares of the vehicles that such a witness sees, which says so each Sighting.
+	Chargers, Telemetry float64
+	Sighting            time.Duration
+	Tell                map[fleet.Source]Tell
 	// WeekStart is where in the week the charging traces begin.
 	WeekStart time.Duration
 	// Fetch really downloads a model by its signed URL and returns its bytes; nil pretends.
@@ -118,7 +122,7 @@ func (d *Driver) vehicle(number int, addresses []string) *vehicle {
 	v := &vehicle{
 		driver: d, number: number, key: key, address: addresses[number%len(addresses)],
 		link: d.linkOf(number), offset: time.Duration(spread(number, 9) % uint64(week)),
-		slot: -1, beatAt: never, pongBy: never, pingAt: never, sayAt: never, cutAt: never, stayAt: never,
+		slot: -1, beatAt: never, pongBy: never, pingAt: never, sayAt: never, cutAt: never, stayAt: never, sighted: sighted{at: never},
 	}
 	if o.Spread > 0 {
 		v.dialAt = time.Duration(spread(number, 8) % uint64(o.Spread))

@@ -12,9 +12,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"parkade.dev/carlet/drive"
 	"parkade.dev/carlet/fleet"
 	"parkade.dev/carlet/internal/testplane"
+	"parkade.dev/carlet/witness"
 )
 
 const (
@@ -61,6 +64,7 @@ func newRig(t *testing.T, change func(*drive.Options)) *rig {
 		Beat: time.Second, Dials: 8, Rate: 1e9, Load: 10 * time.Millisecond, Drain: 10 * time.Millisecond, Staying: 300 * time.Millisecond,
 		Enroll: func(key fleet.Key) ([]byte, error) { return keys.Enroll(key, time.Hour, time.Now()) },
 	}
+	options.Tell = r.hearWitnesses(t, ctx, keys, url, filepath.Join(dir, "fleet", fleet.CarletCredentialsFile), authority.File)
 	change(&options)
 	if r.driver, err = drive.New(options); err != nil {
 		t.Fatal(err)
@@ -76,6 +80,32 @@ func newRig(t *testing.T, change func(*drive.Options)) *rig {
 	})
 	r.driver.AwaitStart()
 	return r
+}
+
+// hearWitnesses is carlet's ear for them, and what they speak through.
+func (r *rig) hearWitnesses(t *testing.T, ctx context.Context, keys *fleet.Keys, url, credentials, ca string) map[fleet.Source]drive.Tell { //nolint:revive // t is first in helpers
+	t.Helper()
+	listener := &witness.Listener{
+		Registry: r.registry, Now: time.Now, Wake: func() {}, Log: slog.New(slog.DiscardHandler),
+		Count: func(_ string, outcome fleet.Outcome) { r.outcomes <- outcome },
+	}
+	if err := listener.Listen(ctx, url, credentials, ca); err != nil {
+		t.Fatal(err)
+	}
+	tell := map[fleet.Source]drive.Tell{}
+	for _, source := range []fleet.Source{fleet.Maker, fleet.Charger} {
+		secret, _, err := keys.EnrollWitness("driven", source, false, time.Hour, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn, err := nats.Connect(url, nats.UserCredentialBytes(secret), nats.RootCAs(ca))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(conn.Close)
+		tell[source] = conn.Publish
+	}
+	return tell
 }
 
 func trusting(t *testing.T, file string) *tls.Config {
@@ -213,6 +243,43 @@ func TestDeparturesAreAnnouncedAndVanishingIsNot(t *testing.T) {
 	if got := r.driver.Report(); int(got.Reloads) != leaving {
 		t.Errorf("%d departed, %d loaded again", leaving, got.Reloads)
 	}
+}
+
+// standings counts the vehicles by how carlet judges them, in a pool that keeps the replicas of silent ones for a second.
+func (r *rig) standings() map[fleet.Standing]int {
+	counts := map[fleet.Standing]int{}
+	for _, v := range r.registry.Vehicles() {
+		counts[fleet.Judge(time.Now(), v.Testimony(), time.Second).Standing]++
+	}
+	return counts
+}
+
+func TestWitnessesTellALostLinkFromADeparture(t *testing.T) {
+	r := newRig(t, func(o *drive.Options) {
+		o.Chargers, o.Telemetry, o.Sighting = 0.8, 0.5, 200*time.Millisecond
+		o.Links = []drive.Share{{Link: "WiFi", Fraction: 0.5}, {Link: "Cellular", Fraction: 0.5}}
+	})
+	r.hears(t, "all are here", vehicles, func(v fleet.Vehicle) bool { return v.Heard })
+	r.order(t, `{"do":"lose","for":60}`)
+	var silent int
+	testplane.Eventually(t, "those that nobody sees are gone, and no others", func() error {
+		counts := r.standings()
+		silent = counts[fleet.Standing{Presence: fleet.Silent, By: fleet.ByCharger}] + counts[fleet.Standing{Presence: fleet.Silent, By: fleet.ByMaker}]
+		if gone := counts[fleet.Standing{Presence: fleet.Gone, By: fleet.ByNobody}]; gone == 0 || silent < vehicles/2 || gone+silent != vehicles {
+			return fmt.Errorf("%v", counts)
+		}
+		return nil
+	})
+	r.order(t, `{"do":"vanish"}`)
+	testplane.Eventually(t, "all are gone, most of them seen leaving", func() error {
+		counts := r.standings()
+		seen := counts[fleet.Standing{Presence: fleet.Gone, By: fleet.ByCharger}] + counts[fleet.Standing{Presence: fleet.Gone, By: fleet.ByMaker}]
+		if seen < silent || seen+counts[fleet.Standing{Presence: fleet.Gone, By: fleet.ByNobody}] != vehicles {
+			return fmt.Errorf("%v, and %d were silent before", counts, silent)
+		}
+		return nil
+	})
+	r.reports(t, "the driver says so", func(report drive.Report) bool { return report.Away == vehicles && report.Sightings > vehicles })
 }
 
 func TestCarsRefuseWhatTheirContractForbids(t *testing.T) {

@@ -18,7 +18,7 @@ type counts struct {
 	fetches, fetchedBytes             atomic.Int64
 	loads, reloads                    atomic.Int64
 	unloadsByOrder, unloadsByContract atomic.Int64
-	departures, outages               atomic.Int64
+	departures, outages, sightings    atomic.Int64
 }
 
 func (c *counts) sent(kind fleet.Kind) {
@@ -64,6 +64,9 @@ type Report struct {
 	UnloadsByContract int64 `json:"unloadsByContract"`
 	Departures        int64 `json:"departures"`
 	Outages           int64 `json:"outages"`
+	// Away vehicles have left, announced or not; Sightings are what their witnesses said.
+	Away      int   `json:"away"`
+	Sightings int64 `json:"sightings"`
 	// LastConnected and LastOrder are seconds since the start.
 	LastConnected float64 `json:"lastConnected"`
 	LastOrder     float64 `json:"lastOrder"`
@@ -83,7 +86,7 @@ func (d *Driver) Report() Report {
 		Hellos: c.hellos.Load(), States: c.states.Load(), Beats: c.beats.Load(), Orders: c.orders.Load(), Garbage: c.garbage.Load(),
 		Fetches: c.fetches.Load(), FetchedBytes: c.fetchedBytes.Load(), Loads: c.loads.Load(), Reloads: c.reloads.Load(),
 		UnloadsByOrder: c.unloadsByOrder.Load(), UnloadsByContract: c.unloadsByContract.Load(),
-		Departures: c.departures.Load(), Outages: c.outages.Load(),
+		Departures: c.departures.Load(), Outages: c.outages.Load(), Sightings: c.sightings.Load(),
 		LastConnected: moment(d.lastConnected.Load()).Seconds(), LastOrder: moment(d.lastOrder.Load()).Seconds(),
 		Cells: map[string]int{}, MemoryBytes: residentBytes(),
 	}
@@ -104,6 +107,9 @@ func (r *Report) add(v *vehicle) {
 	}
 	if v.desired.Cell != "" {
 		r.Cells[v.desired.Cell]++
+	}
+	if v.vanished {
+		r.Away++
 	}
 	if v.refusedAs() != "" {
 		r.Refused++

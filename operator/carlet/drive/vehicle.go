@@ -71,6 +71,7 @@ type vehicle struct {
 	unplugged bool
 	charging  bool
 	lostUntil moment
+	sighted   sighted
 }
 
 // plan is something that happens to a vehicle later.
@@ -106,6 +107,9 @@ func (v *vehicle) step(now moment) {
 		v.apply(now)
 		v.news(now)
 	}
+	if v.watched(now) {
+		v.look(now)
+	}
 	if v.dialAt <= now && v.conn == nil && !v.dialling && !v.vanished {
 		v.dialAt, v.dialling = never, true
 		v.driver.dialing <- v
@@ -117,7 +121,7 @@ func (v *vehicle) step(now moment) {
 }
 
 func (v *vehicle) next() moment {
-	soonest := min(v.stayAt, v.cutAt, v.nextPhase())
+	soonest := min(v.stayAt, v.cutAt, v.sighted.at, v.nextPhase())
 	switch {
 	case v.conn != nil:
 		soonest = min(soonest, v.beatAt, v.pongBy, v.pingAt, v.sayAt)

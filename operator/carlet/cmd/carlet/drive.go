@@ -14,6 +14,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"parkade.dev/carlet/drive"
 	"parkade.dev/carlet/fleet"
 )
@@ -51,6 +53,9 @@ func (f *driveFlags) parse(args []string) error {
 	flags.DurationVar(&o.Staying, "staying", 10*time.Second, "time between the announcement of a departure and the departure")
 	flags.Float64Var(&o.Stretch, "outages", 0, "links fail as in the traces, outages this many times as long; 0 for links that hold")
 	flags.Float64Var(&o.Speed, "charging", 0, "cars come and go as in the charging data, so many times as fast; 0 for cars that stay")
+	flags.Float64Var(&o.Chargers, "chargers", 0, "share of the vehicles whose charger tells carlet of its sessions")
+	flags.Float64Var(&o.Telemetry, "telemetry", 0, "share of the vehicles whose maker tells carlet what it sees")
+	flags.DurationVar(&o.Sighting, "sighting", time.Minute, "time between two messages of a witness of which nothing is new, jittered by 10 %")
 	flags.DurationVar(&o.WeekStart, "week-start", 33*time.Hour, "where in the week of the charging data to begin, after Monday 0:00")
 	flags.StringVar(&f.script, "script", "", "YAML list of commands, carried out from the start on")
 	flags.BoolVar(&f.commands, "commands", false, "carry out commands from standard input, one JSON object a line, until its end")
@@ -71,6 +76,8 @@ func (f *driveFlags) check() error {
 		return fmt.Errorf("--beat %s must be from 1s to 1h", o.Beat)
 	case o.Dials < 1 || o.Rate <= 0 || o.Stretch < 0 || o.Speed < 0 || f.seconds < 0:
 		return errors.New("--dials and --rate must be positive, --outages, --charging and --seconds not negative")
+	case o.Chargers < 0 || o.Chargers > 1 || o.Telemetry < 0 || o.Telemetry > 1 || o.Sighting < time.Second:
+		return errors.New("--chargers and --telemetry are shares from 0 to 1, and --sighting is 1s at least")
 	}
 	return errors.Join(fleet.CheckName("fleet", o.Fleet), fleet.CheckName("vehicle", o.Prefix+"0"))
 }
@@ -100,12 +107,17 @@ func driveVehicles(ctx context.Context, args []string, in io.Reader, out io.Writ
 	if err := f.connect(); err != nil {
 		return err
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if f.Chargers+f.Telemetry > 0 {
+		if err := f.connectWitnesses(ctx); err != nil {
+			return err
+		}
+	}
 	driver, err := drive.New(f.Options)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	if f.seconds > 0 {
 		time.AfterFunc(time.Duration(f.seconds*float64(time.Second)), cancel)
 	}
@@ -141,6 +153,28 @@ func (f *driveFlags) readScript() ([]drive.Command, error) {
 		return nil, fmt.Errorf("--script: %w", err)
 	}
 	return drive.ReadScript(text)
+}
+
+// connectWitnesses opens a connection for each witness, with credentials as an adapter has them.
+func (f *driveFlags) connectWitnesses(ctx context.Context) error {
+	keys, err := fleet.OpenKeys(f.dir)
+	if err != nil {
+		return err
+	}
+	f.Tell = map[fleet.Source]drive.Tell{}
+	for _, source := range []fleet.Source{fleet.Maker, fleet.Charger} {
+		secret, _, err := keys.EnrollWitness(f.Fleet, source, false, fleet.DefaultWitnessLife, time.Now())
+		if err != nil {
+			return err
+		}
+		conn, err := nats.Connect(f.nats, nats.Name("carlet drive"), nats.UserCredentialBytes(secret), nats.RootCAs(f.ca), nats.MaxReconnects(-1))
+		if err != nil {
+			return fmt.Errorf("the witnesses' connection: %w", err)
+		}
+		context.AfterFunc(ctx, conn.Close)
+		f.Tell[source] = conn.Publish
+	}
+	return nil
 }
 
 // connect reads keys and certificates.
