@@ -65,7 +65,7 @@ fuzz: ## Fuzz the solver's readers and solves and the router's protocols, 60 sec
 	@cd kernels/fuzz && for target in json flat solve resume fleet http http2 grpc car answers; do \
 		mkdir -p corpus/$$target; echo "fuzzing $$target"; \
 		case $$target in json|flat|solve|resume|fleet) words=json;; *) words=kserve;; esac; \
-		$(FUZZ) run --fuzz-dir . -s none $$target corpus/$$target seeds/$$target -- -dict=$$words.dict -max_len=1500 \
+		$(FUZZ) run --release --fuzz-dir . -s none $$target corpus/$$target seeds/$$target -- -dict=$$words.dict -max_len=1500 \
 			-len_control=0 -timeout=120 -verbosity=0 -max_total_time=60 $(ARGS); \
 	done
 

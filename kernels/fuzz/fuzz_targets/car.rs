@@ -51,6 +51,7 @@ async fn offer(script: &Script<'_>, router: &Router) {
         drop(answers(
             &told,
             script.bytes.windows(4).any(|word| word == b"HEAD"),
+            script.is_slow(),
         ));
     }
 }
@@ -79,7 +80,7 @@ async fn answer(input: Vec<u8>, router: &Arc<Router>) {
     let asks = format!("\n{}", ask.repeat(if script.says(b't') { 2 } else { 1 }));
     let asking = Script::of(asks.as_bytes());
     let (heard, ()) = tokio::join!(talk(&asking, near), router.http(far));
-    let heard = answers(&heard, false);
+    let heard = answers(&heard, false, false);
     assert_eq!(
         heard.len(),
         asks.matches("HTTP/1.1").count(),

@@ -60,27 +60,33 @@ impl Answer {
     }
 }
 
-/// All answers that were sent on one connection; `bare`: the answer to HEAD may be among them, which has a length and no body.
+/// All answers that were sent on one connection; `bare`: the answer to HEAD may be among them, which has a length and no body;
+/// `cut`: the last one may break off.
 ///
 /// # Panics
 /// When the bytes are anything else than whole answers.
 #[must_use]
-pub fn answers(mut bytes: &[u8], bare: bool) -> Vec<Answer> {
+pub fn answers(mut bytes: &[u8], bare: bool, cut: bool) -> Vec<Answer> {
     let mut answers = Vec::new();
     while !bytes.is_empty() {
-        let (answer, rest) = answer(bytes, bare);
-        answers.push(answer);
-        bytes = rest;
+        match answer(bytes, bare) {
+            Ok((answer, rest)) => {
+                answers.push(answer);
+                bytes = rest;
+            }
+            Err(_) if cut => break,
+            Err(broken) => panic!("{broken}"),
+        }
     }
     answers
 }
 
-fn answer(bytes: &[u8], bare: bool) -> (Answer, &[u8]) {
+fn answer(bytes: &[u8], bare: bool) -> Result<(Answer, &[u8]), &'static str> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS];
     let mut head = httparse::Response::new(&mut headers);
     let parsed = head.parse(bytes).expect("a head of HTTP/1.1");
     let httparse::Status::Complete(length) = parsed else {
-        panic!("a head breaks off")
+        return Err("a head breaks off");
     };
     let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
     let headers = head
@@ -101,9 +107,11 @@ fn answer(bytes: &[u8], bare: bool) -> (Answer, &[u8]) {
         .header("content-length")
         .map_or(0, |value| value.parse().expect("a length"));
     if bare && (rest.is_empty() || rest.starts_with(BEGIN)) {
-        return (answer, rest);
+        return Ok((answer, rest));
     }
-    assert!(announced <= rest.len(), "a body breaks off");
+    if announced > rest.len() {
+        return Err("a body breaks off");
+    }
     answer.body = rest[..announced].to_vec();
-    (answer, &rest[announced..])
+    Ok((answer, &rest[announced..]))
 }
