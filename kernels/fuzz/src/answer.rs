@@ -60,33 +60,27 @@ impl Answer {
     }
 }
 
-/// All answers that were sent on one connection; `bare`: the answer to HEAD may be among them, which has a length and no body;
-/// `cut`: the last one may break off.
+/// All answers that were sent on one connection; `bare`: the answer to HEAD may be among them, which has a length and no body.
 ///
 /// # Panics
 /// When the bytes are anything else than whole answers.
 #[must_use]
-pub fn answers(mut bytes: &[u8], bare: bool, cut: bool) -> Vec<Answer> {
+pub fn answers(mut bytes: &[u8], bare: bool) -> Vec<Answer> {
     let mut answers = Vec::new();
     while !bytes.is_empty() {
-        match answer(bytes, bare) {
-            Ok((answer, rest)) => {
-                answers.push(answer);
-                bytes = rest;
-            }
-            Err(_) if cut => break,
-            Err(broken) => panic!("{broken}"),
-        }
+        let (answer, rest) = answer(bytes, bare);
+        answers.push(answer);
+        bytes = rest;
     }
     answers
 }
 
-fn answer(bytes: &[u8], bare: bool) -> Result<(Answer, &[u8]), &'static str> {
+fn answer(bytes: &[u8], bare: bool) -> (Answer, &[u8]) {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS];
     let mut head = httparse::Response::new(&mut headers);
     let parsed = head.parse(bytes).expect("a head of HTTP/1.1");
     let httparse::Status::Complete(length) = parsed else {
-        return Err("a head breaks off");
+        panic!("a head breaks off")
     };
     let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
     let headers = head
@@ -107,11 +101,9 @@ fn answer(bytes: &[u8], bare: bool) -> Result<(Answer, &[u8]), &'static str> {
         .header("content-length")
         .map_or(0, |value| value.parse().expect("a length"));
     if bare && (rest.is_empty() || rest.starts_with(BEGIN)) {
-        return Ok((answer, rest));
+        return (answer, rest);
     }
-    if announced > rest.len() {
-        return Err("a body breaks off");
-    }
+    assert!(announced <= rest.len(), "a body breaks off");
     answer.body = rest[..announced].to_vec();
-    Ok((answer, &rest[announced..]))
+    (answer, &rest[announced..])
 }

@@ -34,7 +34,7 @@ impl<'a> Script<'a> {
     }
 
     /// Whether the other side takes a few bytes at a time. After what they cannot read, hyper and h2 close such a connection
-    /// before all that they wrote was taken, so that what is heard last may break off.
+    /// before all was taken, and hyper says so in the midst of an answer: what is heard proves nothing then.
     #[must_use]
     pub fn is_slow(&self) -> bool {
         self.says(b's')
