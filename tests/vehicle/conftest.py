@@ -1,14 +1,12 @@
 """Peers of the agent as fixtures; what they are is in `peers.py`."""
 
-import threading
 from collections.abc import Iterator
-from http.server import ThreadingHTTPServer
 
 import pytest
 
 from parkade.local.pki import Authority
 from parkade.vehicle.tls import Certificates
-from vehicle.peers import NatsServer, Pki, Shelf, free_port, handler_of
+from vehicle.peers import NatsServer, Pki, Shelf, free_port, handler_of, over_tls
 
 
 @pytest.fixture(scope="session")
@@ -22,16 +20,8 @@ def pki(tmp_path_factory) -> Pki:
 @pytest.fixture
 def shelf(pki) -> Iterator[Shelf]:
     shelf = Shelf()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler_of(shelf))
-    server.daemon_threads = True
-    server.socket = pki.server_context().wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-    shelf.port = server.server_address[1]
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    yield shelf
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with over_tls(pki, handler_of(shelf)) as shelf.port:
+        yield shelf
 
 
 @pytest.fixture

@@ -8,10 +8,11 @@ import socket
 import ssl
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
 
@@ -102,6 +103,20 @@ class Shelf:
 
     def url(self, digest: str) -> str:
         return f"https://127.0.0.1:{self.port}/models/{digest}?expires=1&signature=secret"
+
+
+@contextmanager
+def over_tls(pki: Pki, handler: type[BaseHTTPRequestHandler]) -> Iterator[int]:
+    """The port of a web server with the server's certificate. Handshakes are the handlers' threads' affair."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.daemon_threads = True
+    server.socket = pki.server_context().wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    yield server.server_address[1]
+    server.shutdown()
+    thread.join()
+    server.server_close()
 
 
 def handler_of(shelf: Shelf) -> type[BaseHTTPRequestHandler]:

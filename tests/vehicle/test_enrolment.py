@@ -3,15 +3,15 @@
 import base64
 import json
 import stat
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import nkeys
 import pytest
 from cryptography import x509
 
 from parkade.vehicle.enrolment import Enrolment, FleetUnavailable, NotLetIn
+from vehicle.peers import over_tls
 
 
 def jwt(life: float) -> str:
@@ -50,15 +50,8 @@ def desk(pki):
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.socket = pki.server_context().wrap_socket(server.socket, server_side=True)
-    desk.port = server.server_address[1]
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    yield desk
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with over_tls(pki, Handler) as desk.port:
+        yield desk
 
 
 def begin(desk, pki, directory):
