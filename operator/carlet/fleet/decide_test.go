@@ -397,21 +397,27 @@ func TestDecideIsPure(t *testing.T) {
 	}
 }
 
-// BenchmarkDecide is one cycle over 10,000 vehicles in 20 cells with 3 workloads each.
-func BenchmarkDecide(b *testing.B) {
+// homeCells is one pool of so many cells, each with room for so many vehicles and orders for so many workloads and replicas.
+func homeCells(cells, workloads, vehicles, replicas int) World {
 	world := World{
 		Now: noon, Pools: []Pool{{Name: "home", Fleet: "f", Hardware: "hw4", Memory: 8 * gib, KeepFor: time.Minute}},
 		Workloads: map[string]Workload{}, Routers: routers(3, noon), Staged: map[string]int64{digest: 1},
 	}
-	for i := range 20 {
-		cell := Cell{Name: fmt.Sprintf("home-%d", i), Pool: "home", MaxVehicles: 500}
-		for j := range 3 {
+	for i := range cells {
+		cell := Cell{Name: fmt.Sprintf("home-%d", i), Pool: "home", MaxVehicles: vehicles}
+		for j := range workloads {
 			name := fmt.Sprintf("n/w%d", j)
 			world.Workloads[name] = Workload{Name: name, Model: name, Memory: gib}
-			cell.Orders = append(cell.Orders, Order{Workload: name, Digest: digest, Replicas: 100})
+			cell.Orders = append(cell.Orders, Order{Workload: name, Digest: digest, Replicas: replicas})
 		}
 		world.Cells = append(world.Cells, cell)
 	}
+	return world
+}
+
+// BenchmarkDecide is one cycle over 10,000 vehicles in 20 cells with 3 workloads each.
+func BenchmarkDecide(b *testing.B) {
+	world := homeCells(20, 3, 500, 100)
 	for i := range 10_000 {
 		key := Key{"f", fmt.Sprintf("v-%d", i)}
 		world.Vehicles = append(world.Vehicles, Vehicle{

@@ -85,19 +85,7 @@ func TestADeciderDecidesAsDecideDoes(t *testing.T) {
 }
 
 func smallFleet() World {
-	world := World{
-		Now: noon, Pools: []Pool{{Name: "home", Fleet: "f", Hardware: "hw4", Memory: 8 * gib, KeepFor: time.Minute}},
-		Workloads: map[string]Workload{}, Routers: routers(3, noon), Staged: map[string]int64{digest: 1},
-	}
-	for i := range 3 {
-		cell := Cell{Name: fmt.Sprintf("home-%d", i), Pool: "home", MaxVehicles: 5}
-		for j := range 2 {
-			name := fmt.Sprintf("n/w%d", j)
-			world.Workloads[name] = Workload{Name: name, Model: name, Memory: gib}
-			cell.Orders = append(cell.Orders, Order{Workload: name, Digest: digest, Replicas: 2})
-		}
-		world.Cells = append(world.Cells, cell)
-	}
+	world := homeCells(3, 2, 5, 2)
 	for i := range 12 {
 		world.Vehicles = append(world.Vehicles, Vehicle{
 			Key: Key{"f", fmt.Sprintf("v-%02d", i)}, HasHello: true, HasState: true, Heard: true, LastHeard: noon, State: wellState(),

@@ -39,11 +39,32 @@ func (f *adminFlags) nameCar() {
 	f.StringVar(&f.vehicle, "vehicle", "", "pseudonym of the car, instead of --id")
 }
 
-func (f *adminFlags) open(ctx context.Context, args []string) (*identity.Admin, error) {
+// run does what a command is for, with carlet's credentials and within its time.
+func (f *adminFlags) run(ctx context.Context, args []string, do func(context.Context, *identity.Admin) error) error {
+	ctx, cancel := context.WithTimeout(ctx, adminTime)
+	defer cancel()
 	if err := parse(f.FlagSet, args, "dir", "nats", "fleet"); err != nil {
-		return nil, err
+		return err
 	}
-	return identity.OpenAdmin(ctx, f.dir, filepath.Join(f.dir, fleet.CarletCredentialsFile), f.nats, f.ca)
+	admin, err := identity.OpenAdmin(ctx, f.dir, filepath.Join(f.dir, fleet.CarletCredentialsFile), f.nats, f.ca)
+	if err != nil {
+		return err
+	}
+	defer admin.Close()
+	return do(ctx, admin)
+}
+
+// onCar does it to the car that is named, and prints what was done.
+func (f *adminFlags) onCar(ctx context.Context, admin *identity.Admin, out io.Writer, done string, do func(identity.Entry) error) error {
+	entry, err := f.car(ctx, admin)
+	if err != nil {
+		return err
+	}
+	if err := do(entry); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(out, done)
+	return err
 }
 
 func (f *adminFlags) car(ctx context.Context, admin *identity.Admin) (identity.Entry, error) {
@@ -61,79 +82,56 @@ func (f *adminFlags) car(ctx context.Context, admin *identity.Admin) (identity.E
 }
 
 func fleetToken(ctx context.Context, args []string, out io.Writer) error {
-	ctx, cancel := context.WithTimeout(ctx, adminTime)
-	defer cancel()
 	flags := newAdminFlags("carlet fleet token")
 	life := flags.Duration("ttl", identity.DefaultTokenLife, "how long the token lets cars in")
 	list := flags.Bool("list", false, "list the fleet's tokens by id, without their secrets")
 	revoke := flags.String("revoke", "", "revoke a token, by id; cars that it let in stay")
-	admin, err := flags.open(ctx, args)
-	if err != nil {
-		return err
-	}
-	defer admin.Close()
-	switch {
-	case *list:
-		tokens, err := admin.Roll.Tokens(ctx, flags.fleet)
-		for _, token := range tokens {
-			expires := time.Unix(token.Expires, 0).UTC()
-			state := "good until"
-			if !expires.After(time.Now()) {
-				state = "expired"
-			}
-			fmt.Fprintf(out, "%s  made %s  %s %s\n", token.ID, time.Unix(token.Created, 0).UTC().Format(time.RFC3339), state, expires.Format(time.RFC3339))
+	return flags.run(ctx, args, func(ctx context.Context, admin *identity.Admin) error {
+		switch {
+		case *list:
+			return listTokens(ctx, admin, flags.fleet, out)
+		case *revoke != "":
+			return admin.Roll.RevokeToken(ctx, flags.fleet, *revoke)
 		}
+		token, err := admin.Roll.MakeToken(ctx, flags.fleet, *life, time.Now())
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintln(out, token)
 		return err
-	case *revoke != "":
-		return admin.Roll.RevokeToken(ctx, flags.fleet, *revoke)
+	})
+}
+
+func listTokens(ctx context.Context, admin *identity.Admin, fleetName string, out io.Writer) error {
+	tokens, err := admin.Roll.Tokens(ctx, fleetName)
+	for _, token := range tokens {
+		expires := time.Unix(token.Expires, 0).UTC()
+		state := "good until"
+		if !expires.After(time.Now()) {
+			state = "expired"
+		}
+		fmt.Fprintf(out, "%s  made %s  %s %s\n", token.ID, time.Unix(token.Created, 0).UTC().Format(time.RFC3339), state, expires.Format(time.RFC3339))
 	}
-	token, err := admin.Roll.MakeToken(ctx, flags.fleet, *life, time.Now())
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintln(out, token)
 	return err
 }
 
 func fleetRevoke(ctx context.Context, args []string, out io.Writer) error {
-	ctx, cancel := context.WithTimeout(ctx, adminTime)
-	defer cancel()
 	flags := newAdminFlags("carlet fleet revoke")
 	flags.nameCar()
 	readmit := flags.Bool("readmit", false, "let the car in again by a token, with a new key and under its old name")
-	admin, err := flags.open(ctx, args)
-	if err != nil {
-		return err
-	}
-	defer admin.Close()
-	entry, err := flags.car(ctx, admin)
-	if err != nil {
-		return err
-	}
-	if err := admin.Revoke(ctx, entry, *readmit); err != nil {
-		return err
-	}
-	_, err = fmt.Fprintln(out, "revoked")
-	return err
+	return flags.run(ctx, args, func(ctx context.Context, admin *identity.Admin) error {
+		return flags.onCar(ctx, admin, out, "revoked", func(entry identity.Entry) error {
+			return admin.Revoke(ctx, entry, *readmit)
+		})
+	})
 }
 
 func fleetForget(ctx context.Context, args []string, out io.Writer) error {
-	ctx, cancel := context.WithTimeout(ctx, adminTime)
-	defer cancel()
 	flags := newAdminFlags("carlet fleet forget")
 	flags.nameCar()
-	admin, err := flags.open(ctx, args)
-	if err != nil {
-		return err
-	}
-	defer admin.Close()
-	entry, err := flags.car(ctx, admin)
-	if err != nil {
-		return err
-	}
-	if err := admin.Forget(ctx, entry); err != nil {
-		return err
-	}
-	_, err = fmt.Fprintln(out, "forgotten")
-	return err
+	return flags.run(ctx, args, func(ctx context.Context, admin *identity.Admin) error {
+		return flags.onCar(ctx, admin, out, "forgotten", func(entry identity.Entry) error {
+			return admin.Forget(ctx, entry)
+		})
+	})
 }

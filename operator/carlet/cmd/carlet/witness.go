@@ -10,43 +10,33 @@ import (
 	"time"
 
 	"parkade.dev/carlet/fleet"
+	"parkade.dev/carlet/identity"
 	"parkade.dev/carlet/witness"
 )
 
 // fleetName gives a car another name, by which the witnesses find it.
 func fleetName(ctx context.Context, args []string, out io.Writer) error {
-	ctx, cancel := context.WithTimeout(ctx, adminTime)
-	defer cancel()
 	flags := newAdminFlags("carlet fleet name")
 	flags.nameCar()
 	token := flags.String("token", "", "idToken with which the car, or its owner, authorises itself at chargers")
 	place := flags.String("place", "", "the car's own place, STATION/EVSE: who is plugged in there without a token is this car")
 	remove := flags.Bool("remove", false, "take the name away")
-	admin, err := flags.open(ctx, args)
-	if err != nil {
-		return err
-	}
-	defer admin.Close()
-	name := witness.TokenName(*token)
-	switch {
-	case (*token == "") == (*place == ""):
-		return errors.New("give one name, by --token or by --place")
-	case *place != "":
-		name = witness.PlaceName(*place)
-	}
-	entry, err := flags.car(ctx, admin)
-	if err != nil {
-		return err
-	}
-	if err := admin.Name(ctx, entry, name, *remove); err != nil {
-		return err
-	}
-	answer := "named"
-	if *remove {
-		answer = "removed"
-	}
-	_, err = fmt.Fprintln(out, answer)
-	return err
+	return flags.run(ctx, args, func(ctx context.Context, admin *identity.Admin) error {
+		name := witness.TokenName(*token)
+		switch {
+		case (*token == "") == (*place == ""):
+			return errors.New("give one name, by --token or by --place")
+		case *place != "":
+			name = witness.PlaceName(*place)
+		}
+		done := "named"
+		if *remove {
+			done = "removed"
+		}
+		return flags.onCar(ctx, admin, out, done, func(entry identity.Entry) error {
+			return admin.Name(ctx, entry, name, *remove)
+		})
+	})
 }
 
 // fleetWitness signs credentials; their public key, by which they can be revoked, goes to aside.
