@@ -169,8 +169,8 @@ class Reason(StrEnum):
     ANSWERS_DISAGREE = (
         "AnswersDisagree",
         (
-            "spot checks found {count} answers of cars that are not what Triton computes; those cars are kept away for"
-            " a while: update or remove their agents"
+            "cars answer what Triton does not compute (spot checks that disagreed: {count}); those cars are kept away"
+            " for a while: update or remove their agents"
         ),
     )
     WAITING_FOR_VEHICLES = "WaitingForVehicles", "{ready} of {desired} replicas are ready; cars are loading or away"
