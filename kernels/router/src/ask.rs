@@ -1,6 +1,5 @@
 //! What is asked of a place and what comes back, in either protocol.
 
-use std::borrow::Cow;
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -67,14 +66,13 @@ impl Ask {
         }
     }
 
-    /// The same with the trace context of this hop, if there is one.
-    pub fn headers_for(&self, hop: Option<&Hop>) -> Cow<'_, HeaderMap> {
-        let headers = self.headers();
-        hop.map_or(Cow::Borrowed(headers), |hop| {
-            let mut headers = headers.clone();
+    /// Those to send, with the trace context of this hop if there is one.
+    pub fn headers_for(&self, hop: Option<&Hop>) -> HeaderMap {
+        let mut headers = self.headers().clone();
+        if let Some(hop) = hop {
             hop.carry(&mut headers);
-            Cow::Owned(headers)
-        })
+        }
+        headers
     }
 
     /// The bare message of a gRPC call.

@@ -15,6 +15,7 @@ mod body;
 mod callers;
 mod car;
 mod cars;
+mod chance;
 mod compare;
 mod connections;
 mod definition;

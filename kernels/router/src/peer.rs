@@ -158,7 +158,7 @@ impl Peer {
             Form::Http { path, .. } => (path.clone(), "http"),
             Form::Grpc { .. } => (PathAndQuery::from_static(INFER), "grpc"),
         };
-        *request.headers_mut() = ask.headers_for(hop).into_owned();
+        *request.headers_mut() = ask.headers_for(hop);
         *request.uri_mut() = self.uri(path)?;
         let headers = request.headers_mut();
         headers.remove(CONTENT_LENGTH);

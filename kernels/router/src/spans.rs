@@ -4,7 +4,7 @@
 //! A request is sampled as its `traceparent` says, else by chance; of any other nothing is made, and no header of it changes.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
 use http::header::HeaderName;
@@ -18,9 +18,9 @@ use opentelemetry_sdk::trace::SdkTracer;
 use opentelemetry_semantic_conventions::attribute as named;
 
 use crate::ask::{Answer, Form};
+use crate::chance::Chance;
 use crate::errors::{Outcome, Refusal, grpc_code};
 use crate::queue::Tier;
-use crate::verify::GOLDEN;
 
 /// W3C trace context: random numbers.
 pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -51,33 +51,15 @@ const AT_ONCE: Duration = Duration::from_millis(1);
 pub struct Spans {
     tracer: SdkTracer,
     propagator: TraceContextPropagator,
+    /// Which requests begin a trace: cheaper than the identifiers that a sampler of the library would draw for a request of
+    /// which nothing is made.
     chance: Chance,
-}
-
-/// Which requests begin a trace: a fixed sequence that is even for every n-th of them, and costs less than the identifiers
-/// that a sampler of the library would draw for a request of which nothing is made.
-#[derive(Debug)]
-struct Chance {
-    asked: AtomicU64,
-    /// In 2^64ths.
-    share: u64,
-}
-
-impl Chance {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 2^64, which saturates")]
-    fn new(percent: f64) -> Self {
-        Self { asked: AtomicU64::new(0), share: (percent / 100.0 * 2f64.powi(64)) as u64 }
-    }
-
-    fn has_come(&self) -> bool {
-        self.asked.fetch_add(1, Ordering::Relaxed).wrapping_mul(GOLDEN) < self.share
-    }
 }
 
 impl Spans {
     /// Spans of this tracer, which samples all that it is asked for; this percentage of new traces is.
     pub fn new(tracer: SdkTracer, percent: f64) -> Self {
-        Self { tracer, propagator: TraceContextPropagator::new(), chance: Chance::new(percent) }
+        Self { tracer, propagator: TraceContextPropagator::new(), chance: Chance::of(percent) }
     }
 
     /// A caller's request over HTTP; `None` if it is not sampled.
@@ -90,7 +72,7 @@ impl Spans {
     /// A caller's request over gRPC; `None` if it is not sampled.
     pub fn over_grpc(&self, metadata: &HeaderMap, method: &'static str) -> Option<Trace> {
         let trace = self.begin(metadata, method, true)?;
-        trace.tell([KeyValue::new(named::RPC_SYSTEM_NAME, "grpc"), KeyValue::new(named::RPC_METHOD, method)]);
+        trace.tell_grpc(method);
         Some(trace)
     }
 
@@ -104,7 +86,7 @@ impl Spans {
             }
             Form::Grpc { metadata } => {
                 let trace = self.begin(metadata, INFER, false)?;
-                trace.tell([KeyValue::new(named::RPC_SYSTEM_NAME, "grpc"), KeyValue::new(named::RPC_METHOD, INFER)]);
+                trace.tell_grpc(INFER);
                 Some(trace)
             }
         }
@@ -247,6 +229,10 @@ impl Trace {
         ]);
     }
 
+    fn tell_grpc(&self, method: &'static str) {
+        self.tell([KeyValue::new(named::RPC_SYSTEM_NAME, "grpc"), KeyValue::new(named::RPC_METHOD, method)]);
+    }
+
     fn tell<const N: usize>(&self, attributes: [KeyValue; N]) {
         self.0.context.span().set_attributes(attributes);
     }
@@ -290,20 +276,4 @@ pub const fn grpc_name(code: u32) -> &'static str {
         "UNAUTHENTICATED",
     ];
     if (code as usize) < NAMES.len() { NAMES[code as usize] } else { "UNKNOWN" }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Chance;
-
-    #[test]
-    fn the_share_of_new_traces_is_kept_in_any_hundred() {
-        let begun = |percent, of: usize| {
-            let chance = Chance::new(percent);
-            (0..of).filter(|_| chance.has_come()).count()
-        };
-        assert_eq!((begun(0.0, 1000), begun(100.0, 1000)), (0, 1000));
-        assert!(begun(1.0, 10_000).abs_diff(100) <= 2);
-        assert!(begun(0.05, 100_000).abs_diff(50) <= 2);
-    }
 }

@@ -49,14 +49,14 @@ impl Tritons {
         let headers = ask.headers_for(hop);
         match &ask.form {
             Form::Http { path, .. } => {
-                match self.over_http(server, Method::POST, path, &headers, ask.body.clone()).await {
+                match self.over_http(server, Method::POST, path, headers, ask.body.clone()).await {
                     Ok(answer) => judge_http(answer, ask.versioned),
                     Err(cause) => Attempt::Missed(cause),
                 }
             }
             Form::Grpc { .. } => {
                 let path = PathAndQuery::from_static(INFER);
-                match self.over_grpc(server, path, &headers, ask.body.clone(), limit).await {
+                match self.over_grpc(server, path, headers, ask.body.clone(), limit).await {
                     Ok(answer) => judge_grpc(answer, ask.versioned),
                     Err(cause) => Attempt::Missed(cause),
                 }
@@ -72,7 +72,7 @@ impl Tritons {
         path: &PathAndQuery,
         headers: &HeaderMap,
     ) -> Result<Answer, Cause> {
-        self.over_http(server, method, path, headers, Chunks::default()).await
+        self.over_http(server, method, path, headers.clone(), Chunks::default()).await
     }
 
     /// Calls any unary method of one server; `body` is one frame.
@@ -84,7 +84,7 @@ impl Tritons {
         body: Chunks,
         limit: Duration,
     ) -> Result<Answer, Cause> {
-        self.over_grpc(server, path, metadata, body, limit).await
+        self.over_grpc(server, path, metadata.clone(), body, limit).await
     }
 
     async fn over_http(
@@ -92,13 +92,13 @@ impl Tritons {
         server: &Endpoint,
         method: Method,
         path: &PathAndQuery,
-        headers: &HeaderMap,
+        headers: HeaderMap,
         body: Chunks,
     ) -> Result<Answer, Cause> {
         let mut request = Request::new(body);
         *request.method_mut() = method;
         *request.uri_mut() = path.clone().into();
-        *request.headers_mut() = headers.clone();
+        *request.headers_mut() = headers;
         for name in [CONTENT_LENGTH, EXPECT] {
             request.headers_mut().remove(name);
         }
@@ -114,7 +114,7 @@ impl Tritons {
         &self,
         server: &Endpoint,
         path: PathAndQuery,
-        metadata: &HeaderMap,
+        metadata: HeaderMap,
         body: Chunks,
         limit: Duration,
     ) -> Result<Answer, Cause> {
@@ -122,7 +122,7 @@ impl Tritons {
         *request.method_mut() = Method::POST;
         *request.version_mut() = Version::HTTP_2;
         *request.uri_mut() = uri(&server.grpc, path);
-        *request.headers_mut() = metadata.clone();
+        *request.headers_mut() = metadata;
         request.headers_mut().insert(CONTENT_TYPE, GRPC);
         request.headers_mut().insert(TE, HeaderValue::from_static("trailers"));
         if let Ok(timeout) = HeaderValue::from_str(&format!("{}m", limit.as_millis().clamp(1, 99_999_999))) {

@@ -5,7 +5,6 @@
 //! that a model whose answers vary accuses nobody.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING};
@@ -16,6 +15,7 @@ use tracing::debug;
 use crate::answers::{Tensor, Unreadable, of_grpc, of_http};
 use crate::ask::{Answer, Ask, Attempt, Form};
 use crate::car::JSON_LENGTH;
+use crate::chance::Chance;
 use crate::compare::compare;
 use crate::queue::{Tier, Want};
 use crate::triton::Tritons;
@@ -29,9 +29,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(20);
 /// Time for one answer of Triton to a check: nobody waits for it.
 const ANSWER: Duration = Duration::from_secs(10);
-/// 2^64 over the golden ratio: multiples of it, modulo 2^64, spread evenly, also every n-th of them. Cars answer in turns,
-/// and each of them is to be checked as often as the others.
-pub const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// How a check ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,8 +71,7 @@ impl Default for Bound {
 /// Which answers of one workload's cars are checked.
 #[derive(Debug)]
 pub struct Verifier {
-    percent: AtomicU32,
-    answers: AtomicU64,
+    chance: Chance,
     bound: Bound,
     /// Held by the one check that looks for a slot.
     turn: Mutex<()>,
@@ -83,31 +79,19 @@ pub struct Verifier {
 
 impl Verifier {
     /// Checks nothing until `follow` says how much.
-    pub const fn new(bound: Bound) -> Self {
-        Self { percent: AtomicU32::new(0), answers: AtomicU64::new(0), bound, turn: Mutex::const_new(()) }
+    pub fn new(bound: Bound) -> Self {
+        Self { chance: Chance::default(), bound, turn: Mutex::const_new(()) }
     }
 
     /// From now on this share of answers is checked.
     pub fn follow(&self, percent: u32) {
-        self.percent.store(percent, Ordering::Relaxed);
+        self.chance.follow(f64::from(percent));
     }
-
-    /// Whether the answer that just came is to be checked.
-    fn chooses(&self) -> bool {
-        let percent = self.percent.load(Ordering::Relaxed);
-        percent > 0 && is_chosen(self.answers.fetch_add(1, Ordering::Relaxed), percent)
-    }
-}
-
-/// Whether the answer with this number is among the `percent` that are checked.
-const fn is_chosen(number: u64, percent: u32) -> bool {
-    let phase = number.wrapping_mul(GOLDEN) >> 32;
-    phase * 100 < (percent as u64) << 32
 }
 
 /// A car answered well: its answer is checked now and then.
 pub fn consider(tritons: &Tritons, workload: &Arc<Workload>, ask: &Ask, vehicle: &Arc<str>, answer: &Answer) {
-    if !workload.verifier.chooses() {
+    if !workload.verifier.chance.has_come() {
         return;
     }
     let place = workload.verifier.bound.0.clone().try_acquire_owned();
@@ -268,32 +252,9 @@ mod tests {
     use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING};
     use http::{HeaderMap, HeaderValue};
 
-    use super::{is_chosen, question};
+    use super::question;
     use crate::ask::{Ask, Form};
     use crate::body::Chunks;
-
-    fn chosen(numbers: impl Iterator<Item = u64>, percent: u32) -> usize {
-        numbers.filter(|number| is_chosen(*number, percent)).count()
-    }
-
-    #[test]
-    fn the_share_is_kept() {
-        assert_eq!(chosen(0..10_000, 0), 0);
-        assert_eq!(chosen(0..10_000, 100), 10_000);
-        for percent in [1, 2, 10, 50, 99] {
-            assert!(chosen(0..10_000, percent).abs_diff(percent as usize * 100) <= 3, "{percent}");
-        }
-    }
-
-    #[test]
-    fn no_car_of_a_round_is_left_out() {
-        for cars in [2, 7, 10, 50, 100] {
-            for car in 0..cars {
-                let of_car = (0..10_000).map(|turn| turn * cars + car);
-                assert!(chosen(of_car, 10).abs_diff(1000) <= 20, "car {car} of {cars}");
-            }
-        }
-    }
 
     #[test]
     fn triton_is_asked_for_plain_answers_to_plain_requests() {
