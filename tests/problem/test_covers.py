@@ -102,3 +102,34 @@ def test_a_crowd_shares_servers_without_a_resource_for_each():
     many = framed(worlds.region(), worlds.servers(), *(worlds.workload(f"w{i:02d}") for i in range(20)))
     assert sorted(many.problem.supplies[0].capacity) == ["compute", "instances", "memory"]
     assert {arc.max for arc in many.problem.arcs if arc.id.endswith("/new")} == {2}
+
+
+def test_more_cars_are_paid_for_where_cells_forecast_departures():
+    """A workload that only cars may serve needs the more of them, the more of them may leave together."""
+    pool = worlds.cars()
+    asked = worlds.workload(demand=[{"region": "us-ca", "rate": "3000"}], placement={"tiers": ["Vehicle"]})
+    counts, at_hand = [], []
+    for leaving in ([0, 1, 4], [3, 10, 35]):
+        cell = worlds.cell(pool, vehicles=200, column={"leaving": leaving})
+        found = frame(worlds.snapshot([worlds.region(), pool, cell, asked]), Economics())
+        after = next(yielded for arc, yielded in yields_of(found, "departures/us-ca").items() if arc.endswith("/new"))
+        want = next(want for want in found.workloads[0].wants if want.id == "departures/us-ca")
+        counts.append(want.quantity / after)
+        at_hand.append(found.tables.shocks[0])
+    assert at_hand[1] > 2 * at_hand[0]
+    assert counts[1] == pytest.approx(counts[0] * (1 - at_hand[0]) / (1 - at_hand[1]), rel=0.1)
+
+
+def test_small_cells_are_averaged_before_the_steepest_time_is_taken():
+    pool = worlds.cars()
+
+    def departures(*columns: list[int]) -> float:
+        cells = [
+            worlds.cell(pool, index, vehicles=100, column={"leaving": leaving}) for index, leaving in enumerate(columns)
+        ]
+        found = frame(worlds.snapshot([worlds.region(), pool, *cells, worlds.workload()]), Economics())
+        return found.tables.places.places[0].departures_per_hour
+
+    assert departures([1, 1, 6], [0, 1, 6]) == pytest.approx(0.06)
+    assert departures([0, 1, 6], [0, 0, 0]) == pytest.approx((0.06 + 0.066) / 2)
+    assert departures([10, 25, 50], [10, 25, 50]) == pytest.approx(1.2)

@@ -70,7 +70,11 @@ def test_a_desired_set_is_fetched_loaded_offered_and_reported(tmp_path, pki, she
                 "parkade-cell": "ca-home-hw4-0",
                 "parkade-hardware": "hw4",
             }
-            assert agent.state(0.018) == {
+            state = agent.state(0.018)
+            ahead = state.pop("leavingWithin")
+            assert ahead == sorted(ahead)
+            assert all(percent % 5 == 0 for percent in ahead)
+            assert state == {
                 "v": 1, "present": True, "leaving": False, "link": "WiFi", "state": "Asleep", "eligible": True,
                 "reason": "", "message": "", "rttMillis": 18, "desired": "r1",
                 "assignments": [

@@ -68,7 +68,7 @@ signals = st.sampled_from([
     {"departureIn": 10_000}, {"state": None}, {"state": "Awake"}, {"state": "Charging"},
 ])  # fmt: skip
 DAMAGE = [b"", b"{", b"[]", b'{"a": 1}', b"\xff\x00"]
-FILES = ["owner.json", "day.json", "signals.json", "desired.json", "usage.json", "history.json"]
+FILES = ["owner.json", "day.json", "signals.json", "desired.json", "usage.json", "history.json", "departures.json"]
 
 
 def size_of(text: str) -> float:

@@ -24,7 +24,7 @@ const (
 func (d *decider) facts(cell Cell, residents []*resident) CellFacts {
 	facts := CellFacts{Pool: cell.Pool, Standings: map[Standing]int{}}
 	rows := map[[2]string]*SupplyRow{}
-	trips := map[[2]string][]float64{}
+	trips, forecasts := map[[2]string][]float64{}, map[[2]string][]Leaving{}
 	for _, r := range residents {
 		count(&facts.Counts, r)
 		facts.Standings[r.Standing]++
@@ -37,12 +37,16 @@ func (d *decider) facts(cell Cell, residents []*resident) CellFacts {
 		}
 		rows[name].Vehicles++
 		trips[name] = append(trips[name], r.State.RTTMillis)
+		if r.State.LeavingWithin != nil {
+			forecasts[name] = append(forecasts[name], r.State.LeavingWithin)
+		}
 		if r.Presence == Here && len(r.given) == 0 {
 			rows[name].Free++
 		}
 	}
 	for name, row := range rows {
 		row.P50, row.P99 = percentile(trips[name], 50), percentile(trips[name], 99)
+		row.Leaving = mean(forecasts[name])
 		facts.Supply = append(facts.Supply, *row)
 	}
 	slices.SortFunc(facts.Supply, func(a, b SupplyRow) int {
@@ -81,6 +85,20 @@ func percentile(values []float64, percent float64) float64 {
 	}
 	slices.Sort(values)
 	return values[max(int(math.Ceil(percent/100*float64(len(values)))), 1)-1]
+}
+
+// mean of forecasts: what share leaves, if each is right. Nil for none.
+func mean(forecasts []Leaving) Leaving {
+	if len(forecasts) == 0 {
+		return nil
+	}
+	total := make(Leaving, Horizons)
+	for _, forecast := range forecasts {
+		for i, percent := range forecast {
+			total[i] += percent / float64(len(forecasts))
+		}
+	}
+	return total
 }
 
 // tally counts the holders of one order by how far they are.

@@ -92,7 +92,7 @@ func earliest(until time.Time, refusals map[string]Refusal, now time.Time) time.
 	return until
 }
 
-// stands says whether the decision would come out as before; round trips do not matter to it.
+// stands says whether the decision would come out as before; round trips and forecasts do not matter to it.
 func (s *settled) stands(around surroundings, here []*resident, now time.Time) bool {
 	if !s.until.IsZero() && !now.Before(s.until) || len(here) != len(s.residents) || !reflect.DeepEqual(around, s.around) {
 		return false
@@ -105,14 +105,14 @@ func (s *settled) stands(around surroundings, here []*resident, now time.Time) b
 	return true
 }
 
-// repeat gives every vehicle what it was given, and counts round trips anew if one changed.
+// repeat gives every vehicle what it was given, and counts round trips and forecasts anew if one changed.
 func (s *settled) repeat(d *decider, here []*resident) CellFacts {
 	moved := false
 	for i, r := range here {
 		before := &s.residents[i]
 		r.given, r.desired = before.given, before.desired
-		moved = moved || r.State.RTTMillis != before.State.RTTMillis
-		before.State.RTTMillis = r.State.RTTMillis
+		moved = moved || r.State.RTTMillis != before.State.RTTMillis || !slices.Equal(r.State.LeavingWithin, before.State.LeavingWithin)
+		before.State.RTTMillis, before.State.LeavingWithin = r.State.RTTMillis, r.State.LeavingWithin
 	}
 	if moved {
 		s.facts = d.facts(s.around.cell, here)
@@ -121,7 +121,7 @@ func (s *settled) repeat(d *decider, here []*resident) CellFacts {
 }
 
 // decidesAlike says whether two vehicles are the same to a decision: all but when they were heard, which is in their
-// presence, and their round trip.
+// presence, their round trip and their forecast.
 func decidesAlike(a, b *Vehicle) bool {
 	return a.Key == b.Key && a.HasHello == b.HasHello && a.HasState == b.HasState && a.Heard == b.Heard && a.Cell == b.Cell &&
 		a.Revoked == b.Revoked && alikeHello(&a.Hello, &b.Hello) && alikeState(&a.State, &b.State) &&

@@ -11,7 +11,7 @@ import (
 // TestEveryFieldOfAVehicleCounts changes each field of a vehicle alone: a field that a decision may depend on and that the
 // comparison leaves out would freeze old decisions.
 func TestEveryFieldOfAVehicleCounts(t *testing.T) {
-	without := map[string]bool{"Vehicle.LastHeard": true, "Vehicle.Others": true, "State.RTTMillis": true}
+	without := map[string]bool{"Vehicle.LastHeard": true, "Vehicle.Others": true, "State.RTTMillis": true, "State.LeavingWithin": true}
 	whole := func() Vehicle {
 		return Vehicle{Given: map[string]string{}, Refusals: map[string]Refusal{}}
 	}
@@ -52,6 +52,8 @@ func set(t *testing.T, field reflect.Value) {
 		*value = true
 	case *[]string:
 		*value = []string{"x"}
+	case *Leaving:
+		*value = Leaving{5, 10, 20}
 	case *[]HeldByVehicle:
 		*value = []HeldByVehicle{{Workload: "x"}}
 	case *map[string]string:
@@ -117,7 +119,7 @@ func adopt(vehicles []Vehicle, decision Decision) {
 func disturb(chance *rand.Rand, world *World) {
 	v := &world.Vehicles[chance.IntN(len(world.Vehicles))]
 	world.Now = world.Now.Add(time.Duration(chance.IntN(20)) * time.Second)
-	switch chance.IntN(11) {
+	switch chance.IntN(12) {
 	case 0:
 		v.LastHeard = world.Now
 	case 1:
@@ -147,6 +149,8 @@ func disturb(chance *rand.Rand, world *World) {
 		for i := range world.Vehicles {
 			world.Vehicles[i].LastHeard = world.Now
 		}
+	case 11:
+		v.State.LeavingWithin = Leaving{0, float64(5 * chance.IntN(3)), 10}
 	}
 }
 

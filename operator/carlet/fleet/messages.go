@@ -76,7 +76,7 @@ type Hello struct {
 	Desired     string   `json:"desired"`
 }
 
-// State is what a vehicle would do and does do.
+// State is what a vehicle would do and does do. LeavingWithin is its forecast of its departure, where it has one.
 type State struct {
 	V           int             `json:"v"`
 	Present     bool            `json:"present"`
@@ -89,6 +89,28 @@ type State struct {
 	RTTMillis   float64         `json:"rttMillis"`
 	Desired     string          `json:"desired"`
 	Assignments []HeldByVehicle `json:"assignments"`
+
+	LeavingWithin Leaving `json:"leavingWithin,omitempty"`
+}
+
+// Leaving is a forecast in percent: the chances to leave, or the shares that leave, by 5, 15 and 60 minutes. Nil is none.
+type Leaving []float64
+
+// Horizons are how many times a forecast looks at.
+const Horizons = 3
+
+// bounded is a forecast that can be meant: within 0 and 100 and never falling. What is none of that many times is none;
+// a car is not less visible for a forecast that cannot be read.
+func (l Leaving) bounded() Leaving {
+	if len(l) != Horizons {
+		return nil
+	}
+	least := 0.0
+	for i := range l {
+		l[i] = min(max(l[i], least), 100)
+		least = l[i]
+	}
+	return l
 }
 
 // HeldByVehicle is one replica as the vehicle reports it.
@@ -248,6 +270,7 @@ func ReadState(data []byte) (State, Outcome) {
 	}
 	state.Link, state.State = cut(state.Link, maxReason), cut(state.State, maxReason)
 	state.Reason, state.Message = cut(state.Reason, maxReason), cut(state.Message, maxText)
+	state.LeavingWithin = state.LeavingWithin.bounded()
 	state.RTTMillis = min(max(state.RTTMillis, 0), float64(time.Hour/time.Millisecond))
 	if state.Eligible && !(knownLinks[state.Link] && knownStates[state.State]) {
 		// Its bytes and its energy could not be priced, and VehicleCell.status would refuse the words.

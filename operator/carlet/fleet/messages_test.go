@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -86,5 +87,27 @@ func TestRevisionIgnoresURLsAndOrder(t *testing.T) {
 	}
 	if other := NewDesired("d", Terms{}, nil); other.Revision == NewDesired("c", Terms{}, nil).Revision || other.Assignments == nil {
 		t.Error("the cell is part of the order, and no assignments are an empty list")
+	}
+}
+
+func TestAForecastThatCannotBeMeantIsNone(t *testing.T) {
+	for _, c := range []struct {
+		text string
+		want Leaving
+	}{
+		{`[0,5,20]`, Leaving{0, 5, 20}},
+		{`[-5,20,10]`, Leaving{0, 20, 20}},
+		{`[50,70,900]`, Leaving{50, 70, 100}},
+		{`[5,10]`, nil},
+		{`[0,0,0,0]`, nil},
+		{`null`, nil},
+	} {
+		state, outcome := ReadState([]byte(`{"v":1,"present":true,"eligible":true,"link":"WiFi","state":"Charging","leavingWithin":` + c.text + `}`))
+		if outcome != Accepted || !state.Eligible || !slices.Equal(state.LeavingWithin, c.want) {
+			t.Errorf("%s: %s, %v, eligible %v", c.text, outcome, state.LeavingWithin, state.Eligible)
+		}
+	}
+	if state, outcome := ReadState([]byte(`{"v":1,"present":true}`)); outcome != Accepted || state.LeavingWithin != nil {
+		t.Errorf("an older agent: %s, %v", outcome, state.LeavingWithin)
 	}
 }

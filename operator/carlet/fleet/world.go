@@ -136,11 +136,13 @@ type Counts struct {
 	Registered, Here, Silent, Gone, Eligible, Serving, Waiting int
 }
 
-// SupplyRow is the vehicles of a cell that are alike in link and state. Round trips are in milliseconds.
+// SupplyRow is the vehicles of a cell that are alike in link and state. Round trips are in milliseconds. Leaving is the
+// share that leaves, the mean of the forecasts of those that have one; nil if none has.
 type SupplyRow struct {
 	Link, State    string
 	Vehicles, Free int
 	P50, P99       float64
+	Leaving        Leaving
 }
 
 // AssignmentFact is how one order of a cell stands. Serving says that a vehicle answers, if with an older digest.

@@ -73,11 +73,15 @@ func statusFor(cell fleet.Cell, facts fleet.CellFacts, before cellStatus, now ti
 		Supply:             []supplyStatus{},
 		Assignments:        []assignmentStatus{},
 	}
+	shown := map[[2]string][]int{}
+	for _, row := range before.Supply {
+		shown[[2]string{row.Link, row.State}] = row.Leaving
+	}
 	for _, row := range facts.Supply {
 		status.Supply = append(status.Supply, supplyStatus{
 			Link: row.Link, State: row.State, Vehicles: row.Vehicles, Free: row.Free,
 			RTTMillis: roundTrip{int(math.Round(row.P50)), int(math.Round(row.P99))},
-			Leaving:   []int{0, 0, 0}, // departure curves come from the cars in a later issue
+			Leaving:   steady(shown[[2]string{row.Link, row.State}], shares(row.Leaving)),
 		})
 	}
 	for _, fact := range facts.Assignments {
@@ -145,6 +149,34 @@ var standings = map[fleet.Presence][]evidenceWords{
 		{fleet.ByAnnouncement, "announced it"}, {fleet.ByCharger, "unplugged at their chargers"}, {fleet.ByMaker, "seen leaving by their maker"},
 		{fleet.ByNobody, "without a word"}, {fleet.ByRevocation, "revoked"},
 	},
+}
+
+// shares are a forecast in whole percents. Within 5 and 15 minutes they are rounded down, as a planner takes them as rates:
+// half a percent too many in 5 minutes would be 6 % an hour. Zeros alone mean that no car has a forecast, so that one of
+// nearly nobody leaving shows as 1 % by 60 minutes.
+func shares(leaving fleet.Leaving) []int {
+	if leaving == nil {
+		return []int{0, 0, 0}
+	}
+	within5, within15 := int(math.Floor(leaving[0]+tiny)), int(math.Floor(leaving[1]+tiny))
+	return []int{within5, within15, max(int(math.Round(leaving[2])), within15, 1)}
+}
+
+// tiny is more than the error of a mean of whole numbers.
+const tiny = 1e-9
+
+// steady keeps the shares that are shown while others differ from them by no more than their noise: cars whose forecasts
+// pass from one step to the next are no news.
+func steady(shown, now []int) []int {
+	if len(shown) != len(now) {
+		return now
+	}
+	for i := range now {
+		if difference := max(now[i]-shown[i], shown[i]-now[i]); difference > max(1, shown[i]/5) || (shown[i] == 0) != (now[i] == 0) && i == len(now)-1 {
+			return now
+		}
+	}
+	return shown
 }
 
 // understoodCondition says whether the vehicles of the cell, and those that dial in for it, speak the protocol.

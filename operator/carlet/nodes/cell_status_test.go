@@ -1,6 +1,7 @@
 package nodes
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -117,5 +118,33 @@ func TestACellSaysOnWhoseWordItsVehiclesAreSilentOrGone(t *testing.T) {
 	}
 	if len(every) != 8 {
 		t.Errorf("%d standings have words: %v", len(every), every)
+	}
+}
+
+func TestForecastsAreShownInWholePercentAndAsSteadyAsTheyAre(t *testing.T) {
+	cell, status := fleet.Cell{Name: "home-0"}, cellStatus{}
+	for _, c := range []struct {
+		leaving fleet.Leaving
+		want    []int
+		why     string
+	}{
+		{nil, []int{0, 0, 0}, "no car has a forecast"},
+		{fleet.Leaving{0, 0, 0.2}, []int{0, 0, 1}, "hardly anybody leaves, which is not the same as no forecast"},
+		{fleet.Leaving{0.6, 1.9, 6.6}, []int{0, 1, 7}, "a rounded-up percent in 5 minutes would be 12 % an hour"},
+		{fleet.Leaving{1.2, 2.1, 7.6}, []int{0, 1, 7}, "a car or two that pass a step are no news"},
+		{fleet.Leaving{2.2, 4.1, 10}, []int{2, 4, 10}, "a change is"},
+		{fleet.Leaving{20, 40, 80}, []int{20, 40, 80}, "the rush"},
+		{fleet.Leaving{22, 44, 70}, []int{20, 40, 80}, "noise of a large share is larger"},
+		{nil, []int{0, 0, 0}, "forecasts end"},
+	} {
+		facts := fleet.CellFacts{Supply: []fleet.SupplyRow{{Link: "WiFi", State: "Asleep", Vehicles: 9, Leaving: c.leaving}}}
+		next := statusFor(cell, facts, status, time.Now())
+		if got := next.Supply[0].Leaving; !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v shows as %v, not %v", c.why, c.leaving, got, c.want)
+		}
+		if urgent(status, next) && len(status.Supply) > 0 {
+			t.Errorf("%s: a forecast is written at once", c.why)
+		}
+		status = next
 	}
 }

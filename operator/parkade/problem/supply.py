@@ -23,6 +23,9 @@ STATES: Final = ("Charging", "Awake", "Asleep")
 OFFLINE_DEPARTURES_PER_HOUR: Final = 0.066
 """Of a parked car: ln 2 over the median dwell of 10.5 h; 35,339 home sessions have p50 11.1 h and p5 0.78 h."""
 
+LEAVING_HOURS: Final = (5 / 60, 15 / 60, 1.0)
+"""Of the three shares of `VehicleCell.status.supply[].leaving`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -84,8 +87,8 @@ class Column:
     """Of these, cars that hold a model."""
     round_trip: RoundTrip | None = None
     """Observed, seconds."""
-    departures_per_hour: float | None = None
-    """Observed."""
+    leaving: tuple[int, ...] = ()
+    """Percent that leave by 5, 15 and 60 minutes, as observed; only zeros are what cells write where no car told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +175,7 @@ def cell_columns(cell: VehicleCell, pool: VehicleNodePool) -> tuple[Column, ...]
             column.vehicles,
             max(0, column.vehicles - column.free),
             _observed(column.rtt_millis.p50, column.rtt_millis.p99),
-            _hourly(column.leaving),
+            column.leaving,
         )
         for column in sorted(cell.status.supply, key=lambda column: (column.link, column.state))
     ]
@@ -187,7 +190,7 @@ def cell_columns(cell: VehicleCell, pool: VehicleNodePool) -> tuple[Column, ...]
     first = columns[0]
     grown = Column(
         first.cell, first.link, first.state, first.vehicles + silent, first.held + silent,
-        first.round_trip, first.departures_per_hour,
+        first.round_trip, first.leaving,
     )  # fmt: skip
     return (grown, *columns[1:])
 
@@ -250,24 +253,20 @@ def _observed(p50_millis: int, p99_millis: int) -> RoundTrip | None:
     return (p50_millis / 1000.0, max(p50_millis, p99_millis) / 1000.0) if p50_millis > 0 else None
 
 
-def _hourly(leaving: tuple[int, ...]) -> float | None:
-    """Departures per hour and car from the percent that leaves within 5, 15 and 60 minutes: the steepest of them.
-
-    Only zeros are no observation: they are what cells write as long as no car has sent a curve.
-    """
-    shares = [percent / 100.0 * 60.0 / minutes for percent, minutes in zip(leaving, (5, 15, 60), strict=False)]
-    return max(shares) if any(shares) else None
-
-
 def _departures(columns: list[Column]) -> float:
-    """Mean over the cars; what is not observed counts as the offline expectation."""
+    """Departures per hour and car: the steepest of the shares that leave within 5, 15 and 60 minutes.
+
+    The shares are averaged over the cars first, or the steepest would be that of the noisiest cell. Cars of which
+    nothing is observed count as the offline expectation.
+    """
     vehicles = sum(column.vehicles for column in columns)
-    total = sum(
-        column.vehicles
-        * (OFFLINE_DEPARTURES_PER_HOUR if column.departures_per_hour is None else column.departures_per_hour)
-        for column in columns
-    )
-    return total / vehicles
+    told = [column for column in columns if any(column.leaving)]
+    rates = [0.0] * len(LEAVING_HOURS)
+    for column in told:
+        for index, percent in enumerate(column.leaving):
+            rates[index] += column.vehicles * percent / 100.0 / LEAVING_HOURS[index]
+    silent = vehicles - sum(column.vehicles for column in told)
+    return (max(rates) + OFFLINE_DEPARTURES_PER_HOUR * silent) / vehicles
 
 
 def _round_trip(columns: list[Column], offline: RoundTrip) -> RoundTrip:

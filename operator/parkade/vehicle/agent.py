@@ -17,6 +17,7 @@ from parkade.vehicle import clock, intent, signals, terms, wire
 from parkade.vehicle import contract as contracts
 from parkade.vehicle.books import Books, Power
 from parkade.vehicle.contract import Contract
+from parkade.vehicle.dwelling import Dwelling
 from parkade.vehicle.notebook import Notebook
 from parkade.vehicle.reasons import Reason, Refusal
 from parkade.vehicle.replica import Memory, Phase, Replica, Workshop
@@ -67,6 +68,7 @@ class Agent:
         self.notebook = Notebook(outfit.state_dir)
         self.books = Books(self.notebook, outfit.power, sources or clock.system())
         self.books.on_spent = self._schedule
+        self.dwelling = Dwelling(self.notebook.read_json("departures.json"), self.books.clock.elapsed)
         self.replicas: dict[intent.Key, Replica] = {}
         self.desired = Desired("", "", ())
         self._installed = outfit.installed
@@ -174,6 +176,15 @@ class Agent:
         """Take the departure back: the cable is in."""
         self.change_signals({"pluggedIn": True, "leaving": False})
 
+    def forget_history(self) -> None:
+        """Forget the stays from which departures are forecast."""
+        self.dwelling.forget()
+        self._note_stay()
+        self.apply()
+
+    def _note_stay(self) -> None:
+        self.books.write({"departures.json": self.dwelling.shown()})
+
     def tighten(self, wanted: Mapping[str, Any]) -> Refusal | None:
         """Take the owner's own terms, or return why they would loosen the contract.
 
@@ -233,6 +244,8 @@ class Agent:
         """Bring the books up to now, and return why the car may not work."""
         self._settle()
         self._hot = contracts.out_of_range(self.contract, self.signals, self._hot)
+        if self.dwelling.look(self.signals, self.books.clock.look()):
+            self._note_stay()
         willing = self.refusal() is None and bool(self.desired.assignments)
         self.books.keep(self.contract, bool(self.replicas) or willing)
         refusal = self.refusal()
@@ -291,6 +304,7 @@ class Agent:
         refusal = self.refusal()
         # a refusal of the car is said once, and is none of the workload: carlet asks again once the car is eligible
         rows = self.assignments() if refusal is None else [replica.shown() for replica in self.replicas.values()]
+        ahead = self.dwelling.said if refusal is None else None
         return {
             "v": wire.VERSION,
             "present": True,
@@ -303,7 +317,7 @@ class Agent:
             "rttMillis": round(rtt * 1000),
             "desired": self.desired.revision,
             "assignments": rows,
-        }
+        } | ({"leavingWithin": list(ahead)} if ahead else {})
 
     def assignments(self) -> list[dict[str, Any]]:
         """Return a row for each desired assignment, then one for each replica that is leaving or stands in."""

@@ -283,6 +283,7 @@ _verb("pause", "Let the car rest until `resume`; what runs is drained at once.")
 _verb("resume", "End the pause.")
 _verb("unplug", "Pull the cable: announce departure and drain at once.")
 _verb("plug", "Put the cable in and offer the car again.")
+_verb("forget-history", "Forget the stays at the plug from which departures are forecast.")
 
 
 @vehicle.command()

@@ -29,7 +29,10 @@ MAX_BODY: Final = 64 * 1024
 
 
 class LocalApi:
-    """ASGI: `GET /v1/status`; `POST /v1/pause|resume|unplug|plug`; with a JSON object `POST /v1/tighten|signals`."""
+    """ASGI: what the owner sees and may do.
+
+    `GET /v1/status`; `POST /v1/pause|resume|unplug|plug|forget-history`; with a JSON object `POST /v1/tighten|signals`.
+    """
 
     def __init__(self, agent: Agent, link: Link, token: str) -> None:
         self._agent = agent
@@ -58,6 +61,7 @@ class LocalApi:
             "/v1/resume": lambda: agent.pause(False),
             "/v1/unplug": agent.unplug,
             "/v1/plug": agent.plug,
+            "/v1/forget-history": agent.forget_history,
         }
         if method == "GET" and path == "/v1/status":
             return Answer.of(status(agent, self._link))
@@ -107,6 +111,7 @@ def status(agent: Agent, link: Link) -> dict[str, Any]:
         "leaving": state["leaving"],
         "paused": agent.paused,
         "state": state["state"],
+        "forecast": {"stays": len(agent.dwelling.history.stays), "leavingWithin": agent.dwelling.said},
         "signals": signals.shown(agent.signals, agent.books.clock.elapsed),
         "fleetLink": {
             "connected": link.connected,

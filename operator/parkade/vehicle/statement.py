@@ -30,6 +30,9 @@ def _head(found: Mapping[str, Any]) -> Iterator[str]:
         f"{_PLUG[signals['pluggedIn']]}{charging}, {signals['soc']:g} %, on {signals['link']}; "
         f"without us the car would be {found['state']}"
     )
+    if found["forecast"]["leavingWithin"]:
+        within = ", ".join(f"{percent} %" for percent in found["forecast"]["leavingWithin"])
+        yield f"leaves within 5, 15, 60 min by a chance of {within} (forecast from {found['forecast']['stays']} stays)"
     yield f"fleet link {'up, ' + str(link['rttMillis']) + ' ms' if link['connected'] else 'down; what runs goes on'}"
     if found["notEnforced"]:
         yield f"terms of a newer pool, not enforced: {', '.join(found['notEnforced'])}"
