@@ -15,7 +15,7 @@ def test_tables_go_between_the_markers_of_their_benchmark(tmp_path):
         write(page, "new", "bench-solver")
 
 
-@pytest.mark.parametrize("name", ["bench-solver", "bench-router", "bench-fleet"])
+@pytest.mark.parametrize("name", ["bench-solver", "bench-router", "bench-fleet", "bench-departures"])
 def test_the_page_has_the_markers(repository_root, name):
     page, (begin, end) = (repository_root / "docs/benchmarks.md").read_text(), markers(name)
     assert page.index(begin) < page.index(end)

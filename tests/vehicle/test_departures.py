@@ -16,8 +16,9 @@ from parkade.vehicle.departures import (
     History,
     Present,
     Stay,
+    chances,
     coarse,
-    prior_curve,
+    prior_risk,
 )
 
 EVENING, MORNING = 18 * 60.0, 7.5 * 60.0
@@ -41,14 +42,18 @@ def at(weekday: int, hour: float, declared: float | None = None) -> Present:
     return Present(((weekday - 1) * DAY + EVENING) % WEEK, hour * 60.0 + DAY - EVENING, declared)
 
 
+def by_prior(present: Present) -> np.ndarray:
+    return chances(prior_risk(present))
+
+
 def test_a_new_car_has_the_curve_of_published_homes():
     evening = History().curve(Present(2 * DAY + EVENING, 30.0))
-    assert np.array_equal(evening, prior_curve(Present(2 * DAY + EVENING, 30.0)))
+    assert np.array_equal(evening, by_prior(Present(2 * DAY + EVENING, 30.0)))
     assert 0.02 < evening[2] < 0.2
     # 18:00 on workdays: half the stays are over after 13.15 h, a quarter goes on after 16.55 h
-    assert prior_curve(Present(EVENING, 13.15 * 60))[2] == pytest.approx(1 - 0.5 ** (1 / 3.4), rel=1e-6)
-    assert evening == pytest.approx(prior_curve(Present(2 * DAY + EVENING + 59, 30.0))), "the hour counts"
-    assert evening[2] != prior_curve(Present(5 * DAY + EVENING, 30.0))[2], "the weekend counts"
+    assert by_prior(Present(EVENING, 13.15 * 60))[2] == pytest.approx(1 - 0.5 ** (1 / 3.4), rel=1e-6)
+    assert evening == pytest.approx(by_prior(Present(2 * DAY + EVENING + 59, 30.0))), "the hour counts"
+    assert evening[2] != by_prior(Present(5 * DAY + EVENING, 30.0))[2], "the weekend counts"
 
 
 def test_a_commuter_is_known_after_two_months():

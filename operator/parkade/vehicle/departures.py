@@ -23,6 +23,10 @@ Curve = Floats
 
 HORIZONS: Final = (5.0, 15.0, 60.0)
 """Minutes, as in `VehicleCell.status.supply[].leaving`."""
+BINS: Final = np.array((0.0, 5.0, 15.0, 30.0, 45.0, 60.0))
+"""Minutes from now, between which the hazard of leaving is taken as constant."""
+AT_HORIZONS: Final = [0, 1, 4]
+"""Bins that end at a horizon."""
 STEP: Final = 5
 """Percent: the carried curve is a multiple of it."""
 DAY: Final = 1440.0
@@ -42,7 +46,11 @@ HALF_LIFE: Final = 100.0
 PRIOR_STAYS: Final = 0.7
 """Stays that the prior counts for."""
 SMOOTH: Final = 30.0
-"""Minutes: the least span over which departures are counted, or five minutes would hold none or one."""
+"""Minutes: departures are counted in a window of at least this about a bin, or five would hold none or one."""
+_WINDOWS: Final = (
+    np.minimum(BINS[:-1], (BINS[:-1] + BINS[1:] - SMOOTH) / 2.0),
+    np.maximum(BINS[1:], (BINS[:-1] + BINS[1:] + SMOOTH) / 2.0),
+)
 
 PRIOR_ERRORS: Final = ((1.0, 0.0, 30.0), (0.5, 0.0, 120.0))
 """Weight, mean and scale of the logistic laws of a declaration's error before any is known: an assumption."""
@@ -93,19 +101,25 @@ def _home() -> tuple[Floats, Floats]:
     return knots, -np.log1p(-np.array([0.0, 0.05, 0.25, 0.5, 0.75, 0.95]))
 
 
-def prior_curve(present: Present) -> Curve:
-    """Chances by published base rates of home charging: dwell by weekend and hour of plug-in.
+def prior_risk(present: Present) -> Floats:
+    """Return the cumulative hazard in each of `BINS` by published base rates of home charging.
 
-    Between its quantiles the hazard of leaving is constant (piecewise exponential survival), after the last as before
-    it. Source: Sorensen et al., Data in Brief 2024, doi 10.1016/j.dib.2024.110883 (Norwegian apartment buildings).
+    By weekend and hour of plug-in; between the quantiles of dwell the hazard of leaving is constant (piecewise
+    exponential survival), after the last as before it. Source: Sorensen et al., Data in Brief 2024,
+    doi 10.1016/j.dib.2024.110883 (Norwegian apartment buildings).
     """
     knots, hazards = _home()
     start = present.start % WEEK
     at = knots[int(start >= 5 * DAY), int(start % DAY // 60)]
-    times = present.elapsed + np.array((0.0, *HORIZONS))
+    times = present.elapsed + BINS
     beyond = np.maximum(times - at[-1], 0.0) * (hazards[-1] - hazards[-2]) / (at[-1] - at[-2])
-    risk = np.interp(times, at, hazards) + beyond
-    curve: Curve = -np.expm1(risk[0] - risk[1:])
+    risk: Floats = np.diff(np.interp(times, at, hazards) + beyond)
+    return risk
+
+
+def chances(risk: Floats) -> Curve:
+    """Return the chances of leaving within `HORIZONS` under a cumulative hazard in each of `BINS`."""
+    curve: Curve = -np.expm1(-np.cumsum(risk)[AT_HORIZONS])
     return curve
 
 
@@ -124,35 +138,35 @@ class Columns:
 
 
 def own_curve(stays: Columns, present: Present) -> Curve:
-    """Chances by past stays: a hazard weighted by kernels, drawn towards the prior.
+    """Chances by past stays: a discrete-time hazard weighted by kernels, drawn towards the prior.
 
-    For a span of L minutes about the next h, with E the weighted departures in it and T the weighted minutes at risk,
+    In each of `BINS`, with E the weighted departures and T the weighted minutes at risk in a window of L minutes about
+    it, the hazard is
 
-        rate = (E + k L r0) / (T + k L),    chance = 1 - exp(-rate h),
+        rate = (E + k L r0) / (T + k L),
 
-    where r0 is the prior's rate and k = `PRIOR_STAYS`: the mean of a Gamma-Poisson posterior (Gelman et al., Bayesian
-    Data Analysis, 2.6); with weights of a kernel over a covariate it is the conditional estimator of Beran (1981) in
-    its discrete-time form. Weights: like time of day at arrival, like class of day, recency. A past stay is compared at
-    the same time of day and at the same dwell, half each: some leave when work ends, some when the battery is full.
+    where r0 is the prior's and k = `PRIOR_STAYS`: the mean of a Gamma-Poisson posterior (Gelman et al., Bayesian Data
+    Analysis, 2.6). With weights of a kernel over a covariate, and without a prior, it is the discrete-time form of the
+    conditional product-limit estimator of Beran (1981). Weights: like time of day at arrival, like class of day,
+    recency. A past stay is compared at the same time of day and at the same dwell, half each: some leave when work
+    ends, some when the battery is full.
     """
-    prior = prior_curve(present)
+    prior = prior_risk(present)
     if not stays.start.size:
-        return prior
+        return chances(prior)
     apart = (present.start - stays.start + DAY / 2) % DAY - DAY / 2
     weekend = present.start % WEEK >= 5 * DAY
     weight = stays.fade * np.where(stays.weekend == weekend, 1.0, OTHER_DAYS) * np.exp(-0.5 * (apart / ARRIVAL) ** 2)
     elapsed = np.stack([present.elapsed + apart, np.full_like(apart, present.elapsed)])
-    spans = np.maximum(HORIZONS, SMOOTH)
-    before = np.minimum((spans - HORIZONS) / 2.0, present.elapsed)
-    first = np.maximum(elapsed - before[:, None, None], 0.0)
-    last = elapsed + (spans - before)[:, None, None]
-    risk = np.clip(stays.minutes, first, np.maximum(first, last)) - first
+    first = np.maximum(elapsed + _WINDOWS[0][:, None, None], 0.0)
+    last = np.maximum(elapsed + _WINDOWS[1][:, None, None], first)
+    risk = np.clip(stays.minutes, first, last) - first
     left = (stays.minutes > first) & (stays.minutes <= last)
     events = 0.5 * (weight * left).sum(axis=(1, 2))
     minutes = 0.5 * (weight * risk).sum(axis=(1, 2))
-    rate = (events - PRIOR_STAYS * spans / HORIZONS * np.log1p(-prior)) / (minutes + PRIOR_STAYS * spans)
-    curve: Curve = np.maximum.accumulate(-np.expm1(-rate * HORIZONS))
-    return curve
+    lengths = np.diff(BINS)
+    known = PRIOR_STAYS * (_WINDOWS[1] - _WINDOWS[0])
+    return chances((events + known * prior / lengths) / (minutes + known) * lengths)
 
 
 def declared_curve(stays: Columns, past: float) -> Curve:

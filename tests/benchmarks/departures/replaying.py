@@ -5,7 +5,7 @@ import gzip
 import heapq
 import random
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -19,10 +19,11 @@ from parkade.vehicle.departures import (
     History,
     Present,
     Stay,
+    chances,
     coarse,
     declared_curve,
     own_curve,
-    prior_curve,
+    prior_risk,
 )
 
 EVERY = 15.0
@@ -31,8 +32,8 @@ METHODS = (
     "always the same", "by time of day", "as declared", "declared, with its errors", "new car", "own stays", "agent",
     "agent, as sent",
 )  # fmt: skip
-DECLARED = METHODS[2:4]
-"""Methods that have something to say of sessions with a declared departure only."""
+_FIRST = np.array([0.05, 0.15, 0.6])
+"""Departures in four looks, before any were seen."""
 _BELIEVED = 8.0
 """Looks that a wider average counts for, where few were seen."""
 
@@ -70,8 +71,7 @@ def read(paths: Iterable[Path]) -> list[Session]:
     """
     found = []
     for path in paths:
-        opened = gzip.open(path, "rt") if path.suffix == ".gz" else path.open()
-        with opened as file:
+        with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as file:
             for row in csv.DictReader(file):
                 try:
                     when, until = (datetime.fromisoformat(row[name]) for name in ("arrival", "departure"))
@@ -80,7 +80,7 @@ def read(paths: Iterable[Path]) -> list[Session]:
                     station = row["station_id"]
                 except (KeyError, ValueError) as error:
                     raise InvalidInput(
-                        f"{path} is no table of charging sessions ({error}); see docs/vehicle.md"
+                        f"{path} is no table of charging sessions ({error}); see NOTICE for its origin"
                     ) from error
                 start, end = when.timestamp() / 60, until.timestamp() / 60
                 if end > start:
@@ -104,7 +104,7 @@ class BaseRates:
 
     def same(self) -> Curve:
         """Return the rates over everything."""
-        return (self._left.sum(axis=(0, 1)) + [0.05, 0.15, 0.6]) / (self._looks.sum() + 4.0)
+        return (self._left.sum(axis=(0, 1)) + _FIRST) / (self._looks.sum() + 4.0)
 
     def by_time(self, session: Session, elapsed: float) -> Curve:
         """Return the rates of this hour, drawn towards those over everything where few are known."""
@@ -138,9 +138,9 @@ class Said:
     """Site and minutes since 1970."""
 
 
-def replay(sessions: Sequence[Session], every: int = 1) -> Said:
-    """Let each method speak of every `every`th session, from all that had ended when it began."""
-    said, chance = Said(), random.Random(1)
+def replay(sessions: Sequence[Session], every: int = 1, since: float = 0.0) -> Said:
+    """Let each method speak of every `every`th session that began after `since`, from all that had ended before it."""
+    said, chance = Said(), random.Random(1)  # noqa: S311 -- spreads rounding, hides nothing
     histories: dict[tuple[str, str], History] = defaultdict(History)
     rates: dict[str, BaseRates] = defaultdict(BaseRates)
     going: list[tuple[float, int, Session]] = []
@@ -150,7 +150,7 @@ def replay(sessions: Sequence[Session], every: int = 1) -> Said:
             histories[ended.site, ended.station].finish(ended.stay())
             rates[ended.site].finish(ended)
         heapq.heappush(going, (session.end, number, session))
-        if number % every == 0:
+        if number % every == 0 and session.start >= since:
             dither = chance.random()
             for elapsed in looks(session):
                 history = histories[session.site, session.station]
@@ -168,17 +168,18 @@ def curves(session: Session, elapsed: float, history: History, rates: BaseRates,
     agent = history.curve(present)
     told = errors = np.full(3, np.nan)
     if stay.declared is not None:
-        told = np.array([float(elapsed + within >= stay.declared) for within in HORIZONS])
+        sure = np.array([float(elapsed + within >= stay.declared) for within in HORIZONS])
+        told = rates.same() if elapsed >= stay.declared else sure
         errors = declared_curve(columns, elapsed - stay.declared)
     return [
-        rates.same(), rates.by_time(session, elapsed), told, errors, prior_curve(present), own_curve(columns, present),
-        agent, np.array(coarse(agent, dither)) / 100.0,
+        rates.same(), rates.by_time(session, elapsed), told, errors, chances(prior_risk(present)),
+        own_curve(columns, present), agent, np.array(coarse(agent, dither)) / 100.0,
     ]  # fmt: skip
 
 
 def changes_a_day(sessions: Sequence[Session], every: int) -> float:
     """How often a day at the plug the carried curve changes, of every `every`th session looked at each minute."""
-    changes, minutes, chance = 0, 0.0, random.Random(2)
+    changes, minutes, chance = 0, 0.0, random.Random(2)  # noqa: S311 -- as above
     histories: dict[tuple[str, str], History] = defaultdict(History)
     for number, session in enumerate(sessions):
         stay, history = session.stay(), histories[session.site, session.station]
