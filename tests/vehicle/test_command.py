@@ -63,7 +63,11 @@ def test_an_owner_sees_and_decides(car):
     assert ask(car, "resume")["eligible"] is True
     unplugged = ask(car, "unplug")
     assert (unplugged["leaving"], unplugged["reason"]) == (True, "Leaving")
-    assert ask(car, "plug")["eligible"] is True
+    plugged = ask(car, "plug")
+    assert plugged["eligible"] is True
+    assert len(plugged["forecast"]["leavingWithin"]) == 3
+    assert stat.S_IMODE((car / "state" / "departures.json").stat().st_mode) == 0o600
+    assert ask(car, "forget-history")["forecast"]["stays"] == 0
     assert ask(car, "tighten", "--min-soc", "85")["reason"] == "ChargeTooLow"
     refused = run("tighten", "--min-soc", "20", "--state-dir", str(car / "state"))
     assert isinstance(refused.exception, InvalidInput)

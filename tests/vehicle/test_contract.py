@@ -22,6 +22,7 @@ PARKED = Signals(plugged_in=True, state_of_charge=80.0, link=Link.WiFi)
 CASES = [
     ("parked at home", {}, {}, False, NOON, None),
     ("about to leave", {}, {"leaving": True}, False, NOON, Reason.Leaving),
+    ("boarding", {}, {"boarding": True}, False, NOON, Reason.Leaving),
     ("paused", {}, {}, True, NOON, Reason.Paused),
     ("unplugged", {}, {"plugged_in": False}, False, NOON, Reason.NotPluggedIn),
     ("unplugged and allowed to be", {"requirePluggedIn": False}, {"plugged_in": False}, False, NOON, None),

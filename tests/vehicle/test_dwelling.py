@@ -66,6 +66,9 @@ def test_stays_are_noted_with_their_first_declaration(tmp_path, pki):
             hand.set_wall(5 * HOUR)
             pass_(agent, hand, HOUR)
             agent.change_signals({"leaving": True})
+            assert len(stays(agent)) == 1, "an announcement may be taken back"
+            pass_(agent, hand, HOUR)
+            agent.unplug()
             assert stays(agent)[1] == (MONDAY_NOON + 301, 60, None), "a clock that is set makes no stay longer"
             assert json.loads((tmp_path / "departures.json").read_text())["stay"] is None
 
@@ -100,6 +103,27 @@ def test_looking_ahead_makes_few_messages(tmp_path, pki):
                 if not said or said[-1] != leaving(agent):
                     said.append(leaving(agent))
             assert 1 <= len(said) <= 12
+
+    asyncio.run(scenario())
+
+
+def test_an_announcement_that_is_taken_back_ends_no_stay(tmp_path, pki):
+    async def scenario():
+        hand = Hand()
+        async with driven(tmp_path, pki, hand) as agent:
+            agent.unplug()
+            agent.plug()
+            pass_(agent, hand, HOUR)
+            agent.change_signals({"door": True})
+            assert agent.state(0)["leaving"] is True
+            assert leaving(agent) is None
+            pass_(agent, hand, 60)
+            agent.change_signals({"door": False})
+            assert agent.state(0)["leaving"] is False
+            assert len(leaving(agent)) == 3
+            pass_(agent, hand, HOUR)
+            agent.unplug()
+            assert stays(agent) == [(MONDAY_NOON, 121, None)]
 
     asyncio.run(scenario())
 

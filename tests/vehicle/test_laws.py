@@ -65,6 +65,7 @@ signals = st.sampled_from([
     {"soc": 80}, {"link": "WiFi"}, {"link": "Cellular"}, {"charging": True}, {"charging": False}, {"sentry": False},
     {"leaving": True}, {"leaving": False}, {"leaving": False, "pluggedIn": False}, {"celsius": None}, {"celsius": -30},
     {"celsius": 55}, {"celsius": 65}, {"celsius": 80}, {"departureIn": None}, {"departureIn": 1500},
+    {"door": True}, {"door": False}, {"door": True, "occupant": True}, {"occupant": False},
     {"departureIn": 10_000}, {"state": None}, {"state": "Awake"}, {"state": "Charging"},
 ])  # fmt: skip
 DAMAGE = [b"", b"{", b"[]", b'{"a": 1}', b"\xff\x00"]
@@ -97,6 +98,7 @@ class World:
     signals: dict[str, Any] = field(
         default_factory=lambda: {
             "pluggedIn": True, "soc": 80, "link": "WiFi", "charging": False, "sentry": False, "leaving": False,
+            "door": False, "occupant": False, "boarding": False,
             "celsius": None, "state": None,
         }
     )  # fmt: skip
@@ -116,7 +118,7 @@ class World:
             return told
         if self.signals["charging"] and plugged:
             return "Charging"
-        return "Awake" if self.signals["sentry"] else "Asleep"
+        return "Awake" if self.signals["sentry"] or self.signals["occupant"] else "Asleep"
 
     def pass_(self, seconds: float, *, asleep: bool = False) -> None:
         self.hand.pass_(seconds, asleep=asleep)
@@ -159,7 +161,7 @@ class World:
         owed = self.own.get("energyPrice")
         asks = any(terms.get("netPositive", False) for terms in self.terms())
         others = {
-            "Leaving": now["leaving"],
+            "Leaving": now["leaving"] or now["boarding"],
             "Paused": self.paused,
             "OwnerTermsLost": self.terms_lost,
             "TooHot": celsius is not None and celsius > hottest,
@@ -265,6 +267,9 @@ class ContractLaws(RuleBasedStateMachine):
     def signal(self, fields: dict[str, Any]) -> None:
         world = self.world
         world.signals |= {name: value for name, value in fields.items() if name != "departureIn"}
+        now = world.signals
+        stays = now["boarding"] and fields.get("leaving") is not False and (now["door"] or now["occupant"])
+        now["boarding"] = fields.get("door", False) or stays
         if "departureIn" in fields:
             wait = fields["departureIn"]
             world.departs = None if wait is None else world.car_time + wait

@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from parkade.errors import InvalidInput
-from parkade.vehicle.signals import Link, Signals, State, change, read_replay, replay
+from parkade.vehicle.signals import Link, Signals, State, change, read_replay, replay, shown
 
 
 def test_a_change_keeps_what_it_does_not_name_and_ignores_unknown_words():
@@ -19,6 +19,29 @@ def test_a_car_without_its_cable_does_not_charge_whatever_it_was_told():
     assert change(told, {"pluggedIn": False}, 0.0).state is State.Asleep
     assert change(told, {"pluggedIn": False, "sentry": True}, 0.0).state is State.Awake
     assert change(change(told, {"pluggedIn": False}, 0.0), {"pluggedIn": True}, 0.0).state is State.Charging
+
+
+def test_an_opened_door_announces_a_departure_until_nobody_is_in():
+    steps = [
+        ({"door": True}, True),
+        ({"soc": 61}, True),
+        ({"door": False}, False),  # something was fetched
+        ({"door": True, "occupant": True}, True),
+        ({"door": False}, True),
+        ({"charging": False}, True),
+        ({"occupant": False}, False),
+        ({"occupant": True}, False),  # by another door
+        ({"door": True}, True),
+        ({"leaving": False}, False),  # the owner knows better
+        ({"soc": 62}, False),
+        ({"leaving": True}, True),
+        ({"door": False, "occupant": False}, True),
+    ]
+    signals = Signals()
+    for number, (fields, departing) in enumerate(steps):
+        signals = change(signals, fields, 0.0)
+        assert signals.departing is departing, (number, fields)
+        assert change(Signals(), shown(signals, 0.0), 0.0) == signals
 
 
 @pytest.mark.parametrize(

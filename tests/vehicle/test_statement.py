@@ -1,6 +1,7 @@
 """`parkade vehicle status` as its owner reads it: a whole one, from a real agent with clocks that the test moves."""
 
 import asyncio
+import re
 from textwrap import dedent
 
 from parkade.vehicle import localapi, statement
@@ -103,6 +104,9 @@ def test_a_new_car_says_that_nothing_is_assigned(tmp_path, pki):
 
     shown = spoken(tmp_path, pki, life)
     assert "v-7f3a (owners-ca, cell none yet)\noffers itself\nplugged in, 80 %, on WiFi" in shown
+    assert re.search(
+        r"\nleaves within 5, 15, 60 min by a chance of \d+ %, \d+ %, \d+ % \(forecast from 0 stays\)\n", shown
+    )
     assert "MODELS  none is assigned" in shown
     assert "rests" not in shown
 

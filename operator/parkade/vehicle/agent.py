@@ -308,7 +308,7 @@ class Agent:
         return {
             "v": wire.VERSION,
             "present": True,
-            "leaving": self.signals.leaving,
+            "leaving": self.signals.departing,
             "link": str(self.signals.link),
             "state": str(self.signals.state),
             "eligible": refusal is None,

@@ -107,7 +107,7 @@ def refusals(
     spent: Spent,
 ) -> Iterator[Refusal]:
     """Return everything that keeps the car from working, the most telling first."""
-    if signals.leaving:
+    if signals.departing:
         yield Refusal(Reason.Leaving, "the car is about to leave; plug it in to offer it again")
     if paused:
         yield Refusal(Reason.Paused, "the owner paused this car; `parkade vehicle resume` ends the pause")

@@ -41,6 +41,8 @@ class Dwelling:
         self.said: tuple[int, ...] | None = None
         """Percent that leave by 5, 15 and 60 minutes, coarse, as it may leave the car."""
         self._stay = _restored(held.get("stay"), elapsed)
+        self._announced: float | None = None
+        """When the departure was announced that is not taken back; the stay ends then, once the cable is out."""
         self._first = True
         self._dither = random.random()  # noqa: S311 -- spreads rounding, hides nothing
         self._looked = -inf
@@ -52,8 +54,13 @@ class Dwelling:
     def look(self, signals: Signals, instant: Instant) -> bool:
         """Take the present signals in and look ahead; whether there is something new to remember."""
         news, first, self._first = False, self._first, False
-        if not signals.plugged_in or signals.leaving:
-            return self._end(instant.elapsed, seen=not first)
+        if not signals.plugged_in:
+            return self._end(instant.elapsed if self._announced is None else self._announced, seen=not first)
+        if signals.departing:
+            self._announced = instant.elapsed if self._announced is None else self._announced
+            self.said, self._looked = None, -inf
+            return False
+        self._announced = None
         if self._stay is None:
             start = instant.now.weekday() * 1440.0 + instant.now.hour * 60.0 + instant.now.minute
             self._stay = _Stay(instant.elapsed, start % WEEK, seen=not first)
@@ -74,7 +81,7 @@ class Dwelling:
 
     def _end(self, elapsed: float, *, seen: bool) -> bool:
         """End the stay; one whose end nobody saw is not counted."""
-        stay, self._stay, self.said = self._stay, None, None
+        stay, self._stay, self._announced, self.said = self._stay, None, None, None
         if stay is None:
             return False
         if stay.seen and seen:
@@ -85,7 +92,7 @@ class Dwelling:
     def forget(self) -> None:
         """Forget all stays, the present one too."""
         self.history = History()
-        self._stay, self._first, self._looked = None, True, -inf
+        self._stay, self._announced, self._first, self._looked = None, None, True, -inf
 
     def shown(self) -> dict[str, Any]:
         """Return what is remembered over a restart."""

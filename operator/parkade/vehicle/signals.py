@@ -12,6 +12,7 @@ from parkade.errors import InvalidInput
 
 MAX_REPLAY_LINES: Final = 1_000_000
 
+_FLAGS: Final = ("charging", "sentry", "occupant", "leaving", "door", "boarding")
 _Word = TypeVar("_Word", bound=StrEnum)
 
 
@@ -44,13 +45,22 @@ class Signals:
     sentry: bool = False
     occupant: bool = False
     leaving: bool = False
-    """The owner is about to drive off: unplugged, opened a door, or said so."""
+    """The owner is about to drive off: unplugged, or said so."""
+    door: bool = False
+    """The driver's door is open."""
+    boarding: bool = False
+    """The driver's door was opened, and since then it was open or somebody in the car."""
     celsius: float | None = None
     """Temperature of the inference computer; None where nothing tells it."""
     departs_at: float | None = None
     """The next departure that the owner declared, in seconds of `Clock.elapsed`: no setting of the clock moves it."""
     told_state: State | None = None
     """The maker's own word for the state without us, where it gives one."""
+
+    @property
+    def departing(self) -> bool:
+        """Whether a departure is announced: by the owner, the cable or the driver's door."""
+        return self.leaving or self.boarding
 
     @property
     def state(self) -> State:
@@ -65,14 +75,15 @@ class Signals:
 def change(signals: Signals, fields: Mapping[str, Any], elapsed: float) -> Signals:
     """Return the signals after a change in the words of the replay file; fields not named keep their value.
 
-    Words: `pluggedIn`, `soc` (percent), `link`, `charging`, `sentry`, `occupant`, `leaving`, `celsius` (of the
-    inference computer, null: unknown), `state` (null: computed again), `departureIn` (seconds from now, null: none).
-    Others are ignored. `elapsed` is `Clock.elapsed` now.
+    Words: `pluggedIn`, `soc` (percent), `link`, `charging`, `sentry`, `occupant`, `leaving`, `door` (the driver's, is
+    open), `celsius` (of the inference computer, null: unknown), `state` (null: computed again), `departureIn` (seconds
+    from now, null: none), and `boarding`, which else follows from `door`. Others are ignored. `elapsed` is
+    `Clock.elapsed` now.
 
     Raises:
         InvalidInput: a known word has a value that cannot be meant.
     """
-    flags = {"pluggedIn": "plugged_in"} | {name: name for name in ("charging", "sentry", "occupant", "leaving")}
+    flags = {"pluggedIn": "plugged_in"} | {name: name for name in _FLAGS}
     found: dict[str, Any] = {}
     for word, name in flags.items():
         if word in fields:
@@ -90,7 +101,15 @@ def change(signals: Signals, fields: Mapping[str, Any], elapsed: float) -> Signa
         found["departs_at"] = None if wait is None else elapsed + wait
     if "celsius" in fields:
         found["celsius"] = None if fields["celsius"] is None else _number(fields, "celsius", -273, 1000)
-    return replace(signals, **found)
+    fresh = replace(signals, **found)
+    return fresh if "boarding" in fields else replace(fresh, boarding=_boards(fresh, fields))
+
+
+def _boards(fresh: Signals, fields: Mapping[str, Any]) -> bool:
+    """Whether a driver boards: from an opened door until it is closed on nobody, or `leaving` is taken back."""
+    if "door" in fields:
+        return fresh.door or (fresh.boarding and fresh.occupant)
+    return fresh.boarding and (fresh.door or fresh.occupant) and fields.get("leaving") is not False
 
 
 def shown(signals: Signals, elapsed: float) -> dict[str, Any]:
@@ -103,6 +122,8 @@ def shown(signals: Signals, elapsed: float) -> dict[str, Any]:
         "sentry": signals.sentry,
         "occupant": signals.occupant,
         "leaving": signals.leaving,
+        "door": signals.door,
+        "boarding": signals.boarding,
         "celsius": signals.celsius,
         "state": signals.told_state and str(signals.told_state),
         "departureIn": None if signals.departs_at is None else max(0.0, signals.departs_at - elapsed),

