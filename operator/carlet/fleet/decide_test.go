@@ -447,7 +447,7 @@ func TestForecastsOfARowAreAveraged(t *testing.T) {
 	if len(supply) != 2 || supply[0].Vehicles != 1 || supply[0].Leaving != nil {
 		t.Fatalf("a row in which no car has a forecast: %+v", supply)
 	}
-	if !slices.Equal(supply[1].Leaving, Leaving{2.5, 5, 17.5}) {
+	if !slices.Equal(supply[1].Leaving, Leaving{2.5, 5, 17.5}) || supply[1].Tellers != 2 {
 		t.Errorf("the car without a forecast counts, or the mean is wrong: %+v", supply[1])
 	}
 }

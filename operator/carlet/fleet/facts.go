@@ -46,7 +46,7 @@ func (d *decider) facts(cell Cell, residents []*resident) CellFacts {
 	}
 	for name, row := range rows {
 		row.P50, row.P99 = percentile(trips[name], 50), percentile(trips[name], 99)
-		row.Leaving = mean(forecasts[name])
+		row.Leaving, row.Tellers = mean(forecasts[name]), len(forecasts[name])
 		facts.Supply = append(facts.Supply, *row)
 	}
 	slices.SortFunc(facts.Supply, func(a, b SupplyRow) int {

@@ -96,6 +96,9 @@ type State struct {
 // Leaving is a forecast in percent: the chances to leave, or the shares that leave, by 5, 15 and 60 minutes. Nil is none.
 type Leaving []float64
 
+// LeavingStep is the step in percent in which vehicles tell their forecasts; between two, chance decides.
+const LeavingStep = 5
+
 // Horizons are how many times a forecast looks at.
 const Horizons = 3
 

@@ -137,12 +137,13 @@ type Counts struct {
 }
 
 // SupplyRow is the vehicles of a cell that are alike in link and state. Round trips are in milliseconds. Leaving is the
-// share that leaves, the mean of the forecasts of those that have one; nil if none has.
+// share that leaves, the mean of the forecasts of the Tellers, which have one; nil if none has.
 type SupplyRow struct {
 	Link, State    string
 	Vehicles, Free int
 	P50, P99       float64
 	Leaving        Leaving
+	Tellers        int
 }
 
 // AssignmentFact is how one order of a cell stands. Serving says that a vehicle answers, if with an older digest.

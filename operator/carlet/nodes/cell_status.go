@@ -81,7 +81,7 @@ func statusFor(cell fleet.Cell, facts fleet.CellFacts, before cellStatus, now ti
 		status.Supply = append(status.Supply, supplyStatus{
 			Link: row.Link, State: row.State, Vehicles: row.Vehicles, Free: row.Free,
 			RTTMillis: roundTrip{int(math.Round(row.P50)), int(math.Round(row.P99))},
-			Leaving:   steady(shown[[2]string{row.Link, row.State}], shares(row.Leaving)),
+			Leaving:   steady(shown[[2]string{row.Link, row.State}], shares(row)),
 		})
 	}
 	for _, fact := range facts.Assignments {
@@ -151,15 +151,18 @@ var standings = map[fleet.Presence][]evidenceWords{
 	},
 }
 
-// shares are a forecast in whole percents. Within 5 and 15 minutes they are rounded down, as a planner takes them as rates:
-// half a percent too many in 5 minutes would be 6 % an hour. Zeros alone mean that no car has a forecast, so that one of
-// nearly nobody leaving shows as 1 % by 60 minutes.
-func shares(leaving fleet.Leaving) []int {
-	if leaving == nil {
+// shares are a forecast in whole percents. A planner takes them as rates, and half a percent too many in 5 minutes would be
+// 6 % an hour: so within 5 and 15 minutes they are rounded down, after two standard errors of the cars' own steps (half a
+// step over the root of their number each). Zeros alone mean that no car has a forecast, so that one of nearly nobody
+// leaving shows as 1 % by 60 minutes.
+func shares(row fleet.SupplyRow) []int {
+	if row.Leaving == nil {
 		return []int{0, 0, 0}
 	}
-	within5, within15 := int(math.Floor(leaving[0]+tiny)), int(math.Floor(leaving[1]+tiny))
-	return []int{within5, within15, max(int(math.Round(leaving[2])), within15, 1)}
+	doubt := fleet.LeavingStep/math.Sqrt(float64(row.Tellers)) - tiny
+	certain := func(percent float64) int { return int(max(0, math.Floor(percent-doubt))) }
+	within5, within15 := certain(row.Leaving[0]), certain(row.Leaving[1])
+	return []int{within5, within15, max(int(math.Round(row.Leaving[2])), within15, 1)}
 }
 
 // tiny is more than the error of a mean of whole numbers.

@@ -130,14 +130,14 @@ func TestForecastsAreShownInWholePercentAndAsSteadyAsTheyAre(t *testing.T) {
 	}{
 		{nil, []int{0, 0, 0}, "no car has a forecast"},
 		{fleet.Leaving{0, 0, 0.2}, []int{0, 0, 1}, "hardly anybody leaves, which is not the same as no forecast"},
-		{fleet.Leaving{0.6, 1.9, 6.6}, []int{0, 1, 7}, "a rounded-up percent in 5 minutes would be 12 % an hour"},
-		{fleet.Leaving{1.2, 2.1, 7.6}, []int{0, 1, 7}, "a car or two that pass a step are no news"},
-		{fleet.Leaving{2.2, 4.1, 10}, []int{2, 4, 10}, "a change is"},
-		{fleet.Leaving{20, 40, 80}, []int{20, 40, 80}, "the rush"},
+		{fleet.Leaving{0.6, 2.4, 6.6}, []int{0, 1, 7}, "a rounded-up percent in 5 minutes would be 12 % an hour"},
+		{fleet.Leaving{1.7, 2.6, 7.6}, []int{0, 1, 7}, "a car or two that pass a step are no news"},
+		{fleet.Leaving{2.7, 4.6, 10}, []int{2, 4, 10}, "a change is"},
+		{fleet.Leaving{20.5, 40.5, 80}, []int{20, 40, 80}, "the rush"},
 		{fleet.Leaving{22, 44, 70}, []int{20, 40, 80}, "noise of a large share is larger"},
 		{nil, []int{0, 0, 0}, "forecasts end"},
 	} {
-		facts := fleet.CellFacts{Supply: []fleet.SupplyRow{{Link: "WiFi", State: "Asleep", Vehicles: 9, Leaving: c.leaving}}}
+		facts := fleet.CellFacts{Supply: []fleet.SupplyRow{{Link: "WiFi", State: "Asleep", Vehicles: 120, Leaving: c.leaving, Tellers: 100}}}
 		next := statusFor(cell, facts, status, time.Now())
 		if got := next.Supply[0].Leaving; !slices.Equal(got, c.want) {
 			t.Errorf("%s: %v shows as %v, not %v", c.why, c.leaving, got, c.want)
@@ -146,5 +146,21 @@ func TestForecastsAreShownInWholePercentAndAsSteadyAsTheyAre(t *testing.T) {
 			t.Errorf("%s: a forecast is written at once", c.why)
 		}
 		status = next
+	}
+}
+
+func TestOneCarsStepIsNoRush(t *testing.T) {
+	for _, c := range []struct {
+		leaving fleet.Leaving
+		tellers int
+		want    []int
+	}{
+		{fleet.Leaving{5, 5, 10}, 1, []int{0, 0, 10}},       // it leaves within 5 minutes by 1 % as well as by 9 %
+		{fleet.Leaving{1.25, 2.5, 7.5}, 4, []int{0, 0, 8}},  // one of four
+		{fleet.Leaving{60, 80, 100}, 1, []int{55, 75, 100}}, // it is sure
+	} {
+		if got := shares(fleet.SupplyRow{Leaving: c.leaving, Tellers: c.tellers}); !slices.Equal(got, c.want) {
+			t.Errorf("%v of %d cars shows as %v, not %v", c.leaving, c.tellers, got, c.want)
+		}
 	}
 }

@@ -244,8 +244,6 @@ class Agent:
         """Bring the books up to now, and return why the car may not work."""
         self._settle()
         self._hot = contracts.out_of_range(self.contract, self.signals, self._hot)
-        if self.dwelling.look(self.signals, self.books.clock.look()):
-            self._note_stay()
         willing = self.refusal() is None and bool(self.desired.assignments)
         self.books.keep(self.contract, bool(self.replicas) or willing)
         refusal = self.refusal()
@@ -272,6 +270,8 @@ class Agent:
         for key, assignment in wanted.items():
             if key not in self.replicas:
                 self.replicas[key] = Replica(assignment, self.desired.cell, self._workshop)
+        if self.dwelling.look(self.signals, self.books.clock.look()):  # last: a stay that ends takes milliseconds
+            self._note_stay()
         self.on_news()
 
     def _router(self, held: Replica) -> str:
