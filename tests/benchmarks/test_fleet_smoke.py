@@ -8,7 +8,10 @@ import sys
 import pytest
 
 from benchmarks.fleet.drivers import added
-from benchmarks.fleet.parts import PARTS, late
+from benchmarks.fleet.parts import PARTS, late, late_in
+from benchmarks.fleet.results import Results
+from benchmarks.fleet.watching import Watching
+from benchmarks.router.table import Section
 
 # A control plane, 2,000 TLS connections and carlet for most of a minute.
 smoke = [pytest.mark.cluster, pytest.mark.timeout(600)]
@@ -41,6 +44,7 @@ class TestQuick:
         assert figures["vehicles"] >= 200
         assert figures["dials"] >= figures["vehicles"]
         assert (figures["reloads"], figures["unloads"], figures["podsDeleted"], figures["nodesChanged"]) == (0, 0, 0, 0)
+        assert figures["secondsFromLastToShown"] >= figures["secondsFromLastToRight"] > 0
 
     def test_vehicles_come_back_with_the_tls_session_they_had(self, sections):
         figures = sections["lose"]["figures"]
@@ -51,6 +55,58 @@ class TestQuick:
         vanished = sections["vanish"]["figures"]
         assert vanished["vehicles"] > 100
         assert vanished["silent"] + vanished["gone"] >= vanished["vehicles"]
+
+
+def test_each_part_is_on_disk_before_the_next_begins(tmp_path):
+    results = Results(tmp_path / "found.json")
+    results.add(Section("One", "of two", ("", "measured"), [("a", "1")], [], {"a": 1}))
+    results.fail("two", RuntimeError("too late"))
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert [section["name"] for section in found["sections"]] == ["One"]
+    assert found["failures"] == {"two": "RuntimeError: too late"}
+    assert "### One" in (tmp_path / "found.md").read_text()
+
+
+class TestWatching:
+    def node(self, ready, at, message="3 of 3 vehicles here, 0 silent, 0 gone"):
+        condition = {"type": "VehiclesPresent", "status": ready, "lastTransitionTime": at, "message": message}
+        return {"metadata": {"name": "a-0"}, "status": {"conditions": [condition]}}
+
+    def pod(self, ready):
+        return {
+            "metadata": {"uid": "1", "name": "p"}, "spec": {"nodeName": "a-0"},
+            "status": {"conditions": [{"type": "Ready", "status": ready}]},
+        }  # fmt: skip
+
+    def test_a_condition_that_changed_and_changed_back_has_changed(self):
+        watched = Watching(None)
+        watched.node("ADDED", self.node("True", "t1"))
+        watched.node("MODIFIED", self.node("True", "t1", "1 of 3 vehicles here, 2 silent (2 seen by nobody), 0 gone"))
+        assert not watched.changed
+        assert watched.silent == {"a-0": 2}
+        watched.node("MODIFIED", self.node("False", "t2"))
+        watched.node("MODIFIED", self.node("True", "t3"))
+        assert watched.changed == {"a-0"}
+        watched.node("DELETED", self.node("True", "t3"))
+        assert watched.lost == {"a-0"}
+
+    def test_a_pod_that_was_unready_or_told_to_end_is_remembered(self):
+        watched = Watching(None)
+        for ready in ("True", "False", "True"):
+            watched.pod("MODIFIED", self.pod(ready))
+        assert watched.unready == {("a-0", "p")}
+        ending = self.pod("True")
+        ending["metadata"]["deletionTimestamp"] = "t1"
+        watched.pod("MODIFIED", ending)
+        assert watched.deleted == {"1"}
+
+
+def test_a_load_in_one_cell_replaces_nothing_in_another():
+    first = {"seconds": 0.0, "cellUnloads": {}, "cellLoads": {"a": 5, "b": 5}}
+    withdrawn = {"seconds": 1.0, "cellUnloads": {"a": 2}, "cellLoads": {"a": 5, "b": 5}}
+    elsewhere = {"seconds": 6.0, "cellUnloads": {"a": 2}, "cellLoads": {"a": 6, "b": 9}}
+    samples = [first, withdrawn, elsewhere]
+    assert [late_in(cell, samples, first, staying=4.0) for cell in "ab"] == [1, 0]
 
 
 def test_reports_of_drivers_are_added_and_their_times_are_not():

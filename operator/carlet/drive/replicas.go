@@ -145,6 +145,7 @@ func (v *vehicle) withdraw(r *replica, now moment, ordered bool) {
 		v.driver.counts.unloadsByOrder.Add(1)
 	} else {
 		v.driver.counts.unloadsByContract.Add(1)
+		v.driver.counts.cell(v.desired.Cell).unloadsByContract.Add(1)
 	}
 	r.Phase, r.until = fleet.PhaseDraining, now+v.driver.options.Drain
 }
@@ -219,6 +220,7 @@ func (v *vehicle) load(r *replica, now moment) {
 // loaded counts; the second load of the same model in a vehicle's life is a reload.
 func (v *vehicle) loaded(r *replica) {
 	v.driver.counts.loads.Add(1)
+	v.driver.counts.cell(v.desired.Cell).loads.Add(1)
 	mark := r.Workload + " " + r.Digest
 	if slices.Contains(v.once, mark) {
 		v.driver.counts.reloads.Add(1)

@@ -6,6 +6,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"parkade.dev/carlet/fleet"
@@ -19,6 +20,18 @@ type counts struct {
 	loads, reloads                    atomic.Int64
 	unloadsByOrder, unloadsByContract atomic.Int64
 	departures, outages, sightings    atomic.Int64
+	cells                             sync.Map // name to *cellCounts
+}
+
+// cellCounts of one cell.
+type cellCounts struct{ loads, unloadsByContract atomic.Int64 }
+
+func (c *counts) cell(name string) *cellCounts {
+	found, known := c.cells.Load(name)
+	if !known {
+		found, _ = c.cells.LoadOrStore(name, &cellCounts{})
+	}
+	return found.(*cellCounts) //nolint:forcetypeassert // nothing else is stored
 }
 
 func (c *counts) sent(kind fleet.Kind) {
@@ -71,7 +84,10 @@ type Report struct {
 	LastConnected float64 `json:"lastConnected"`
 	LastOrder     float64 `json:"lastOrder"`
 	// Cells counts the vehicles by the cell they were told.
-	Cells       map[string]int `json:"cells"`
+	Cells map[string]int `json:"cells"`
+	// CellLoads and CellUnloads are Loads and UnloadsByContract by cell.
+	CellLoads   map[string]int `json:"cellLoads"`
+	CellUnloads map[string]int `json:"cellUnloads"`
 	MemoryBytes int64          `json:"memoryBytes"` // resident, of the whole driver
 	LastFailure string         `json:"lastFailure,omitempty"`
 }
@@ -88,8 +104,14 @@ func (d *Driver) Report() Report {
 		UnloadsByOrder: c.unloadsByOrder.Load(), UnloadsByContract: c.unloadsByContract.Load(),
 		Departures: c.departures.Load(), Outages: c.outages.Load(), Sightings: c.sightings.Load(),
 		LastConnected: moment(d.lastConnected.Load()).Seconds(), LastOrder: moment(d.lastOrder.Load()).Seconds(),
-		Cells: map[string]int{}, MemoryBytes: residentBytes(),
+		Cells: map[string]int{}, CellLoads: map[string]int{}, CellUnloads: map[string]int{}, MemoryBytes: residentBytes(),
 	}
+	c.cells.Range(func(name, counted any) bool {
+		cell := counted.(*cellCounts) //nolint:forcetypeassert // nothing else is stored
+		report.CellLoads[name.(string)] = int(cell.loads.Load())
+		report.CellUnloads[name.(string)] = int(cell.unloadsByContract.Load())
+		return true
+	})
 	if failure := d.failure.Load(); failure != nil {
 		report.LastFailure = *failure
 	}

@@ -1,19 +1,23 @@
 """`make bench-fleet`: driven vehicles on real NATS servers, a real API server and a real carlet."""
 
-import json
+import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import click
+import httpx
 
-from benchmarks import machine, page
+from benchmarks import page
 from benchmarks.fleet.drivers import Drivers
 from benchmarks.fleet.parts import PARTS, Run, Terms
-from benchmarks.fleet.places import CLIENTS_PER_SERVER, ROOT, FleetPlane
-from benchmarks.router.table import as_json, as_markdown
+from benchmarks.fleet.places import CLIENTS_PER_SERVER, ROOT, FleetPlane, until
+from benchmarks.fleet.results import Results
 from parkade.errors import InvalidInput, ParkadeError
 
+MENDING = 300.0
+"""Seconds for a fleet to be whole again after a part that failed."""
 DOCS = ROOT / "docs/benchmarks.md"
 FULL = Terms(
     vehicles=100_000, servers=0, cell=500, beat=60.0, idle=180.0, lost=0.2, outage=5.0, vanished=0.1,
@@ -32,7 +36,12 @@ QUICK = Terms(
 @click.option("--beat", type=click.FloatRange(min=1), help=f"Seconds between beats. [default: {FULL.beat:g}]")
 @click.option("--parts", help=f"Parts after the first, separated by blanks. [default: {' '.join(PARTS)}]")
 @click.option("--quick", is_flag=True, help=f"{QUICK.vehicles} vehicles in under a minute; the figures mean little.")
-@click.option("--json", "output", type=click.Path(path_type=Path), help="Write the figures here.")
+@click.option(
+    "--json",
+    "output",
+    type=click.Path(path_type=Path),
+    help="Write the figures here after each part, and tables beside it.",
+)
 @click.option("--docs", is_flag=True, help=f"Put the tables into {DOCS.name}; the whole default run does so anyway.")
 def main(parts: str | None, output: Path | None, *, quick: bool, docs: bool, **sizes: float | None) -> None:
     """Measure presence, control traffic and mass events of a driven fleet."""
@@ -42,24 +51,36 @@ def main(parts: str | None, output: Path | None, *, quick: bool, docs: bool, **s
     given = {name: value for name, value in sizes.items() if value is not None}
     terms = replace(QUICK if quick else FULL, **given)  # type: ignore[arg-type]
     terms = replace(terms, servers=terms.servers or -(-terms.vehicles // CLIENTS_PER_SERVER))
-    sections = []
-    with tempfile.TemporaryDirectory() as folder:
+    results = Results(output)
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         plane = FleetPlane(Path(folder) / "plane", terms.vehicles, terms.servers, terms.cell)
         plane.build()
         try:
             plane.start()
             with Drivers(plane, "--beat", f"{terms.beat:g}s", "--staying", f"{terms.staying:g}s") as drivers:
-                for name in names:
-                    sections.append(PARTS[name](Run(plane, drivers, terms)))
-                    click.echo(as_markdown(sections[-1]) + "\n")
+                measure(Run(plane, drivers, terms), names, results)
         finally:
             plane.stop()
-    about = machine.describe()
-    if output is not None:
-        output.write_text(json.dumps({"machine": about, "sections": [as_json(each) for each in sections]}, indent=1))
+            if results.failures and output is not None:
+                shutil.copytree(plane.directory / "logs", output.with_suffix(".logs"), dirs_exist_ok=True)
+    if results.failures:
+        raise RuntimeError(f"not measured: {', '.join(results.failures)}")
     if docs or not (quick or parts or given):
-        title = f"Measured on {machine.hardware(about)}."
-        page.write(DOCS, "\n\n".join([title, *map(as_markdown, sections)]), "bench-fleet")
+        page.write(DOCS, results.tables(), "bench-fleet")
+
+
+def measure(run: Run, names: Sequence[str], results: Results) -> None:
+    """Measure each part; after one that failed go on with the next if the fleet can be made whole again."""
+    for name in names:
+        try:
+            results.add(PARTS[name](run))
+        except (ParkadeError, RuntimeError, httpx.HTTPError) as error:
+            results.fail(name, error)
+            try:
+                run.drivers.tell(do="arrive")
+                until(lambda: run.settled(run.terms.vehicles), "the fleet is whole again", MENDING)
+            except (RuntimeError, httpx.HTTPError, OSError):
+                return
 
 
 if __name__ == "__main__":

@@ -68,9 +68,13 @@ class Drivers:
             process.stdin.flush()
 
     def report(self) -> dict[str, Any]:
-        """What all drivers say, added up; times are the latest."""
+        """What all drivers say, added up; times are the latest. What is since the last is by each one's own clock."""
         self.tell(do="report")
-        return added([self._hear(process) for process in self.processes])
+        reports = [self._hear(process) for process in self.processes]
+        return added(reports) | {
+            f"since{name[0].upper()}{name[1:]}": min(each["seconds"] - each[name] for each in reports)
+            for name in ("lastConnected", "lastOrder")
+        }
 
     def _hear(self, process: "subprocess.Popen[str]") -> dict[str, Any]:
         assert process.stdout is not None

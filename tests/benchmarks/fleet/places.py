@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import resource
 import ssl
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -22,13 +23,29 @@ from parkade.local.processes import LaunchSpec
 
 ROOT: Final = Path(__file__).parents[3]
 FLEET, POOL, NAMESPACE = "driven", "driven", "bench"
-CLIENTS_PER_SERVER: Final = 17_000
-"""A process of this machine has 20,000 descriptors; routes, streams and other clients need some."""
+DESCRIPTORS: Final = 20_000
+"""Of a process, where it may have so many: more clients would be more in one heap than a server should have here."""
+SPARE: Final = 3_000
+"""Descriptors for routes, streams and other clients."""
+
+
+def descriptors() -> int:
+    """How many a process started from here gets: as many as it may, which is often more than it has."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most != resource.RLIM_INFINITY:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        return min(most, DESCRIPTORS)
+    return DESCRIPTORS
+
+
+CLIENTS_PER_SERVER: Final = max(1_000, descriptors() - SPARE)
 WORKLOADS: Final = ("sign-reader", "lane-reader")
 FRUGAL: Final = {"GOGC": "50"}
 """For NATS and drivers: Go leaves half as much garbage as by default, so that 100,000 vehicles fit in 24 GiB."""
 HELD: Final = 0.15
 """Replicas of each workload for each vehicle."""
+LOOKING: Final = 3.0
+"""Times as long as a look took passes before the next: a large fleet must not spend its cores on being counted."""
 ARTIFACT: Final = b"a model that nobody loads " * 4096
 
 
@@ -165,21 +182,6 @@ class FleetPlane(Plane):
         context.load_cert_chain(admin.certificate, admin.key)
         return httpx.Client(base_url=self.control.server, verify=context, timeout=30.0, trust_env=False)
 
-    def conditions(self) -> dict[str, dict[str, tuple[str, str]]]:
-        """Of each node: status and last transition of each condition."""
-        nodes = self.api.get("/api/v1/nodes").raise_for_status().json()["items"]
-        return {
-            node["metadata"]["name"]: {
-                each["type"]: (each["status"], each["lastTransitionTime"]) for each in node["status"]["conditions"]
-            }
-            for node in nodes
-        }
-
-    def pods(self) -> set[str]:
-        """Unique ids of the pods of cells."""
-        pods = self.api.get(f"/api/v1/namespaces/{NAMESPACE}/pods").raise_for_status().json()["items"]
-        return {pod["metadata"]["uid"] for pod in pods if "deletionTimestamp" not in pod["metadata"]}
-
     def metrics(self) -> dict[str, float]:
         """What carlet counts, by name and labels."""
         text = httpx.get(f"http://127.0.0.1:{self.ports['carlet-metrics']}/metrics", timeout=30.0, trust_env=False).text
@@ -193,6 +195,22 @@ class FleetPlane(Plane):
     def present(self, presence: str) -> int:
         """Vehicles of the pool by presence, as carlet has it."""
         return int(self.metrics().get(f'parkade_vehicles{{pool="{POOL}",presence="{presence}"}}', 0))
+
+    def changed(self, presence: str) -> int:
+        """How often a vehicle of the pool came to a presence since carlet began."""
+        by_evidence = re.compile(rf'parkade_vehicle_changes_total{{.*presence="{presence}"')
+        return int(sum(value for name, value in self.metrics().items() if by_evidence.match(name)))
+
+    def shown(self, here: int) -> bool:
+        """Whether the API server shows so many vehicles here, and every order of every cell met."""
+        cells = self.api.get("/apis/parkade.dev/v1alpha1/vehiclecells").raise_for_status().json()["items"]
+        found = [cell.get("status", {}) for cell in cells]
+        met = all(
+            line["ready"] >= line["desired"]
+            for status in found
+            for line in status.get("assignments", [{"ready": 0, "desired": 1}])
+        )
+        return met and sum(status.get("vehicles", {}).get("here", 0) for status in found) == here
 
     def loads(self) -> Mapping[str, Load]:
         """What carlet and the NATS servers use; the servers together."""
@@ -228,9 +246,11 @@ def until(condition: Callable[[], object], what: str, seconds: float) -> float:
     """Wait for a condition and return the seconds that it took."""
     began = time.monotonic()
     while True:
+        asked = time.monotonic()
         with suppress(httpx.TransportError):
             if condition():
                 return time.monotonic() - began
-        if time.monotonic() - began > seconds:
+        now = time.monotonic()
+        if now - began > seconds:
             raise RuntimeError(f"{what}: not after {seconds:g} s")
-        time.sleep(0.1)
+        time.sleep(max(0.1, LOOKING * (now - asked)))
