@@ -1,18 +1,20 @@
-"""Record a charging session as the package `ocpp` (2.1.0) sends it, a frame a line.
+"""A charging session as the package `ocpp` sends it: a charge point and a management system over a pair of queues.
 
     python tests/fleet/ocpp_session.py > tests/fleet/recorded/ocpp_session.jsonl
 
-A charge point speaks OCPP 2.0.1, then 2.1, to a management system, over a pair of queues. Needs the package `ocpp`.
+records one of OCPP 2.0.1, then one of 2.1, a frame a line, for the tests in Go.
 """
 
 import asyncio
 import importlib
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from ocpp.routing import on
 
 NOON = datetime(2026, 8, 18, 12, tzinfo=UTC)
+VERSIONS = ("v201", "v21")
 STEPS = [
     ("Started", "CablePluggedIn", {"charging_state": "EVConnected"}, {"evse": {"id": 1, "connector_id": 1}}),
     (
@@ -34,21 +36,22 @@ STEPS = [
 
 
 class Wire:
-    """One end of a connection in memory."""
+    """One end of a connection in memory, which remembers what was sent into it."""
 
-    def __init__(self, out: asyncio.Queue[str], into: asyncio.Queue[str], *, shown: bool) -> None:
-        self.out, self.into, self.shown = out, into, shown
+    def __init__(self, out: asyncio.Queue[str], into: asyncio.Queue[str]) -> None:
+        self.out, self.into = out, into
+        self.sent: list[str] = []
 
     async def send(self, text: str) -> None:
-        if self.shown:
-            sys.stdout.write(text + "\n")
+        self.sent.append(text)
         await self.out.put(text)
 
     async def recv(self) -> str:
         return await self.into.get()
 
 
-async def session(version: str) -> None:
+async def session(version: str, steps: Sequence[int], started: datetime) -> list[str]:
+    """The frames of some of STEPS, a minute apart, each of which the management system has answered."""
     library = importlib.import_module(f"ocpp.{version}")
 
     class ManagementSystem(library.ChargePoint):
@@ -57,14 +60,15 @@ async def session(version: str) -> None:
             return library.call_result.TransactionEvent()
 
     up, down = asyncio.Queue[str](), asyncio.Queue[str]()
-    station = library.ChargePoint("home", Wire(up, down, shown=True))
-    system = ManagementSystem("home", Wire(down, up, shown=False))
+    wire = Wire(up, down)
+    station, system = library.ChargePoint("home", wire), ManagementSystem("home", Wire(down, up))
     ends = [asyncio.create_task(end.start()) for end in (station, system)]
-    for number, (kind, trigger, info, more) in enumerate(STEPS):
+    for number in steps:
+        kind, trigger, info, more = STEPS[number]
         await station.call(
             library.call.TransactionEvent(
                 event_type=kind,
-                timestamp=(NOON + timedelta(minutes=number)).isoformat(),
+                timestamp=(started + timedelta(minutes=number)).isoformat(),
                 trigger_reason=trigger,
                 seq_no=number,
                 transaction_info={"transaction_id": f"t-{version}", **info},
@@ -73,7 +77,11 @@ async def session(version: str) -> None:
         )
     for end in ends:
         end.cancel()
+    await asyncio.gather(*ends, return_exceptions=True)
+    return wire.sent
 
 
-asyncio.run(session("v201"))
-asyncio.run(session("v21"))
+if __name__ == "__main__":
+    for version in VERSIONS:
+        frames = asyncio.run(session(version, range(len(STEPS)), NOON))
+        sys.stdout.write("".join(f"{frame}\n" for frame in frames))
