@@ -223,6 +223,31 @@ func TestLostLinksComeBackWithWhatTheyHeld(t *testing.T) {
 	}
 }
 
+func TestLinksAreLostForAsLongAsTheirTraceStretched(t *testing.T) {
+	r := newRig(t, func(o *drive.Options) {
+		o.Links = []drive.Share{{Link: "Cellular", Fraction: 0.8}, {Link: "Starlink", Fraction: 0.2}}
+	})
+	r.hears(t, "all are heard", vehicles, func(v fleet.Vehicle) bool { return v.Heard })
+	// Outages of the traces last 1 to 81 s: half of the cellular ones 12 s and longer.
+	before := r.driver.Report()
+	r.order(t, `{"do": "lose", "stretch": 0.1, "least": 0.3, "most": 3, "jitter": 0}`)
+	lost := r.driver.Report()
+	if lost.Losses != vehicles || lost.LostSeconds < 0.4*vehicles || lost.LostSeconds > 2.5*vehicles {
+		t.Errorf("%d links lost for %.1f s in all", lost.Losses, lost.LostSeconds)
+	}
+	r.reports(t, "all have dialled again", func(now drive.Report) bool {
+		return now.Connected == vehicles && now.Dials >= before.Dials+vehicles
+	})
+	if longest := r.driver.Report().LastConnected - before.Seconds; longest < 3 {
+		t.Errorf("all are back after %.1f s", longest)
+	}
+	r.order(t, `{"do": "vanish"}`)
+	r.order(t, `{"do": "lose", "for": 5}`)
+	if again := r.driver.Report(); again.Losses != lost.Losses {
+		t.Errorf("%d losses of vehicles that are not there", again.Losses-lost.Losses)
+	}
+}
+
 func TestDeparturesAreAnnouncedAndVanishingIsNot(t *testing.T) {
 	r := newRig(t, func(*drive.Options) {})
 	r.start(t)

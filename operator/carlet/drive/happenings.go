@@ -16,6 +16,11 @@ func (v *vehicle) vanish(now moment) {
 // the jitter is negative.
 func (v *vehicle) lose(now moment, length, jitter time.Duration) {
 	v.hangUp(now)
+	if !v.vanished {
+		v.losses++
+		v.driver.counts.losses.Add(1)
+		v.driver.counts.lostMillis.Add(length.Milliseconds())
+	}
 	v.lostUntil = now + length
 	switch {
 	case jitter < 0: // the agent has tried all the while
@@ -27,6 +32,19 @@ func (v *vehicle) lose(now moment, length, jitter time.Duration) {
 		v.dialAt = v.lostUntil + rand.N(jitter)
 	}
 }
+
+// outageLike is the length of an outage of the link's trace, or of the cellular one for links without a trace: of a vehicle
+// always the same ones in the same order.
+func (v *vehicle) outageLike() time.Duration {
+	trace := v.driver.traces.links[v.link]
+	if trace == nil || len(trace.outages) == 0 {
+		trace = v.driver.traces.links["Cellular"]
+	}
+	return trace.outages[spread(v.number, firstLossUse+int(v.losses))%uint64(len(trace.outages))].length
+}
+
+// firstLossUse is what vehicles' numbers are spread for from there on.
+const firstLossUse = 1000
 
 // depart announces the departure; after a while the car drives off and its link with it.
 func (v *vehicle) depart(now moment, staying time.Duration) {

@@ -20,6 +20,7 @@ type counts struct {
 	loads, reloads                    atomic.Int64
 	unloadsByOrder, unloadsByContract atomic.Int64
 	departures, outages, sightings    atomic.Int64
+	losses, lostMillis                atomic.Int64
 	cells                             sync.Map // name to *cellCounts
 }
 
@@ -77,6 +78,9 @@ type Report struct {
 	UnloadsByContract int64 `json:"unloadsByContract"`
 	Departures        int64 `json:"departures"`
 	Outages           int64 `json:"outages"`
+	// Losses are links taken from vehicles that stood there, by command or trace; LostSeconds how long these were to last.
+	Losses      int64   `json:"losses"`
+	LostSeconds float64 `json:"lostSeconds"`
 	// Away vehicles have left, announced or not; Sightings are what their witnesses said.
 	Away      int   `json:"away"`
 	Sightings int64 `json:"sightings"`
@@ -103,6 +107,7 @@ func (d *Driver) Report() Report {
 		Fetches: c.fetches.Load(), FetchedBytes: c.fetchedBytes.Load(), Loads: c.loads.Load(), Reloads: c.reloads.Load(),
 		UnloadsByOrder: c.unloadsByOrder.Load(), UnloadsByContract: c.unloadsByContract.Load(),
 		Departures: c.departures.Load(), Outages: c.outages.Load(), Sightings: c.sightings.Load(),
+		Losses: c.losses.Load(), LostSeconds: float64(c.lostMillis.Load()) / 1e3,
 		LastConnected: moment(d.lastConnected.Load()).Seconds(), LastOrder: moment(d.lastOrder.Load()).Seconds(),
 		Cells: map[string]int{}, CellLoads: map[string]int{}, CellUnloads: map[string]int{}, MemoryBytes: residentBytes(),
 	}

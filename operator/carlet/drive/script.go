@@ -26,6 +26,11 @@ type Command struct {
 	Over float64 `json:"over"`
 	// For is how long a lost link stays lost, or a departing car stays.
 	For float64 `json:"for"`
+	// Stretch makes the length of a lost link that of an outage of its trace (of the cellular one for links without), so many
+	// times as long, within Least and Most; instead of For.
+	Stretch float64 `json:"stretch"`
+	Least   float64 `json:"least"`
+	Most    float64 `json:"most"`
 	// Jitter spreads the return of lost links; without it vehicles return as patiently as the agent.
 	Jitter *float64 `json:"jitter"`
 }
@@ -49,8 +54,11 @@ func (c *Command) check() error {
 	if !slices.Contains([]string{"lose", "vanish", "depart", "arrive", "report"}, c.Do) {
 		return fmt.Errorf("do is %q; write lose, vanish, depart, arrive or report", c.Do)
 	}
-	if c.Fraction < 0 || c.Fraction > 1 || c.At < 0 || c.Over < 0 || c.For < 0 || c.Jitter != nil && *c.Jitter < 0 {
+	if c.Fraction < 0 || c.Fraction > 1 || min(c.At, c.Over, c.For, c.Stretch, c.Least) < 0 || c.Jitter != nil && *c.Jitter < 0 {
 		return fmt.Errorf("%s: fraction is from 0 to 1, and no time is negative", c.Do)
+	}
+	if c.Stretch > 0 && (c.Most <= 0 || c.Most < c.Least) {
+		return fmt.Errorf("%s: stretch needs most, the seconds that a link is lost at most, and least no longer than that", c.Do)
 	}
 	return nil
 }
@@ -125,7 +133,14 @@ func (c *Command) happening() func(*vehicle, moment) {
 		if c.Jitter != nil {
 			jitter = inSeconds(*c.Jitter)
 		}
-		return func(v *vehicle, now moment) { v.lose(now, length, jitter) }
+		return func(v *vehicle, now moment) {
+			if c.Stretch > 0 {
+				like := v.outageLike().Seconds() * c.Stretch
+				v.lose(now, inSeconds(min(max(like, c.Least), c.Most)), jitter)
+				return
+			}
+			v.lose(now, length, jitter)
+		}
 	case "vanish":
 		return func(v *vehicle, now moment) { v.vanish(now) }
 	case "depart":

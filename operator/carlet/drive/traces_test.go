@@ -69,7 +69,7 @@ func TestAScriptIsChecked(t *testing.T) {
 	if err != nil || len(commands) != 2 || commands[0].Do != "lose" {
 		t.Errorf("%+v %v", commands, err)
 	}
-	for _, bad := range []string{"- {do: lose, fraction: 2}", "- {do: lost}", "- {do: lose, until: 3}"} {
+	for _, bad := range []string{"- {do: lose, fraction: 2}", "- {do: lost}", "- {do: lose, until: 3}", "- {do: lose, stretch: 3}", "- {do: lose, stretch: 3, least: 5, most: 4}"} {
 		if _, err := ReadScript([]byte(bad)); err == nil {
 			t.Errorf("%s is taken", bad)
 		}

@@ -71,6 +71,7 @@ type vehicle struct {
 	unplugged bool
 	charging  bool
 	lostUntil moment
+	losses    uint32
 	sighted   sighted
 }
 
