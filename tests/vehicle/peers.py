@@ -91,10 +91,15 @@ class Shelf:
         self.port = 0
         self.contents: dict[str, bytes] = {}
         self.cut: list[int] = []
-        """Bytes of the body after which the next requests' connections break."""
+        """Bytes of bodies after which connections break, one after another."""
         self.statuses: list[int] = []
         """Answers of the next requests instead of the content."""
         self.ranges: list[str] = []
+        self.heads: list[dict[str, str]] = []
+        self.peers: list[object] = []
+        """Certificates that clients showed."""
+        self.elsewhere = ""
+        """Where every request is redirected to."""
         self.honour_range = True
 
     def put(self, content: bytes) -> str:
@@ -106,11 +111,21 @@ class Shelf:
 
 
 @contextmanager
-def over_tls(pki: Pki, handler: type[BaseHTTPRequestHandler]) -> Iterator[int]:
-    """The port of a web server with the server's certificate. Handshakes are the handlers' threads' affair."""
+def over_tls(
+    pki: Pki | None, handler: type[BaseHTTPRequestHandler], *, ask: bool = False, files: tuple[Path, Path] | None = None
+) -> Iterator[int]:
+    """The port of a web server with the server's certificate. Handshakes are the handlers' threads' affair.
+
+    `ask` makes it take a client's certificate where one is shown; `files` are other certificate and key.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*(files or (pki.server_cert, pki.server_key)))
+    if ask:
+        context.load_verify_locations(pki.vehicle.ca)
+        context.verify_mode = ssl.CERT_OPTIONAL
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
-    server.socket = pki.server_context().wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     yield server.server_address[1]
@@ -127,21 +142,28 @@ def handler_of(shelf: Shelf) -> type[BaseHTTPRequestHandler]:
             content = shelf.contents.get(self.path.split("?")[0].removeprefix("/models/"))
             asked = self.headers.get("Range", "")
             shelf.ranges.append(asked)
-            if shelf.statuses or content is None:
-                self.send_response(shelf.statuses.pop(0) if shelf.statuses else 404)
+            shelf.heads.append(dict(self.headers))
+            shelf.peers.append(self.connection.getpeercert() or None)
+            if shelf.statuses or content is None or shelf.elsewhere:
+                self.send_response(shelf.statuses.pop(0) if shelf.statuses else 307 if shelf.elsewhere else 404)
+                if shelf.elsewhere:
+                    self.send_header("Location", shelf.elsewhere)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
                 return
-            begin = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and shelf.honour_range else 0
-            self.send_response(206 if begin else 200)
-            if begin:
-                self.send_header("Content-Range", f"bytes {begin}-{len(content) - 1}/{len(content)}")
-            body = content[begin:]
+            first, _, last = asked.removeprefix("bytes=").partition("-") if shelf.honour_range else ("", "", "")
+            begin, end = int(first or 0), min(int(last or len(content) - 1) + 1, len(content))
+            self.send_response(206 if first else 200)
+            if first:
+                self.send_header("Content-Range", f"bytes {begin}-{end - 1}/{len(content)}")
+            body = content[begin:end]
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             if shelf.cut:
-                body = body[: shelf.cut.pop(0)]
-                self.close_connection = True
+                shelf.cut[0] -= len(body)
+                if shelf.cut[0] < 0:
+                    body = body[: shelf.cut.pop(0)]
+                    self.close_connection = True
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:

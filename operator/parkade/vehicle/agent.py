@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from math import inf
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,12 +20,14 @@ from parkade.vehicle.books import Books, Power
 from parkade.vehicle.contract import Contract
 from parkade.vehicle.dwelling import Dwelling
 from parkade.vehicle.notebook import Notebook
+from parkade.vehicle.pace import Pace
 from parkade.vehicle.reasons import Reason, Refusal
 from parkade.vehicle.replica import Memory, Phase, Replica, Workshop
 from parkade.vehicle.runtime import Runtime
 from parkade.vehicle.signals import Signals
 from parkade.vehicle.store import Store
 from parkade.vehicle.tls import Certificates
+from parkade.vehicle.transfer import Roads
 from parkade.vehicle.wire import Desired, Garbage, Identity
 
 log = logging.getLogger(__name__)
@@ -51,6 +54,8 @@ class Outfit:
     safe: Contract = SAFE
     """Terms of the car's hardware, which hold whatever else is agreed."""
     power: Power = field(default_factory=Power)
+    download_rate: float = inf
+    """Bytes a second that downloads may take, whatever the link carries."""
     recall: bool = False
     """Whether the signals go on from the last ones of the last process; else they are those given."""
 
@@ -78,7 +83,9 @@ class Agent:
         self._scheduled = False
         self._stopping = False
         self._executor = ThreadPoolExecutor(outfit.identity.slots, thread_name_prefix="infer")
-        self._store = Store(self.notebook.path("models"), outfit.disk, outfit.certificates.context, self._downloaded)
+        self._pace = Pace(outfit.download_rate)
+        roads = Roads(outfit.certificates.context, outfit.certificates.strangers, self._pace, self._downloaded)
+        self._store = Store(self.notebook.path("models"), outfit.disk, roads, self.books.clock.sources.boot)
         self._workshop = Workshop(
             outfit.identity, self._store, outfit.runtime, self._executor, outfit.certificates, self.books.usage,
             self.carried, Memory(outfit.identity.memory), self._schedule, self._ask, self._referenced,
@@ -86,12 +93,13 @@ class Agent:
         self._remember(outfit.recall)
 
     def carried(self, size: int) -> None:
-        """Count bytes of either direction on the car's present link."""
+        """Count bytes of either direction on the car's present link, those of downloads aside."""
+        self._pace.carried(size)
         self.books.carry(str(self.signals.link), size)
 
     def _downloaded(self, size: int) -> None:
         self.books.usage.downloaded += size
-        self.carried(size)
+        self.books.carry(str(self.signals.link), size)
 
     def _ask(self) -> None:
         self.on_ask()

@@ -7,6 +7,7 @@ import os
 import signal
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -65,6 +66,7 @@ class RunOptions:
     beat: str
     contract: Path | None
     disk: str
+    download_rate: str | None
     runtime: str
     triton_url: str
     compute_watts: float
@@ -101,6 +103,8 @@ def vehicle() -> None:
 @click.option("--beat", default="60s", show_default=True, help="Time between signs of life.")
 @click.option("--contract", type=_FILE, help="Terms that the pool may not loosen (YAML or JSON, as in spec.contract).")
 @click.option("--disk", default="4Gi", show_default=True, help="Bytes of disk that models may take.")
+@click.option("--download-rate", help="Most bytes a second that downloads may take, for example 500Ki; default: a "
+              "share of what the link is measured to carry.")  # fmt: skip
 @click.option("--runtime", type=click.Choice(["onnxruntime", "triton"]), default="onnxruntime", show_default=True)
 @click.option("--triton-url", default="127.0.0.1:8000", show_default=True, help="HTTP address of the car's own Triton.")
 @click.option("--compute-watts", default=100.0, show_default=True, type=_WATTS, help="The busy inference computer.")
@@ -205,6 +209,9 @@ def _agent(options: RunOptions) -> "Agent":
             units.seconds(options.beat),
         )  # fmt: skip
         disk = units.in_bytes(options.disk)
+        most = float(units.in_bytes(options.download_rate)) if options.download_rate else inf
+        if not most:
+            raise InvalidInput("--download-rate 0 lets no model come; leave it out, or write for example 500Ki")
     except ValueError as error:
         raise InvalidInput(str(error)) from error
     certificates = _certificates(options)
@@ -216,7 +223,7 @@ def _agent(options: RunOptions) -> "Agent":
     return Agent(
         Outfit(
             identity, options.state_dir, certificates, _runtime(options), installed, signals, disk,
-            safe, power, recall=options.signals is None,
+            safe, power, most, recall=options.signals is None,
         )
     )  # fmt: skip
 

@@ -1,12 +1,12 @@
 """What the agent must remember over a restart, as small JSON files in its state directory."""
 
 import json
-import os
 import secrets
 from pathlib import Path
 from typing import Any
 
 from parkade.errors import InvalidInput
+from parkade.vehicle import durable
 
 
 class Notebook:
@@ -25,13 +25,7 @@ class Notebook:
 
     def write(self, name: str, payload: bytes) -> None:
         """Write a file that only the agent's user can read."""
-        fresh = self.path(f".{name}.new")
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(payload)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(self.path(name))
+        durable.write(self.path(name), payload)
 
     def write_json(self, name: str, value: object) -> None:
         """Write a value as JSON."""

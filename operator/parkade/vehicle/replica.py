@@ -18,8 +18,9 @@ from parkade.vehicle.kserve import KServe, Served
 from parkade.vehicle.reasons import ANSWERS, Reason, Refusal
 from parkade.vehicle.runtime import Model, Runtime
 from parkade.vehicle.serving import Credit
-from parkade.vehicle.store import DiskFull, Store, UrlRefused
+from parkade.vehicle.store import DiskFull, Store
 from parkade.vehicle.tls import Certificates
+from parkade.vehicle.transfer import UrlRefused
 from parkade.vehicle.usage import Usage
 from parkade.vehicle.wire import Assignment, Identity
 

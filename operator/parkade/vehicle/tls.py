@@ -31,3 +31,13 @@ class Certificates:
                 f"certificates {self.ca}, {self.cert} and {self.key} cannot be used: {error}; enrol the vehicle again"
             ) from error
         return context
+
+    def strangers(self) -> ssl.SSLContext:
+        """Return a client context for others than the fleet: it trusts public authorities too, and presents nothing.
+
+        Raises:
+            InvalidInput: the authority's file is missing or is not PEM.
+        """
+        context = Certificates(self.ca).context()
+        context.load_default_certs(ssl.Purpose.SERVER_AUTH)
+        return context
