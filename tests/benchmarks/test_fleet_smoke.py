@@ -7,14 +7,16 @@ import sys
 
 import pytest
 
+from benchmarks.fleet.__main__ import NAMES
 from benchmarks.fleet.drivers import added
-from benchmarks.fleet.parts import PARTS, late, late_in
+from benchmarks.fleet.parts import late, late_in
 from benchmarks.fleet.results import Results
 from benchmarks.fleet.watching import Watching
+from benchmarks.fleet.witnessing import Pace, fleets_of, section
 from benchmarks.router.table import Section
 
-# A control plane, 2,000 TLS connections and carlet for most of a minute.
-smoke = [pytest.mark.cluster, pytest.mark.timeout(600)]
+# Two control planes one after the other, with 2,000 TLS connections and carlet each, for three minutes.
+smoke = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
@@ -29,15 +31,15 @@ def sections(tmp_path_factory, repository_root):
         text=True,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    return dict(zip(PARTS, json.loads(output.read_text())["sections"], strict=True))
+    return dict(zip(NAMES, json.loads(output.read_text())["sections"], strict=True))
 
 
 class TestQuick:
     pytestmark = smoke
 
     def test_every_part_is_measured(self, sections):
-        for name, section in sections.items():
-            assert section["figures"], name
+        for name, measured in sections.items():
+            assert measured["figures"], name
 
     def test_a_lost_link_costs_no_model_no_pod_and_no_untouched_node(self, sections):
         figures = sections["lose"]["figures"]
@@ -55,6 +57,15 @@ class TestQuick:
         vanished = sections["vanish"]["figures"]
         assert vanished["vehicles"] > 100
         assert vanished["silent"] + vanished["gone"] >= vanished["vehicles"]
+
+    def test_chargers_keep_cars_whose_link_is_lost_and_hide_no_departure(self, sections):
+        figures = sections["witness"]["figures"]
+        seen, alone = figures["standing-seen"], figures["standing-alone"]
+        assert seen["losses"] == alone["losses"] > 500
+        assert alone["falseGone"] > 50 > 10 * seen["falseGone"]
+        for name in ("leaving-seen", "leaving-alone"):
+            assert figures[name]["announced"] > 0 < figures[name]["silent"]
+            assert figures[name]["gonePercent"] > 90
 
 
 def test_each_part_is_on_disk_before_the_next_begins(tmp_path):
@@ -107,6 +118,30 @@ def test_a_load_in_one_cell_replaces_nothing_in_another():
     elsewhere = {"seconds": 6.0, "cellUnloads": {"a": 2}, "cellLoads": {"a": 6, "b": 9}}
     samples = [first, withdrawn, elsewhere]
     assert [late_in(cell, samples, first, staying=4.0) for cell in "ab"] == [1, 0]
+
+
+class TestWitnesses:
+    def figures(self, false_gone, gone_percent):
+        standing = {"losses": 1000, "meanLossSeconds": 400.0, "falseGone": false_gone, "unloadsByOrder": 0}
+        standing["falseGonePercent"] = 100 * false_gone / 1000
+        leaving = {"announced": 50, "silent": 50, "lostBefore": 20, "gonePercent": gone_percent}
+        return {
+            "beatSeconds": 60.0, "secondsToAnnouncedGone": 0.1, "standing-seen": standing, "standing-alone": standing,
+            "leaving-seen": leaving, "leaving-alone": leaving,
+        }  # fmt: skip
+
+    def test_the_bounds_are_those_of_a_beat_of_a_minute(self):
+        pace = Pace(60.0)
+        assert (pace.keep_for, pace.least, pace.most, pace.noticed) == (300.0, 120.0, 1200.0, 375.0)
+
+    def test_one_false_gone_in_a_thousand_losses_is_the_most(self):
+        assert all(must.holds for must in section(self.figures(1, 99.0)).musts)
+        assert not section(self.figures(2, 99.0)).musts[0].holds
+        assert [must.holds for must in section(self.figures(0, 98.9)).musts[1:3]] == [False, False]
+
+    def test_no_vehicle_is_in_two_fleets_and_few_are_left_out(self):
+        assert sum(fleet.vehicles for fleet in fleets_of(12_000)) == 12_000
+        assert 90 <= sum(fleet.vehicles for fleet in fleets_of(100)) <= 100
 
 
 def test_reports_of_drivers_are_added_and_their_times_are_not():

@@ -14,6 +14,7 @@ from benchmarks.fleet.drivers import Drivers
 from benchmarks.fleet.parts import PARTS, Run, Terms
 from benchmarks.fleet.places import CLIENTS_PER_SERVER, ROOT, FleetPlane, until
 from benchmarks.fleet.results import Results
+from benchmarks.fleet.witnessing import witness
 from parkade.errors import InvalidInput, ParkadeError
 
 MENDING = 300.0
@@ -28,14 +29,18 @@ QUICK = Terms(
     departing=0.3, window=3.0, staying=5.0,
 )  # fmt: skip
 
+ALONE = {"witness": witness}
+"""Parts with a plane of their own."""
+NAMES = (*PARTS, *ALONE)
+
 
 @click.command()
 @click.option("--vehicles", type=click.IntRange(min=100), help=f"[default: {FULL.vehicles}]")
 @click.option("--servers", type=click.IntRange(min=1), help="NATS servers. [default: as many as descriptors ask for]")
 @click.option("--cell", type=click.IntRange(min=10), help=f"Vehicles of a cell. [default: {FULL.cell}]")
 @click.option("--beat", type=click.FloatRange(min=1), help=f"Seconds between beats. [default: {FULL.beat:g}]")
-@click.option("--parts", help=f"Parts after the first, separated by blanks. [default: {' '.join(PARTS)}]")
-@click.option("--quick", is_flag=True, help=f"{QUICK.vehicles} vehicles in under a minute; the figures mean little.")
+@click.option("--parts", help=f"Parts, separated by blanks. [default: {' '.join(NAMES)}]")
+@click.option("--quick", is_flag=True, help=f"{QUICK.vehicles} vehicles in a few minutes; the figures mean little.")
 @click.option(
     "--json",
     "output",
@@ -45,28 +50,49 @@ QUICK = Terms(
 @click.option("--docs", is_flag=True, help=f"Put the tables into {DOCS.name}; the whole default run does so anyway.")
 def main(parts: str | None, output: Path | None, *, quick: bool, docs: bool, **sizes: float | None) -> None:
     """Measure presence, control traffic and mass events of a driven fleet."""
-    names = ["connect", *(name for name in (parts.split() if parts else PARTS) if name != "connect")]
-    if unknown := [name for name in names if name not in PARTS]:
-        raise InvalidInput(f"{unknown[0]} is no part; choose from {' '.join(PARTS)}")
+    asked = parts.split() if parts else NAMES
+    if unknown := [name for name in asked if name not in NAMES]:
+        raise InvalidInput(f"{unknown[0]} is no part; choose from {' '.join(NAMES)}")
     given = {name: value for name, value in sizes.items() if value is not None}
     terms = replace(QUICK if quick else FULL, **given)  # type: ignore[arg-type]
     terms = replace(terms, servers=terms.servers or -(-terms.vehicles // CLIENTS_PER_SERVER))
     results = Results(output)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        plane = FleetPlane(Path(folder) / "plane", terms.vehicles, terms.servers, terms.cell)
-        plane.build()
         try:
-            plane.start()
-            with Drivers(plane, "--beat", f"{terms.beat:g}s", "--staying", f"{terms.staying:g}s") as drivers:
-                measure(Run(plane, drivers, terms), names, results)
+            if named := [name for name in asked if name in PARTS]:
+                measure_fleet(Path(folder) / "plane", terms, named, results)
+            for name in asked:
+                if name in ALONE:
+                    measure_alone(name, Path(folder) / name, terms, results)
         finally:
-            plane.stop()
             if results.failures and output is not None:
-                shutil.copytree(plane.directory / "logs", output.with_suffix(".logs"), dirs_exist_ok=True)
+                for logs in Path(folder).glob("*/logs"):
+                    shutil.copytree(logs, output.with_suffix(".logs") / logs.parent.name, dirs_exist_ok=True)
     if results.failures:
         raise RuntimeError(f"not measured: {', '.join(results.failures)}")
     if docs or not (quick or parts or given):
         page.write(DOCS, results.tables(), "bench-fleet")
+
+
+def measure_fleet(folder: Path, terms: Terms, names: Sequence[str], results: Results) -> None:
+    """Measure the parts of one fleet, which has to connect first."""
+    plane = FleetPlane(folder, terms.vehicles, terms.servers, terms.cell)
+    plane.build()
+    try:
+        plane.start()
+        with Drivers(plane, "--beat", f"{terms.beat:g}s", "--staying", f"{terms.staying:g}s") as drivers:
+            ordered = ["connect", *(name for name in names if name != "connect")]
+            measure(Run(plane, drivers, terms), ordered, results)
+    finally:
+        plane.stop()
+
+
+def measure_alone(name: str, folder: Path, terms: Terms, results: Results) -> None:
+    """Measure a part that has a plane of its own."""
+    try:
+        results.add(ALONE[name](folder, terms))
+    except (ParkadeError, RuntimeError, httpx.HTTPError) as error:
+        results.fail(name, error)
 
 
 def measure(run: Run, names: Sequence[str], results: Results) -> None:

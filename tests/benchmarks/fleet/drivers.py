@@ -18,22 +18,23 @@ STOPPING = 20.0
 class Drivers:
     """All drivers as one: commands go to each, reports are added up."""
 
-    def __init__(self, plane: FleetPlane, *flags: str) -> None:
-        self.plane, self.flags = plane, flags
+    def __init__(self, plane: FleetPlane, *flags: str, fleet: str = FLEET, vehicles: int | None = None) -> None:
+        self.plane, self.flags, self.fleet = plane, flags, fleet
+        self.vehicles = vehicles or plane.vehicles
         self.processes: list[subprocess.Popen[str]] = []
 
     def __enter__(self) -> Self:
         plane, program = self.plane, binaries.carlet(self.plane.say)
-        count = -(-plane.vehicles // CLIENTS_PER_SERVER)
-        share = -(-plane.vehicles // count)
+        count = -(-self.vehicles // CLIENTS_PER_SERVER)
+        share = -(-self.vehicles // count)
         for number in range(count):
             first = number * share
             command = [
                 program, "drive", "--dir", plane.fleet, "--nats", ",".join(plane.nats_urls),
-                "--ca", plane.authority.certificate, "--fleet", FLEET, "--first", first,
-                "--vehicles", min(share, plane.vehicles - first), "--commands", *self.flags,
+                "--ca", plane.authority.certificate, "--fleet", self.fleet, "--first", first,
+                "--vehicles", min(share, self.vehicles - first), "--commands", *self.flags,
             ]  # fmt: skip
-            with (plane.directory / "logs" / f"drive-{number}.log").open("ab") as log:
+            with (plane.directory / "logs" / f"drive-{self.fleet}-{number}.log").open("ab") as log:
                 process = subprocess.Popen(
                     [str(word) for word in command],
                     stdin=subprocess.PIPE,
