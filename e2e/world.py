@@ -75,8 +75,8 @@ class World:
         spec = triton.command(self.triton_ports[index], self.repository, self.say)
         self.plane.ensure(f"triton-{index}", spec)
 
-    def start_car(self, car: Car) -> None:
-        """Enroll a car and start its agent."""
+    def start_car(self, car: Car, agent: str = "parkade") -> None:
+        """Enroll a car and start its agent, a program that takes the words of `parkade vehicle run`."""
         state = self.state_directory(car.id)
         state.mkdir(parents=True, exist_ok=True)
         if not (state / "enrolment.json").exists():
@@ -95,8 +95,13 @@ class World:
             "state-dir": state, "signals": signals, "beat": BEAT,
         }  # fmt: skip
         arguments = [f"--{name}={value}" for name, value in flags.items()]
-        self.plane.ensure(car.id, LaunchSpec((sys.executable, "-m", "parkade", "vehicle", "run", *arguments)))
+        self.plane.ensure(car.id, LaunchSpec((sys.executable, "-m", agent, "vehicle", "run", *arguments)))
         self.cars[car.id] = car
+
+    def tamper(self, car: str) -> None:
+        """Start a car's agent again as one that lies; it goes on with what it held, and has said no goodbye."""
+        self.plane.processes.stop(car)
+        self.start_car(self.cars[car], agent="demo.liar")
 
     def state_directory(self, car: str) -> Path:
         """Where an agent keeps its models and its local API's token."""
@@ -238,18 +243,42 @@ class World:
 
     def desired_revisions(self) -> dict[str, str]:
         """The revision of the desired set that each car holds."""
-        return {
-            car: json.loads((self.state_directory(car) / "desired.json").read_text())["revision"] for car in self.cars
-        }
+        return {car: self.told(car)["revision"] for car in self.cars}
 
-    def serving_cars(self) -> list[str]:
-        """Cars that are told to hold a model, those of different pools taking turns."""
-        told = {
-            car: json.loads((self.state_directory(car) / "desired.json").read_text())["assignments"]
+    def told(self, car: str) -> dict:
+        """The last desired set that a car was told, as it keeps it."""
+        desired: dict = json.loads((self.state_directory(car) / "desired.json").read_text())
+        return desired
+
+    def holders(self, workload: str) -> list[str]:
+        """Cars that are told to hold a workload's model."""
+        return [
+            car
             for car in self.cars
-        }
-        serving = [car for car, assignments in told.items() if assignments]
-        return sorted(serving, key=lambda car: car[::-1])
+            if any(assignment["workload"] == workload for assignment in self.told(car)["assignments"])
+        ]
+
+    def serves(self, car: str, workload: str) -> bool:
+        """Tell whether a car says itself that it answers for a workload."""
+        state = self.state_directory(car)
+        place, token = json.loads((state / "api.json").read_text())["api"], (state / "token").read_text().strip()
+        answer = httpx.get(f"http://{place}/v1/status", headers={"authorization": f"Bearer {token}"}, timeout=5)
+        rows = answer.json()["assignments"]
+        return any((row["workload"], row["phase"]) == (workload, "Ready") for row in rows)
+
+    def presence(self, cell: str) -> str:
+        """The sentence of a cell's condition VehiclesPresent."""
+        conditions = self.json("vc", cell).get("status", {}).get("conditions", [])
+        return "".join(each["message"] for each in conditions if each["type"] == "VehiclesPresent")
+
+    def warnings(self, workload: str, reason: str) -> list[str]:
+        """What the warnings about a workload with one reason say."""
+        namespace, name = workload.split("/")
+        return [
+            event["message"]
+            for event in self.json("events", "-n", namespace)["items"]
+            if (event["reason"], event["involvedObject"]["name"]) == (reason, name)
+        ]
 
     def faces(self, kind: str) -> list[str]:
         """Names of the fleet's nodes or pods, `kind/name`, by namespace."""

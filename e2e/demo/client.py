@@ -36,8 +36,8 @@ class Load:
     """Requests a second, evenly spaced."""
     threads: int = 4
     """Callers at once; every second one speaks gRPC."""
-    timeout: float = 5.0
-    """Seconds a caller waits for one answer."""
+    timeout: float = 10.0
+    """Seconds a caller waits for one answer: what the demo's workloads promise (`latency.timeout`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,8 @@ class Answer:
     milliseconds: float
     failure: str = ""
     """What went wrong; empty when the right answer came."""
+    wrong: bool = False
+    """An answer came in time and in form, and differs from the right one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,11 @@ class Traffic:
     def answered(self) -> int:
         """Requests that have got an answer, right or not, up to now."""
         return len(self._answers)
+
+    def lies(self, model: str, since: float) -> list[Answer]:
+        """Wrong answers of a model up to now, to requests sent since a moment of `time.monotonic()`."""
+        found = [answer for answer in list(self._answers) if answer.wrong and answer.model == model]
+        return sorted((answer for answer in found if answer.sent >= since), key=lambda answer: answer.sent)
 
     def stop(self) -> None:
         """Send no more; those under way are awaited by `finish`."""
@@ -165,16 +172,17 @@ class Caller:
     def ask(self, model: str, sample: Sample) -> Answer:
         """Send one request and compare its answer."""
         sent = time.monotonic()
+        wrong = False
         try:
             result = self._infer(model, sample.inputs)
             milliseconds = 1e3 * (time.monotonic() - sent)
             failure = next(_differences(result, sample.expected), "")
+            wrong = bool(failure)
         except Exception as error:  # noqa: BLE001 -- whatever the client library raises is what a user would see
             milliseconds = 1e3 * (time.monotonic() - sent)
             failure = f"{type(error).__name__}: {error}"
-        return Answer(
-            model, self._transport, sent, milliseconds, failure and f"{model} over {self._transport}: {failure}"
-        )
+        failure = failure and f"{model} over {self._transport}: {failure}"
+        return Answer(model, self._transport, sent, milliseconds, failure, wrong)
 
     def _infer(self, model: str, inputs: Mapping[str, np.ndarray]) -> Any:  # noqa: ANN401 -- tritonclient has no types
         tensors = []

@@ -1,9 +1,8 @@
 """`make demo`: Parkade does its whole job once on this machine, and prints what happened.
 
 Two regions, two pools of four parked cars, one pool of two Triton servers and three real models. It applies manifests
-with
-kubectl, asks real questions with the public tritonclient while cars are unplugged and come back, changes one price to
-move one workload, and ends with a table.
+with kubectl, asks real questions with the public tritonclient, and changes one price, so that one workload moves. Then
+one car is unplugged, one loses its link, one drives off without a word, and one lies. It ends with tables.
 """
 
 import argparse
@@ -15,6 +14,7 @@ from typing import Final
 
 from demo import report
 from demo.client import Caller, Outcome, Traffic
+from demo.happenings import Happenings, play
 from demo.inputs import SIGNS, Sample, read_line, samples
 from demo.models import MODELS, fetch
 from parkade.errors import ParkadeError
@@ -26,14 +26,11 @@ CARS: Final = (
     *cars("ca-home", 4, fleet="owners-ca", hardware="hw4", link="WiFi"),
     *cars("tx-starlink", 4, fleet="owners-tx", hardware="hw4", link="Starlink"),
 )
-UNPLUGGED: Final = 3
-"""Cars that leave during the traffic: such as serve, for others would not be missed."""
 WORKLOADS: Final = {"vision/sign-detector": 6.0, "vision/sign-reader": 4.0, "speech/voice-activity": 30.0}
 """Requests a second sent to each; about what 2 shared cores answer beside everything else."""
-TRAFFIC_SECONDS: Final = 20.0
 MOVED: Final = "vision/sign-detector"
 NEW_PRICE: Final = '{"spec": {"opportunityCost": {"perServerHour": "2.50"}}}'
-"""What the demo's last act changes: a GPU server is now worth 2.50 $/h to others, say to training."""
+"""What one act of the demo changes: a GPU server is now worth 2.50 $/h to others, say to training."""
 
 
 class Show:
@@ -99,9 +96,9 @@ def demonstrate(world: World, show: Show) -> bool:
     show(f"the signs read through the router: {', '.join(signs_read(world, questions, models))}")
     show.block("where each workload runs", report.placements(world.workloads(WORKLOADS)))
     show.block("and why", report.reasons(world.workloads(WORKLOADS)))
-    during = unplug_during_traffic(world, questions, show)
     moved = change_one_price(world, questions, show)
-    return conclude(world, (first, during, moved), show)
+    happened = play(world, questions, WORKLOADS, show)
+    return conclude(world, (first, moved), happened, show)
 
 
 def placeholders(world: World, models: Mapping[str, Path]) -> dict[str, str]:
@@ -131,24 +128,6 @@ def signs_read(world: World, questions: dict[str, tuple[Sample, ...]], models: M
         ]
 
 
-def unplug_during_traffic(world: World, questions: dict[str, tuple[Sample, ...]], show: Show) -> Outcome:
-    """Send traffic while three cars leave and come back."""
-    count = round(TRAFFIC_SECONDS * sum(WORKLOADS.values()))
-    leaving = world.serving_cars()[:UNPLUGGED]
-    show(f"sending {count} requests in {TRAFFIC_SECONDS:.0f} s with tritonclient, every other caller over gRPC")
-    loads = world.loads(questions, WORKLOADS, seconds=TRAFFIC_SECONDS)
-    with Traffic(loads, seconds=TRAFFIC_SECONDS * 3) as traffic:
-        time.sleep(TRAFFIC_SECONDS / 4)
-        for car in leaving:
-            world.vehicle(car, "unplug")
-        show(f"unplugged {', '.join(leaving)}, which were serving")
-        time.sleep(TRAFFIC_SECONDS / 3)
-        for car in leaving:
-            world.vehicle(car, "plug")
-        show(f"plugged them in again; {traffic.answered} requests answered so far")
-        return traffic.finish()
-
-
 def change_one_price(world: World, questions: dict[str, tuple[Sample, ...]], show: Show) -> Outcome:
     """Change one price and watch replicas of a workload move, its requests answered all along.
 
@@ -175,35 +154,39 @@ def change_one_price(world: World, questions: dict[str, tuple[Sample, ...]], sho
         traffic.stop()
         outcome = traffic.finish()
     show.block("moved", report.reasons(world.workloads([MOVED])))
+    show(report.totals(world.workloads(WORKLOADS)))
     return outcome
 
 
-def conclude(world: World, outcomes: Sequence[Outcome], show: Show) -> bool:
-    """Print the closing table; return whether any request failed."""
-    answers = [answer for outcome in outcomes for answer in outcome.answers]
-    failures = [failure for outcome in outcomes for failure in outcome.failures]
+def conclude(world: World, outcomes: Sequence[Outcome], happened: Happenings, show: Show) -> bool:
+    """Print the closing tables; return whether any request failed."""
+    asked = sum(len(outcome.answers) for outcome in (*outcomes, happened.outcome))
+    failures = [*happened.failures, *(failure for outcome in outcomes for failure in outcome.failures)]
     logged = report.read_access_log(world.access_log)
     show.block("what the router answered", report.latencies(logged))
     show.block("where each workload runs now", report.placements(world.workloads(WORKLOADS)))
-    show(report.totals(world.workloads(WORKLOADS)))
     show(report.reactions(world.plane.processes.log("operator")))
-    unsent = sum(outcome.unsent for outcome in outcomes[:-1])  # the last traffic is cut when the workload has moved
-    show(f"{len(answers)} requests, {len(failures)} failed, {unsent} not sent in time;")
-    show("every answer was compared with that of the model run directly")
+    show.block("what happened to cars, and how Parkade told it apart", happened.text())
+    show(f"{asked} requests, {len(failures)} failed; every answer was compared with that of the model run directly:")
+    late = sum(answer.wrong for answer in happened.outcome.answers) - len(happened.lies)
+    show(f"{len(happened.lies)} wrong ones came while the lying car was not found yet, {late} after")
     if failures:
         print(report.failures(failures))
         print(report.unanswered(world.access_log))
-    return bool(failures or unsent)
+    return bool(failures)
 
 
 def what_to_try(world: World) -> str:
     """Lines for a person who keeps the demo running."""
+    pod = next((pod.removeprefix("pod/") for pod in world.faces("pods") if "voice-activity" in pod), "")
     return f"""
 Still running. Try:
   export KUBECONFIG={world.plane.kubeconfig}
   kubectl get iw,vnp,vc,tp,rg,ge -A
   kubectl get nodes,pods -A -o wide
   kubectl describe iw -n vision sign-reader
+  kubectl logs -n speech {pod}
+  kubectl get events -n speech --field-selector reason=AnswersDisagree
   kubectl explain iw.spec.placement
   kubectl scale iw/sign-reader -n vision --replicas=3
   uv run parkade vehicle status --state-dir {world.state_directory("ca-home-1")}

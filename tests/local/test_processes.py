@@ -1,11 +1,12 @@
 import json
 import sys
+import time
 
 import psutil
 import pytest
 
 from parkade.errors import LocalPlaneError
-from parkade.local.processes import LaunchSpec, ProcessTable
+from parkade.local.processes import GRACE_SECONDS, LaunchSpec, ProcessTable
 
 SLEEPER = LaunchSpec((sys.executable, "-c", "import time; print('up', flush=True); time.sleep(60)"))
 
@@ -33,6 +34,27 @@ def test_kill_keeps_the_record_and_restart_uses_it(table):
     assert not table.is_running("sleeper")
     assert table.restart("sleeper") != first
     assert table.is_running("sleeper")
+
+
+def test_a_frozen_process_does_nothing_until_it_is_thawed_and_can_be_stopped(table):
+    counts = "import time\nwhile True: print('tick', flush=True); time.sleep(0.01)"
+    pid = table.start("clock", LaunchSpec((sys.executable, "-c", counts)))
+    _grows(table.log("clock"))
+    table.freeze("clock")
+    while psutil.Process(pid).status() != psutil.STATUS_STOPPED:
+        time.sleep(0.01)
+    ticks = table.log("clock").stat().st_size
+    time.sleep(0.1)
+    assert table.log("clock").stat().st_size == ticks
+    assert table.is_running("clock")
+    table.thaw("clock")
+    _grows(table.log("clock"))
+    table.freeze("clock")
+    began = time.monotonic()
+    table.stop("clock")
+    assert time.monotonic() - began < GRACE_SECONDS, "it heard the request to end"
+    with pytest.raises(LocalPlaneError, match="clock does not run"):
+        table.freeze("clock")
 
 
 def test_what_a_killed_process_left_behind_is_ended_with_it(table, tmp_path):
@@ -76,3 +98,10 @@ def test_a_program_that_does_not_exist_is_one_sentence(table):
 
 def _recorded_pid(file):
     return json.loads(file.read_text())["sleeper"]["pid"]
+
+
+def _grows(log):
+    before, deadline = log.stat().st_size, time.monotonic() + 30
+    while log.stat().st_size == before:
+        assert time.monotonic() < deadline, "the process writes nothing"
+        time.sleep(0.01)

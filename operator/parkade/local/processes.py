@@ -75,11 +75,28 @@ class ProcessTable:
             process.kill()
             _await_end(process)
 
+    def freeze(self, name: str) -> None:
+        """Let a process do nothing until `thaw` (SIGSTOP): to others a lost link, where nothing comes and nothing ends.
+
+        Raises:
+            LocalPlaneError: it does not run.
+        """
+        self._running(name).suspend()
+
+    def thaw(self, name: str) -> None:
+        """Let a frozen process go on where it was.
+
+        Raises:
+            LocalPlaneError: it does not run.
+        """
+        self._running(name).resume()
+
     def stop(self, name: str, *, forget: bool = True) -> None:
         """Ask a process to end, then make it, and end what it left behind; nothing happens when nothing runs."""
         process = self._find(name)
         if process is not None:
             process.terminate()
+            process.resume()  # a frozen one would not hear it
             try:
                 _await_end(process)
             except psutil.TimeoutExpired:
@@ -108,6 +125,12 @@ class ProcessTable:
             return "\n".join(self.log(name).read_text(errors="replace").splitlines()[-lines:])
         except OSError:
             return ""
+
+    def _running(self, name: str) -> psutil.Process:
+        process = self._find(name)
+        if process is None:
+            raise LocalPlaneError(f"{name} does not run; its log says:\n{self.log_tail(name)}")
+        return process
 
     def _find(self, name: str) -> psutil.Process | None:
         entry = self._entries().get(name)
