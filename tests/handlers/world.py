@@ -36,7 +36,7 @@ SYSTEM, SPACE, CELL = "parkade-system", "vision", "ca-home-0"
 LEASE_SECONDS = 3
 
 
-def eventually(look: Callable[[], Any], what: str, seconds: float = 30.0) -> Any:
+def eventually(look: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
     """Await a truthy answer; an object that is not there yet is none."""
     ends, answer = time.monotonic() + seconds, None
     while time.monotonic() < ends:

@@ -28,7 +28,7 @@ CELL = "cell-0"
 POOL = "pool"
 
 
-def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
+def until(condition: Callable[[], object], seconds: float = 60.0) -> None:
     """Wait for a condition that another process or thread makes true."""
     deadline = time.monotonic() + seconds
     while not condition():

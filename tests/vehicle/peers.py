@@ -371,7 +371,7 @@ class Hand:
         self.ticks, self.running, self.boot = 3.0, 1.0, self.boot + "'"
 
 
-async def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
+async def until(condition: Callable[[], object], seconds: float = 45.0) -> None:
     """Await a condition; the loop's own steps drive it."""
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 -- conditions of many parts, awaited from outside
