@@ -92,7 +92,14 @@ class Reason(StrEnum):
         "NoPlaceMeetsSLO",
         "no place answers within {target}; the nearest is {place} with {expected}: raise latency.target",
     )
-    NOT_ENOUGH_CAPACITY = "NotEnoughCapacity", "{short} of {quantity} finds no free place; add cars or servers"
+    NOT_ENOUGH_CAPACITY = (
+        "NotEnoughCapacity",
+        "{short} of {quantity} finds no free place that is worth its cost; add cars or servers, or raise the priority",
+    )
+    NOT_ENOUGH_SPARE = (
+        "NotEnoughSpare",
+        "{short} of {quantity} has no place while cars that leave together are replaced; add cars or servers",
+    )
     NOT_ENOUGH_PLACES = "NotEnoughPlaces", "{short} of {quantity} finds no further place; allow or add more regions"
     NOT_PACKED = "NotPacked", "{short} of {quantity} fits no single car or server; make the model smaller"
     SHORTFALL = "Shortfall", "{short} of {quantity} requests/s cannot be served; add cars, servers or a later target"

@@ -191,14 +191,20 @@ def _callers(framed: Framed, pair: Pair) -> frozenset[str]:
     return frozenset[str]().union(*(framed.ways[index].callers for index in framed.pairs[pair]))
 
 
+_LACKS: Final = {
+    Kind.SPREAD: Reason.NOT_ENOUGH_PLACES,
+    Kind.APART: Reason.NOT_ENOUGH_PLACES,
+    Kind.DEPARTURES: Reason.NOT_ENOUGH_SPARE,
+}
+
+
 def _shortfalls(framed: Framed, result: Tally, packed: Packed, index: int) -> tuple[Shortfall, ...]:
     found = []
     dropped = any(workload == index and count for (workload, _), count in packed.left.items())
     for want, missing in zip(framed.workloads[index].wants, result.short[index], strict=True):
         if missing <= 0.0:
             continue
-        reason = Reason.NOT_ENOUGH_PLACES if want.kind in (Kind.SPREAD, Kind.APART) else Reason.NOT_ENOUGH_CAPACITY
-        reason = Reason.NOT_PACKED if dropped else reason
+        reason = Reason.NOT_PACKED if dropped else _LACKS.get(want.kind, Reason.NOT_ENOUGH_CAPACITY)
         unit = "requests/s" if want.kind.in_requests else "replicas"
         message = reason.say(short=f"{missing:g}", quantity=f"{want.quantity:g} {unit}")
         found.append(Shortfall(want.id, want.quantity, missing, reason, message))
