@@ -62,7 +62,7 @@ def without_trip(state: dict) -> dict:
 
 
 def without_forecast(state: dict) -> dict:
-    """Driven vehicles have no past to forecast from."""
+    """Driven vehicles that play no sessions have nothing to forecast from."""
     return {name: value for name, value in state.items() if name != "leavingWithin"}
 
 

@@ -122,7 +122,7 @@ func (d *Driver) vehicle(number int, addresses []string) *vehicle {
 	v := &vehicle{
 		driver: d, number: number, key: key, address: addresses[number%len(addresses)],
 		link: d.linkOf(number), offset: time.Duration(spread(number, 9) % uint64(week)),
-		slot: -1, beatAt: never, pongBy: never, pingAt: never, sayAt: never, cutAt: never, stayAt: never, sighted: sighted{at: never},
+		slot: -1, beatAt: never, pongBy: never, pingAt: never, sayAt: never, cutAt: never, stayAt: never, sighted: sighted{at: never}, outlook: outlook{at: never},
 	}
 	if o.Spread > 0 {
 		v.dialAt = time.Duration(spread(number, 8) % uint64(o.Spread))

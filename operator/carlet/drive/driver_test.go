@@ -4,8 +4,10 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -317,6 +319,52 @@ func TestCarsRefuseWhatTheirContractForbids(t *testing.T) {
 		}
 	}
 	r.hears(t, "the pool allows it", vehicles, func(v fleet.Vehicle) bool { return v.Eligible() })
+}
+
+func TestCarsOfRealSessionsSayWhenTheyWillLeave(t *testing.T) {
+	r := newRig(t, func(o *drive.Options) { o.Speed, o.WeekStart = 6, 36*time.Hour }) // a Tuesday's noon
+	testplane.Eventually(t, "those at their plugs have a forecast", func() error {
+		plugged, told, sum := 0, 0, 0.0
+		for _, v := range r.registry.Vehicles() {
+			switch forecast := v.State.LeavingWithin; {
+			case !v.Eligible() && forecast != nil:
+				t.Fatalf("a car that is not eligible has a forecast: %+v", v.State)
+			case v.Eligible() && forecast != nil:
+				told++
+				sum += forecast[2]
+				for i, percent := range forecast {
+					if math.Mod(percent, fleet.LeavingStep) != 0 || i > 0 && percent < forecast[i-1] {
+						t.Fatalf("%v", forecast)
+					}
+				}
+			}
+			if v.Eligible() {
+				plugged++
+			}
+		}
+		if plugged < 4 || told != plugged || sum == 0 {
+			return fmt.Errorf("%d are plugged in, %d have a forecast, %g %% leave in an hour", plugged, told, sum)
+		}
+		return nil
+	})
+	r.order(t, `{"do": "depart", "for": 60}`)
+	testplane.Eventually(t, "who announces has none", func() error {
+		for _, v := range r.registry.Vehicles() {
+			if v.State.LeavingWithin != nil {
+				return fmt.Errorf("%+v", v.State)
+			}
+		}
+		return nil
+	})
+	r.order(t, `{"do": "arrive"}`)
+	testplane.Eventually(t, "and has one again when back", func() error {
+		for _, v := range r.registry.Vehicles() {
+			if v.Eligible() && v.State.LeavingWithin != nil {
+				return nil
+			}
+		}
+		return errors.New("nobody")
+	})
 }
 
 func TestALineThatIsNoCommandIsAnswered(t *testing.T) {

@@ -65,6 +65,7 @@ func (v *vehicle) arrive(now moment) {
 	if v.vanished {
 		v.vanished, v.dialAt = false, now
 	}
+	v.newStay(now)
 	v.apply(now)
 	v.news(now)
 }
@@ -95,19 +96,21 @@ func late(due, earliest moment) moment {
 
 // followStays plugs the car in and out as its charging sessions say, in the driver's compressed week.
 func (v *vehicle) followStays(now moment) {
-	speed := v.driver.options.Speed
 	first := v.stayAt == 0
-	place := (v.driver.options.WeekStart + time.Duration(float64(now)*speed)) % week
-	plugged, charging, until := standing(v.stays, place)
-	v.stayAt = now + max(time.Duration(float64(until)/speed), time.Millisecond)
+	plugged, charging, until := standing(v.stays, v.inWeek(now))
+	v.stayAt = now + max(time.Duration(float64(until)/v.driver.options.Speed), time.Millisecond)
 	away := v.leaving || v.vanished || v.unplugged
 	switch {
 	case plugged:
 		changed := v.charging != charging
 		v.charging = charging
-		if away {
+		switch {
+		case away:
 			v.arrive(now)
-		} else if changed {
+		case first:
+			v.newStay(now)
+		}
+		if changed {
 			v.news(now)
 		}
 	case first:
@@ -115,6 +118,11 @@ func (v *vehicle) followStays(now moment) {
 	case !away:
 		v.depart(now, v.driver.options.Staying)
 	}
+}
+
+// inWeek is where in the driver's compressed week a moment is.
+func (v *vehicle) inWeek(now moment) time.Duration {
+	return (v.driver.options.WeekStart + time.Duration(float64(now)*v.driver.options.Speed)) % week
 }
 
 // standing says how a car is at a time of the week, and for how long.

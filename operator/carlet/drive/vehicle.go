@@ -73,6 +73,7 @@ type vehicle struct {
 	lostUntil moment
 	losses    uint32
 	sighted   sighted
+	outlook   outlook
 }
 
 // plan is something that happens to a vehicle later.
@@ -100,6 +101,9 @@ func (v *vehicle) step(now moment) {
 	if v.stayAt <= now {
 		v.followStays(now)
 	}
+	if v.outlook.at <= now {
+		v.foresee(now)
+	}
 	if v.cutAt <= now {
 		v.followTrace(now)
 	}
@@ -122,7 +126,7 @@ func (v *vehicle) step(now moment) {
 }
 
 func (v *vehicle) next() moment {
-	soonest := min(v.stayAt, v.cutAt, v.sighted.at, v.nextPhase())
+	soonest := min(v.stayAt, v.cutAt, v.sighted.at, v.outlook.at, v.nextPhase())
 	switch {
 	case v.conn != nil:
 		soonest = min(soonest, v.beatAt, v.pongBy, v.pingAt, v.sayAt)
@@ -216,10 +220,14 @@ func (v *vehicle) state() fleet.State {
 	if v.charging {
 		activity = "Charging"
 	}
+	var forecast fleet.Leaving
+	if reason == "" {
+		forecast = v.outlook.leaving()
+	}
 	return fleet.State{
 		V: fleet.Version, Present: true, Leaving: v.leaving, Link: v.link, State: activity,
 		Eligible: reason == "", Reason: reason, Message: message, RTTMillis: float64(v.rtt.Milliseconds()),
-		Desired: v.desired.Revision, Assignments: v.rows(),
+		Desired: v.desired.Revision, Assignments: v.rows(), LeavingWithin: forecast,
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -58,6 +59,26 @@ func TestAgentsOfEveryRecordedVersionAreUnderstood(t *testing.T) {
 			vehicles[0].State.Assignments[0].Phase != PhaseReady || len(vehicles[0].Hello.Models) != 1 {
 			t.Errorf("%s: %+v", version, vehicles)
 		}
+	}
+}
+
+// A state has said a forecast since the first version had it, and older agents of that version say none.
+func TestStatesWithAndWithoutAForecastAreUnderstood(t *testing.T) {
+	for kind, want := range map[string]Leaving{"state": nil, "state-forecast": {0, 0, 5}} {
+		text := readRecorded(t, "v1", kind)
+		state, outcome := ReadState(text)
+		if outcome != Accepted || !state.Eligible || len(state.Assignments) != 1 || !slices.Equal(state.LeavingWithin, want) {
+			t.Errorf("%s: %s, %+v", kind, outcome, state)
+		}
+		var sent, kept map[string]any
+		again, err := json.Marshal(state)
+		if err != nil || json.Unmarshal(text, &sent) != nil || json.Unmarshal(again, &kept) != nil || !reflect.DeepEqual(sent, kept) {
+			t.Errorf("%s was sent as %v and is read as %v", kind, sent, kept)
+		}
+	}
+	later := append([]byte(`{"leavingBecause":["work"],`), readRecorded(t, "v1", "state-forecast")[1:]...)
+	if state, outcome := ReadState(later); outcome != Accepted || !slices.Equal(state.LeavingWithin, Leaving{0, 0, 5}) {
+		t.Errorf("a field that is not known yet: %s, %+v", outcome, state)
 	}
 }
 
