@@ -37,6 +37,11 @@ class InvalidProblem(InvalidInput):
 class Unavailable(ParkadeError):
     """A peer does not answer; the same call may succeed later."""
 
+    def __init__(self, message: str = "", retry_after: float = 0.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        """Seconds for which the peer asked to be left alone; 0 if it did not."""
+
 
 class ClusterUnavailable(Unavailable):
     """The API server does not answer or refuses the connection."""

@@ -42,6 +42,7 @@ def desk(pki):
             payload = json.dumps(answer).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(payload)))
+            self.send_header("Retry-After", "12")
             self.end_headers()
             self.wfile.write(payload)
 
@@ -131,3 +132,10 @@ def test_an_answer_over_the_link_is_taken_only_if_it_is_one(desk, pki, tmp_path)
 def test_nobody_at_the_address_is_one_sentence(pki, tmp_path):
     with pytest.raises(FleetUnavailable, match="does not answer"):
         Enrolment.begin(tmp_path, pki.vehicle.ca, "https://127.0.0.1:1", "f", "x", "t")
+
+
+def test_who_is_turned_away_knows_for_how_long(desk, pki, tmp_path):
+    desk.answers = [(429, {"error": "too many"})]
+    with pytest.raises(FleetUnavailable) as refused:
+        begin(desk, pki, tmp_path)
+    assert refused.value.retry_after == 12.0

@@ -102,6 +102,10 @@ func greet(ctx context.Context, raw net.Conn, e endpoint) (*connection, error) {
 	if err != nil {
 		return nil, err
 	}
+	line, rest, _ := bytes.Cut(line, []byte("\r\n"))
+	if after, refused := bytes.CutPrefix(rest, []byte("-ERR")); refused { // before TLS: it is throttled
+		return nil, fmt.Errorf("the server says %s", bytes.TrimSpace(after))
+	}
 	var info greeting
 	if err := json.Unmarshal(bytes.TrimPrefix(line, []byte("INFO ")), &info); err != nil {
 		return nil, fmt.Errorf("%s is no nats-server: %w", e.address, err)

@@ -277,12 +277,23 @@ func (v *vehicle) download(digest, from string) {
 			continue
 		}
 		if err == nil {
+			v.fetchWait = 0
 			v.fetched(r, now)
 			continue
 		}
 		r.Reason, r.Message = "SourceUnavailable", err.Error()
-		v.plans = append(v.plans, plan{now + time.Second, func(v *vehicle, at moment) { v.proceed(at) }})
-		v.greet = v.greet || errors.Is(err, ErrRefused)
+		wait, next := pause(v.fetchWait, crowdedWait)
+		v.fetchWait = next
+		var turned *TurnedAway
+		if errors.As(err, &turned) {
+			wait = max(wait, turned.Wait)
+		}
+		v.fetchAt = now + wait
+		v.plans = append(v.plans, plan{v.fetchAt, func(v *vehicle, at moment) { v.proceed(at) }})
+		if errors.Is(err, ErrRefused) {
+			v.greet = true
+			v.forgetURL(digest)
+		}
 	}
 	v.proceed(now)
 	v.news(now)

@@ -38,12 +38,18 @@ type rig struct {
 
 func newRig(t *testing.T, change func(*drive.Options)) *rig {
 	t.Helper()
+	return newThrottledRig(t, 0, change)
+}
+
+// newThrottledRig has a server that begins so many handshakes a second.
+func newThrottledRig(t *testing.T, rate int, change func(*drive.Options)) *rig {
+	t.Helper()
 	dir, port := t.TempDir(), testplane.FreePort(t)
 	authority := testplane.NewAuthority(t, dir)
 	server := authority.Issue(t, "nats", "")
 	keys, err := fleet.InitKeys(fleet.KeysOptions{
 		Dir: filepath.Join(dir, "fleet"), Host: "127.0.0.1", Port: port, JetStreamDir: filepath.Join(dir, "jetstream"),
-		TLSCert: server.Cert, TLSKey: server.Key, CA: authority.File,
+		TLSCert: server.Cert, TLSKey: server.Key, CA: authority.File, ConnectRate: rate,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -169,12 +175,16 @@ func ready(v fleet.Vehicle) bool {
 	return len(v.State.Assignments) == 1 && v.State.Assignments[0].Phase == fleet.PhaseReady
 }
 
+func eligible(v fleet.Vehicle) bool { return v.Eligible() }
+
+// order is one that every vehicle can take.
+var order = fleet.Assignment{
+	Workload: workload, Model: "sign-reader", Digest: digest, Bytes: 1000, Format: "onnx", Memory: 1 << 30, URL: "https://models.example/x",
+}
+
 func (r *rig) start(t *testing.T) {
 	t.Helper()
-	r.hears(t, "all are heard", vehicles, func(v fleet.Vehicle) bool { return v.Eligible() })
-	order := fleet.Assignment{
-		Workload: workload, Model: "sign-reader", Digest: digest, Bytes: 1000, Format: "onnx", Memory: 1 << 30, URL: "https://models.example/x",
-	}
+	r.hears(t, "all are heard", vehicles, eligible)
 	r.tell(t, order)
 	told := time.Now()
 	r.hears(t, "all are ready", vehicles, func(v fleet.Vehicle) bool {

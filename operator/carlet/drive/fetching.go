@@ -11,10 +11,25 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // ErrRefused is a signed URL that is not good any more; a hello brings a fresh one.
 var ErrRefused = errors.New("the URL is refused")
+
+// TurnedAway is a store that has too much to do, and says for how long.
+type TurnedAway struct{ Wait time.Duration }
+
+func (e *TurnedAway) Error() string { return "the store has too much to do; asked again later" }
+
+// turnedAway reads Retry-After, in seconds.
+func turnedAway(answer *http.Response) error {
+	seconds, err := strconv.Atoi(answer.Header.Get("Retry-After"))
+	if err != nil || seconds < 0 {
+		seconds = 0
+	}
+	return &TurnedAway{min(time.Duration(seconds)*time.Second, longestAsked)}
+}
 
 // fetchesAtOnce bounds downloads of all vehicles together; each vehicle has one at a time.
 const fetchesAtOnce = 64
@@ -70,6 +85,8 @@ func getPiece(ctx context.Context, client *http.Client, url string, from int64, 
 	case http.StatusPartialContent:
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusGone:
 		return 0, 0, fmt.Errorf("%w with %d", ErrRefused, answer.StatusCode)
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		return 0, 0, turnedAway(answer)
 	default:
 		return 0, 0, fmt.Errorf("the store answers %d to a range", answer.StatusCode)
 	}

@@ -24,8 +24,8 @@ func (v *vehicle) lose(now moment, length, jitter time.Duration) {
 	v.lostUntil = now + length
 	switch {
 	case jitter < 0: // the agent has tried all the while
-		v.wait = min(max(firstWait, length), longestWait)
-		v.redial(now)
+		v.wait = length
+		v.redial(now, longestWait)
 	case jitter == 0:
 		v.dialAt = v.lostUntil
 	default:

@@ -193,6 +193,9 @@ func (v *vehicle) fetch(r *replica, now moment) {
 		r.Reason, r.Message = "WaitingForUrl", "the model is not staged yet; the car waits for its URL"
 		return
 	}
+	if v.fetchAt > now {
+		return
+	}
 	r.Reason, r.Message = "", ""
 	if v.driver.fetcher == nil {
 		r.until = now + moment(float64(r.size)/v.driver.options.Rate*1e9)

@@ -12,14 +12,12 @@ import (
 
 // The agent's own rhythm; operator/parkade/vehicle/link.py.
 const (
-	firstWait   = 500 * time.Millisecond
-	longestWait = 10 * time.Second
-	pingEvery   = 10 * time.Minute
-	beatJitter  = 0.1
-	coalesce    = 20 * time.Millisecond
-	rttStep     = 0.25
-	rttLeast    = 2 * time.Millisecond
-	rttWeight   = 8 // TCP's (RFC 6298)
+	pingEvery  = 10 * time.Minute
+	beatJitter = 0.1
+	coalesce   = 20 * time.Millisecond
+	rttStep    = 0.25
+	rttLeast   = 2 * time.Millisecond
+	rttWeight  = 8 // TCP's (RFC 6298)
 )
 
 // vehicle is one car of the fleet. All that can wait for a moment is a moment here, so that no vehicle needs a goroutine
@@ -50,7 +48,9 @@ type vehicle struct {
 	cutFor    time.Duration // how long it is
 	stayAt    moment        // the next change of the charging trace
 	plans     []plan
-	wait      time.Duration
+	wait      time.Duration // bound of the next pause between dials
+	fetchWait time.Duration // the same between downloads
+	fetchAt   moment        // no download begins before
 	pingSent  moment
 	rtt       time.Duration // as last said
 	smooth    time.Duration
@@ -257,7 +257,7 @@ func (v *vehicle) dialled(conn *connection, err error) {
 	switch {
 	case err != nil:
 		v.driver.failed(err)
-		v.redial(now)
+		v.redial(now, patienceFor(err))
 	case v.vanished || v.lostUntil > now: // lost meanwhile
 		conn.drop()
 		v.dialAt = v.lostUntil
@@ -273,7 +273,7 @@ func (v *vehicle) connected(conn *connection, now moment) {
 		v.driver.traffic.resumed.Add(1)
 	}
 	v.driver.lastConnected.Store(int64(now))
-	v.conn, v.dialAt, v.wait, v.began, v.answered = conn, never, firstWait, false, false
+	v.conn, v.dialAt, v.wait, v.began, v.answered = conn, never, 0, false, false
 	v.saidHello, v.saidState = 0, 0
 	v.beatAt, v.pingAt = now+v.jittered(), now+pingEvery
 	v.pingSent, v.pongBy = now, now+patience
@@ -284,13 +284,10 @@ func (v *vehicle) connected(conn *connection, now moment) {
 	go v.listen(conn)
 }
 
-// redial waits as the agent does: doubling, with half of it as jitter.
-func (v *vehicle) redial(now moment) {
-	if v.wait == 0 {
-		v.wait = firstWait
-	}
-	v.dialAt = max(now, v.lostUntil) + v.wait/2 + rand.N(v.wait/2)
-	v.wait = min(2*v.wait, longestWait)
+// redial waits as the agent does.
+func (v *vehicle) redial(now moment, longest time.Duration) {
+	wait, next := pause(v.wait, longest)
+	v.dialAt, v.wait = max(now, v.lostUntil)+wait, next
 }
 
 // hangUp ends the connection and dials again.
@@ -302,7 +299,7 @@ func (v *vehicle) hangUp(now moment) {
 	v.conn = nil
 	v.driver.traffic.connected.Add(-1)
 	v.beatAt, v.pongBy, v.pingAt, v.sayAt = never, never, never, never
-	v.redial(now)
+	v.redial(now, longestWait)
 }
 
 // listen reads a connection until it ends.
@@ -368,6 +365,16 @@ func (v *vehicle) receive(message []byte, now moment) {
 	v.apply(now)
 	v.forgetURLs()
 	v.news(now)
+}
+
+// forgetURL drops a URL that the store refused.
+func (v *vehicle) forgetURL(digest string) {
+	for i := range v.desired.Assignments {
+		if v.desired.Assignments[i].Digest == digest {
+			v.desired.Assignments[i].URL = ""
+		}
+	}
+	v.fetchAt = 0 // a fresh one is tried at once
 }
 
 // forgetURLs drops what is not needed any more: a signed URL is the longest part of an assignment.

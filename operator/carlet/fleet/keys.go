@@ -18,6 +18,10 @@ const DefaultCredentialsLife = 24 * time.Hour
 // vehicleSubscriptions bounds what one connection may subscribe: its four subjects, an inbox, and room to grow.
 const vehicleSubscriptions = 16
 
+// DefaultConnectRate is what a nats-server with two cores does beside its work: a handshake with what follows it costs
+// about 2 ms of processor.
+const DefaultConnectRate = 500
+
 // KeysOptions say where the server listens and what it may use.
 type KeysOptions struct {
 	Dir          string
@@ -28,6 +32,8 @@ type KeysOptions struct {
 	TLSKey       string
 	CA           string
 	MQTTPort     int // 0: no MQTT
+	// ConnectRate is how many TLS handshakes a second the server begins; 0 for any number.
+	ConnectRate int
 }
 
 // Keys are the fleet's operator, account, system account and signing key, as seeds in a directory. Its Issuer is all

@@ -51,10 +51,10 @@ func (k *Keys) writeServerConfig(options KeysOptions) error {
 	// Encrypted: what a stream no longer holds lies in its files until the server rewrites them.
 	fmt.Fprintf(&text, "jetstream {\n  store_dir: %s\n  cipher: chachapoly\n  key: %s\n}\n",
 		strconv.Quote(options.JetStreamDir), strconv.Quote(string(streamKey)))
-	text.WriteString(options.tlsBlock())
+	text.WriteString(options.tlsBlock(options.ConnectRate))
 	if options.MQTTPort != 0 {
 		// A QoS 2 message is kept on disk until it is released; witnesses need no more than QoS 1, of which nothing is kept.
-		fmt.Fprintf(&text, "mqtt {\n  host: %s\n  port: %d\n  reject_qos2_publish: true\n%s}\n", strconv.Quote(options.Host), options.MQTTPort, options.tlsBlock())
+		fmt.Fprintf(&text, "mqtt {\n  host: %s\n  port: %d\n  reject_qos2_publish: true\n%s}\n", strconv.Quote(options.Host), options.MQTTPort, options.tlsBlock(0))
 	}
 	// The server keeps the newest account it was told, on disk: a revocation outlives a restart with an older preload.
 	fmt.Fprintf(&text, "operator: %s\nsystem_account: %s\nresolver {\n  type: full\n  dir: %s\n  allow_delete: false\n}\n",
@@ -63,14 +63,18 @@ func (k *Keys) writeServerConfig(options KeysOptions) error {
 	return writeFile(filepath.Join(options.Dir, ServerConfigFile), []byte(text.String()), 0o600)
 }
 
-// tlsBlock is the same for every listener; empty without TLS.
-func (o KeysOptions) tlsBlock() string {
+// tlsBlock is the same for every listener but for the rate; empty without TLS. NATS cannot tell a client when to come back: it
+// turns away those above the rate before their handshake, which costs next to nothing, and they return with full jitter.
+func (o KeysOptions) tlsBlock(rate int) string {
 	if o.TLSCert == "" {
 		return ""
 	}
 	text := fmt.Sprintf("tls {\n  cert_file: %s\n  key_file: %s\n", strconv.Quote(o.TLSCert), strconv.Quote(o.TLSKey))
 	if o.CA != "" {
 		text += fmt.Sprintf("  ca_file: %s\n", strconv.Quote(o.CA))
+	}
+	if rate > 0 {
+		text += fmt.Sprintf("  connection_rate_limit: %d\n", rate)
 	}
 	return text + "  timeout: 10\n}\n"
 }

@@ -7,18 +7,21 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"parkade.dev/carlet/internal/admission"
 )
 
-// What one carlet answers: signing and the roll take well under a millisecond, so these bound harm, not use. Failures
-// are counted by address, and only they: a whole garage may share one.
+// What one carlet answers: signing and the roll take well under a millisecond, so these bound harm, not use. Who is turned
+// away is asked back no faster than that. Failures are counted by address, and only they: a whole garage may share one.
 const (
+	answersAtOnce                  = 64
 	answersPerSecond, answersBurst = 100, 400
+	leastWait                      = 10 * time.Second
 	failuresPerMinute              = 10
 	failuresBurst                  = 10
 	maxAddresses                   = 10_000
@@ -29,7 +32,7 @@ const (
 // Server answers POST /v1/enroll and /v1/renew, and GET /v1/nonce.
 type Server struct {
 	office *Office
-	all    *rate.Limiter
+	all    *admission.Gate
 
 	mu       sync.Mutex
 	failures map[string]*rate.Limiter
@@ -37,7 +40,10 @@ type Server struct {
 
 // NewServer serves an office.
 func NewServer(office *Office) *Server {
-	return &Server{office: office, all: rate.NewLimiter(answersPerSecond, answersBurst), failures: map[string]*rate.Limiter{}}
+	all := admission.NewGate(admission.Options{
+		AtOnce: answersAtOnce, PerSecond: answersPerSecond, Burst: answersBurst, Returning: answersPerSecond, Least: leastWait,
+	})
+	return &Server{office: office, all: all, failures: map[string]*rate.Limiter{}}
 }
 
 // Register adds the paths to a mux.
@@ -54,10 +60,12 @@ func (s *Server) Register(mux *http.ServeMux) {
 		s.answer(w, r, "renew", &asked, func(ctx context.Context) (Grant, error) { return s.office.Renew(ctx, asked) })
 	})
 	mux.HandleFunc("GET /v1/nonce", func(w http.ResponseWriter, _ *http.Request) {
-		if !s.all.Allow() {
-			refuse(w, tooMany())
+		leave, wait, admitted := s.all.Enter(s.office.Now())
+		if !admitted {
+			refuse(w, tooMany(wait))
 			return
 		}
+		defer leave()
 		write(w, http.StatusOK, map[string]string{"nonce": s.office.Nonce()})
 	})
 }
@@ -65,11 +73,18 @@ func (s *Server) Register(mux *http.ServeMux) {
 // answer reads a request within bounds, asks the office, and counts failures against the caller's address.
 func (s *Server) answer(w http.ResponseWriter, r *http.Request, way string, asked any, decide func(context.Context) (Grant, error)) {
 	now, address := s.office.Now(), host(r.RemoteAddr)
-	if !s.all.AllowN(now, 1) || !s.mayFail(address, now) {
+	if !s.mayFail(address, now) {
 		s.office.Count(way, TooManyAsk)
-		refuse(w, tooMany())
+		refuse(w, tooMany(leastWait))
 		return
 	}
+	leave, wait, admitted := s.all.Enter(now)
+	if !admitted {
+		s.office.Count(way, TooManyAsk)
+		refuse(w, tooMany(wait))
+		return
+	}
+	defer leave()
 	var err error
 	var grant Grant
 	if text, failed := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody)); failed != nil || json.Unmarshal(text, asked) != nil {
@@ -117,14 +132,13 @@ func (s *Server) failed(address string, now time.Time) {
 	s.failures[address].AllowN(now, 1)
 }
 
-func tooMany() *Refusal {
-	const wait = 10 * time.Second
+func tooMany(wait time.Duration) *Refusal {
 	return &Refusal{Reason: TooManyAsk, Message: "too many cars ask at once, or too many were refused at this address; ask again later", RetryAfter: wait}
 }
 
 func refuse(w http.ResponseWriter, refusal *Refusal) {
 	if refusal.RetryAfter > 0 {
-		w.Header().Set("Retry-After", strconv.Itoa(int(refusal.RetryAfter.Seconds())))
+		w.Header().Set("Retry-After", admission.RetryAfter(refusal.RetryAfter))
 	}
 	write(w, statuses[refusal.Reason], map[string]string{"error": refusal.Message, "reason": string(refusal.Reason)})
 }

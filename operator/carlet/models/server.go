@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"time"
+
+	"parkade.dev/carlet/internal/admission"
 )
 
 var digestPattern = regexp.MustCompile(`^[0-9a-f]{64}$`)
@@ -40,11 +42,38 @@ type Server struct {
 	Now    func() time.Time
 	// Sent is told the bytes of bodies as they are written.
 	Sent func(bytes int)
+	// Gate bounds the requests under way, and TurnedAway is told of each that it does not admit; nil for no bound.
+	Gate       *admission.Gate
+	TurnedAway func()
+	// Stall is how long a reader may take nothing before it gives its place to another; 0 for ever.
+	Stall time.Duration
+}
+
+// NewGate bounds how many requests for models are under way. A place costs two descriptors and about 100 kB; those turned
+// away are asked back so fast that a model of some megabytes is sent meanwhile.
+func NewGate(atOnce int) *admission.Gate {
+	return admission.NewGate(admission.Options{AtOnce: atOnce, Returning: 50, Least: 5 * time.Second})
 }
 
 // Register adds the server's only path to a mux.
 func (s *Server) Register(mux *http.ServeMux) {
-	mux.HandleFunc("GET /models/{digest}", s.serve) // GET also answers HEAD
+	mux.HandleFunc("GET /models/{digest}", s.admit) // GET also answers HEAD
+}
+
+func (s *Server) admit(w http.ResponseWriter, r *http.Request) {
+	if s.Gate == nil {
+		s.serve(w, r)
+		return
+	}
+	leave, wait, admitted := s.Gate.Enter(s.Now())
+	if !admitted {
+		s.TurnedAway()
+		w.Header().Set("Retry-After", admission.RetryAfter(wait))
+		refuse(w, http.StatusServiceUnavailable, "too many cars fetch models at once; go on in as many seconds as Retry-After says")
+		return
+	}
+	defer leave()
+	s.serve(w, r)
 }
 
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
@@ -77,7 +106,9 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	header.Set("ETag", `"`+digest+`"`)
 	header.Set("Cache-Control", "private, immutable")
 	// Content of a digest never changes, so no time of change is needed and If-Range works by the ETag.
-	http.ServeContent(counting{w, s.Sent}, r, "", time.Time{}, file)
+	body := counting{w, s.Sent, http.NewResponseController(w), s.Stall}
+	defer body.patient(0)
+	http.ServeContent(body, r, "", time.Time{}, file)
 }
 
 func refuse(w http.ResponseWriter, status int, sentence string) {
@@ -88,10 +119,22 @@ func refuse(w http.ResponseWriter, status int, sentence string) {
 
 type counting struct {
 	http.ResponseWriter
-	sent func(int)
+	sent    func(int)
+	control *http.ResponseController
+	stall   time.Duration
+}
+
+// patient bounds how long the next write may take; without a bound if stall is 0. What cannot have a deadline has none.
+func (c counting) patient(stall time.Duration) {
+	deadline := time.Time{}
+	if stall > 0 {
+		deadline = time.Now().Add(stall)
+	}
+	_ = c.control.SetWriteDeadline(deadline)
 }
 
 func (c counting) Write(body []byte) (int, error) {
+	c.patient(c.stall)
 	n, err := c.ResponseWriter.Write(body)
 	c.sent(n)
 	return n, err

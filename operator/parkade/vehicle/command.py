@@ -17,6 +17,7 @@ import yaml
 from parkade import units
 from parkade.errors import InvalidInput, Unavailable
 from parkade.vehicle import terms
+from parkade.vehicle.backoff import Backoff
 from parkade.vehicle.contract import Contract
 from parkade.vehicle.signals import Link as Uplink
 from parkade.vehicle.signals import Signals, change, read_replay, replay
@@ -31,6 +32,8 @@ log = logging.getLogger("parkade.vehicle")
 ANSWER_TIMEOUT: Final = 5.0
 """Seconds for the agent on this machine to answer."""
 
+ENROL_WAITS: Final = (2.0, 120.0)
+"""Seconds that bound the first and any pause between tries to enrol."""
 ENVIRONMENT: Final = {"auto_envvar_prefix": "PARKADE_VEHICLE"}
 _FILE: Final = click.Path(path_type=Path, dir_okay=False)
 _WATTS: Final = click.FloatRange(0, 10_000)
@@ -131,7 +134,9 @@ async def _run(options: RunOptions) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     moments = read_replay(options.signals) if options.signals else ()
-    enrolment = _enrolment(options)
+    enrolment = await _enrolled(options, stop)
+    if stop.is_set():
+        return
     options = _completed(options, enrolment)
     agent = _agent(options)
     for moment in moments:
@@ -150,6 +155,23 @@ async def _run(options: RunOptions) -> None:
         await listener.close()
         await agent.close()
         log.info("the agent stopped")
+
+
+async def _enrolled(options: RunOptions, stop: asyncio.Event) -> "Enrolment | None":
+    """Enrol for as many tries as it takes, no sooner than the fleet asks for: many cars are installed in one hour."""
+    from parkade.vehicle.enrolment import FleetUnavailable  # noqa: PLC0415 -- only the agent needs cryptography
+
+    backoff = Backoff(*ENROL_WAITS)
+    while True:
+        try:
+            return await asyncio.to_thread(_enrolment, options)
+        except FleetUnavailable as error:
+            pause = backoff.pause(asked=error.retry_after)
+            log.warning("the car is not enrolled yet and asks again in %.0f s: %s", pause, error)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), pause)
+        if stop.is_set():
+            return None
 
 
 def _enrolment(options: RunOptions) -> "Enrolment | None":

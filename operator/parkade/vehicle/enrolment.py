@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from parkade.errors import InvalidInput, Unavailable
+from parkade.vehicle.backoff import retry_after
 from parkade.vehicle.notebook import Notebook
 from parkade.vehicle.wire import MAX_MESSAGE, TOKEN, VERSION
 
@@ -46,7 +47,7 @@ class NotLetIn(InvalidInput):
 
 
 class FleetUnavailable(Unavailable):
-    """The fleet's enrolment does not answer."""
+    """The fleet's enrolment does not answer, or not now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,5 +292,5 @@ def _answer(client: httpx.Client, method: str, url: str, body: Any = None, token
         return found
     sentence = str(found.get("error", answer.reason_phrase))
     if answer.status_code in (httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE):
-        raise FleetUnavailable(sentence)
+        raise FleetUnavailable(sentence, retry_after(answer.headers))
     raise NotLetIn(sentence)

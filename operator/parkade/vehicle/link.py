@@ -16,14 +16,17 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from parkade.errors import Unavailable
-from parkade.vehicle.enrolment import Enrolment, NotLetIn
+from parkade.vehicle.backoff import Backoff
+from parkade.vehicle.enrolment import Enrolment, FleetUnavailable, NotLetIn
 from parkade.vehicle.wire import Garbage, Identity, Supported, encode, read_supported, write_beat
 
 log = logging.getLogger(__name__)
 
-FIRST_WAIT: Final = 0.5
+FIRST_WAIT: Final = 1.0
 LONGEST_WAIT: Final = 10.0
-"""Seconds between dials, doubling, each with half of it as jitter: a fleet must not come back in one instant."""
+"""Seconds that bound the first and any pause between dials."""
+CROWDED_WAIT: Final = 60.0
+"""The same once somebody answers, and does not get to the end of a handshake: others dial too."""
 CONNECT_TIMEOUT: Final = 10
 PING: Final = 600
 """Seconds between the library's own pings; with one unanswered the link counts as lost. Each beat is one, too."""
@@ -88,21 +91,21 @@ class Link:
 
     async def run(self) -> None:
         """Keep the link until cancelled; whatever fails, it dials again."""
-        wait = FIRST_WAIT
+        backoff = Backoff(FIRST_WAIT, LONGEST_WAIT)
         said = ""
         while True:
             closed = asyncio.Event()
             client = Client()
+            failure: Exception | None = None
             try:
                 await self._refresh()
                 await self._connect(client, closed)
-                said, wait = "", FIRST_WAIT
+                said = ""
+                backoff.reset()
                 log.info("the fleet link is up")
                 await self._talk(client, closed)
             except Exception as error:  # noqa: BLE001 -- whatever the link or its library does, the car goes on serving
-                self._doubtful = _unauthorised(error)
-                if isinstance(error, NotLetIn):
-                    wait = REFUSED_WAIT
+                failure, self._doubtful = error, _unauthorised(error)
                 sentence = f"{type(error).__name__}: {error}"
                 if sentence != said:
                     log.warning("no fleet link (%s); what runs goes on, and the car dials again", sentence)
@@ -110,8 +113,7 @@ class Link:
             finally:
                 self.connected = False
                 await _close(client)
-            await asyncio.sleep(random.uniform(wait / 2, wait))  # noqa: S311 -- spreads dials, hides nothing
-            wait = min(wait * 2, LONGEST_WAIT)
+            await asyncio.sleep(_pause(backoff, failure))
 
     async def _refresh(self) -> None:
         """Get credentials by the car's key when those held are past, or the server does not take them."""
@@ -264,6 +266,22 @@ class Link:
 def _secured(url: str) -> str:
     """A car with an authority never speaks plain text, whatever the URL's scheme says."""
     return urlsplit(url)._replace(scheme="tls").geturl()
+
+
+def _pause(backoff: Backoff, failure: Exception | None) -> float:
+    """Seconds until the next dial."""
+    if isinstance(failure, NotLetIn):
+        return random.uniform(REFUSED_WAIT / 2, REFUSED_WAIT)  # noqa: S311 -- spreads dials, hides nothing
+    if isinstance(failure, FleetUnavailable):
+        return backoff.pause(asked=failure.retry_after)
+    return backoff.pause(longest=CROWDED_WAIT if _crowded(failure) else LONGEST_WAIT)
+
+
+def _crowded(failure: Exception | None) -> bool:
+    """Whether somebody is there and did not let the car in, rather than nobody."""
+    if isinstance(failure, OSError):
+        return isinstance(failure, ssl.SSLError | ConnectionResetError | BrokenPipeError | TimeoutError)
+    return failure is not None and not _unauthorised(failure)
 
 
 def _unauthorised(error: Exception) -> bool:

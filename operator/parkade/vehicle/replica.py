@@ -215,6 +215,8 @@ class Replica:
                 self._set(Phase.Failed, Reason.DiskFull, str(error))
             except (Unavailable, OSError) as error:
                 self._set(Phase.Fetching, Reason.SourceUnavailable, _words(error))
+                if isinstance(error, Unavailable):
+                    pause = max(pause, error.retry_after)
                 if isinstance(error, UrlRefused):
                     shop.ask()
                     if not refused:  # the first fresh URL is tried at once; a store that refuses it too is given time

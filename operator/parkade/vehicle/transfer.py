@@ -11,6 +11,7 @@ from typing import Final
 import httpx
 
 from parkade.errors import DigestMismatch, SourceUnavailable
+from parkade.vehicle.backoff import retry_after
 from parkade.vehicle.pace import Pace, Piece
 from parkade.vehicle.part import Part
 
@@ -154,7 +155,9 @@ class Transfer:
             raise UrlRefused(f"the store refuses the URL ({status}); carlet has to send a fresh one")
         if status in (httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE, httpx.codes.PARTIAL_CONTENT):
             self._part.remove()
-        raise SourceUnavailable(f"the store answers {status}; the download is tried again")
+        raise SourceUnavailable(
+            f"the store answers {status}; the download is tried again", retry_after(response.headers)
+        )
 
     def _follow(self, location: str) -> Exception:
         """One redirect, to HTTPS: a store hands over to its bucket, and nothing hands over further."""

@@ -18,6 +18,7 @@ func fleetInit(args []string, out io.Writer) error {
 	flags.StringVar(&o.Host, "nats-host", "127.0.0.1", "address on which nats-server listens")
 	flags.IntVar(&o.Port, "nats-port", 4222, "port on which nats-server listens")
 	flags.IntVar(&o.MQTTPort, "mqtt-port", 0, "port on which nats-server takes MQTT, for witnesses that speak it; 0: none")
+	flags.IntVar(&o.ConnectRate, "nats-connect-rate", fleet.DefaultConnectRate, "TLS handshakes a second that nats-server begins; others are turned away before theirs, and come back; 0: any number")
 	flags.StringVar(&o.JetStreamDir, "jetstream-dir", "", "directory of nats-server's streams")
 	flags.StringVar(&o.TLSCert, "tls-cert", "", "server certificate, PEM; without it the link is not encrypted")
 	flags.StringVar(&o.TLSKey, "tls-key", "", "key of the server certificate, PEM")

@@ -19,6 +19,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	vklog "github.com/virtual-kubelet/virtual-kubelet/log"
+	"golang.org/x/net/netutil"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
@@ -39,6 +40,13 @@ const leastCredentialsLife = 10 * time.Second
 
 const shutdownTime = 5 * time.Second
 
+// modelStall is longer than any outage in which TCP still gets through, and short beside a day of a lost car's silence.
+const modelStall = time.Minute
+
+// publicConnections bounds those to models and enrolment, so that a fleet that comes at once leaves carlet the descriptors
+// for the fleet link and the API server. Others wait to be accepted.
+const publicConnections = 4096
+
 type nodesFlags struct {
 	kubeconfig, namespace             string
 	nats, natsCreds, natsCA           string
@@ -47,6 +55,7 @@ type nodesFlags struct {
 	kubeletListen, kubeletAdvertise   string
 	modelStore, urlKey, metricsListen string
 	fleetKeys                         string
+	modelDownloads                    int
 	credentialsLife                   time.Duration
 	statusInterval, cellGrace         time.Duration
 	verbose                           bool
@@ -64,6 +73,7 @@ func (f *nodesFlags) parse(args []string) error {
 	flags.StringVar(&f.key, "key", "", "key of the certificate, PEM")
 	flags.StringVar(&f.modelsListen, "models-listen", "127.0.0.1:8443", "address on which models are served")
 	flags.StringVar(&f.modelsAdvertise, "models-advertise", "", "HOST:PORT at which vehicles reach the models; default: --models-listen")
+	flags.IntVar(&f.modelDownloads, "model-downloads", 512, "requests for models under way at a time; others are told when to ask again")
 	flags.StringVar(&f.kubeletListen, "kubelet-listen", "127.0.0.1:10250", "address on which the API server's calls are answered")
 	flags.StringVar(&f.kubeletAdvertise, "kubelet-advertise", "127.0.0.1", "IP at which the API server reaches them")
 	flags.StringVar(&f.modelStore, "model-store", "", "directory in which the operator stages models")
@@ -79,6 +89,9 @@ func (f *nodesFlags) parse(args []string) error {
 	}
 	if f.modelsAdvertise == "" {
 		f.modelsAdvertise = f.modelsListen
+	}
+	if f.modelDownloads < 1 {
+		return fmt.Errorf("--model-downloads %d must be 1 at least", f.modelDownloads)
 	}
 	if f.statusInterval < 100*time.Millisecond {
 		return fmt.Errorf("--status-interval %s is under 100ms and would flood the API server", f.statusInterval)
@@ -155,6 +168,7 @@ func serveNodes(ctx context.Context, args []string) error {
 	modelServer := &models.Server{
 		Store: store, Signer: signer, Now: time.Now,
 		Sent: func(bytes int) { measured.ModelBytes.Add(float64(bytes)) },
+		Gate: models.NewGate(f.modelDownloads), TurnedAway: measured.ModelsTurnedAway.Inc, Stall: modelStall,
 	}
 	public := http.NewServeMux()
 	modelServer.Register(public)
@@ -239,9 +253,10 @@ func (f *nodesFlags) listen() (listeners, nodes.Address, error) {
 	// Nobody has to prove anything here: URLs are signed, and who enrols has no certificate yet.
 	modelTLS := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}}
 	var open listeners
-	if open.models, err = tls.Listen("tcp", f.modelsListen, modelTLS); err != nil {
+	if open.models, err = net.Listen("tcp", f.modelsListen); err != nil {
 		return listeners{}, none, fmt.Errorf("--models-listen: %w", err)
 	}
+	open.models = tls.NewListener(netutil.LimitListener(open.models, publicConnections), modelTLS)
 	if open.kubelet, err = tls.Listen("tcp", f.kubeletListen, nodes.KubeletTLS(pair, pool)); err != nil {
 		return listeners{}, none, fmt.Errorf("--kubelet-listen: %w", err)
 	}

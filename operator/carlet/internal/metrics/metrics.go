@@ -8,17 +8,19 @@ import (
 
 // Metrics of one carlet, with a registry of its own.
 type Metrics struct {
-	Registry     *prometheus.Registry
-	Vehicles     *prometheus.GaugeVec
-	Evidence     *prometheus.GaugeVec
-	Changes      *prometheus.CounterVec
-	Messages     *prometheus.CounterVec
-	Witnesses    *prometheus.CounterVec
-	Enrolments   *prometheus.CounterVec
-	CellWrites   *prometheus.CounterVec
-	OrdersSent   prometheus.Counter
-	ModelBytes   prometheus.Counter
-	CycleSeconds prometheus.Histogram
+	Registry   *prometheus.Registry
+	Vehicles   *prometheus.GaugeVec
+	Evidence   *prometheus.GaugeVec
+	Changes    *prometheus.CounterVec
+	Messages   *prometheus.CounterVec
+	Witnesses  *prometheus.CounterVec
+	Enrolments *prometheus.CounterVec
+	CellWrites *prometheus.CounterVec
+	OrdersSent prometheus.Counter
+	ModelBytes prometheus.Counter
+	// ModelsTurnedAway were asked for while too many others were fetched.
+	ModelsTurnedAway prometheus.Counter
+	CycleSeconds     prometheus.Histogram
 }
 
 // New registers all metrics.
@@ -52,12 +54,15 @@ func New() *Metrics {
 		ModelBytes: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "parkade_model_bytes_total", Help: "Bytes of models served to vehicles.",
 		}),
+		ModelsTurnedAway: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "parkade_model_requests_turned_away_total", Help: "Requests for models that came while too many were under way.",
+		}),
 		CycleSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "parkade_carlet_cycle_seconds", Help: "Duration of one pass over the fleet.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5},
 		}),
 	}
-	m.Registry.MustRegister(m.Vehicles, m.Evidence, m.Changes, m.Messages, m.Witnesses, m.Enrolments, m.CellWrites, m.OrdersSent, m.ModelBytes, m.CycleSeconds,
+	m.Registry.MustRegister(m.Vehicles, m.Evidence, m.Changes, m.Messages, m.Witnesses, m.Enrolments, m.CellWrites, m.OrdersSent, m.ModelBytes, m.ModelsTurnedAway, m.CycleSeconds,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
