@@ -57,11 +57,12 @@ class Disk:
         def synced(path: Path) -> None:
             self.moment()
             sync(path)
-            if path.is_dir():
+            if path == self.directory:
                 self.unsynced_name = None
+            elif path.is_dir():
+                return  # of the worth of files, which is no part of this
             else:
                 self.synced[path] = path.read_bytes()
-            self.moment()
 
         def renamed(old: Path, new: Path) -> Path:
             if old.parent != self.directory:

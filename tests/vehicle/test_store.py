@@ -1,6 +1,8 @@
 import asyncio
+import shutil
 import ssl
 import time
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -8,8 +10,9 @@ from hypothesis import strategies as st
 
 from parkade.errors import DigestMismatch, SourceUnavailable
 from parkade.vehicle.pace import Pace
-from parkade.vehicle.store import DiskFull, Store
+from parkade.vehicle.store import SPARE, DiskFull, Store
 from parkade.vehicle.transfer import Roads, UrlRefused
+from parkade.vehicle.worth import Worth
 from vehicle.peers import digest_of
 
 CONTENT = bytes(range(256)) * 400
@@ -113,7 +116,7 @@ def test_a_source_whose_certificate_is_from_elsewhere_is_not_read(tmp_path, shel
     assert shelf.ranges == []
 
 
-def test_what_nothing_refers_to_is_evicted_for_room_oldest_first(tmp_path, pki, shelf):
+def test_what_nothing_refers_to_is_evicted_for_room_and_what_is_referred_to_never(tmp_path, pki, shelf):
     store = a_store(tmp_path / "models", pki, Received(), quota=2500)
     contents = [bytes([letter]) * 1000 for letter in b"abcd"]
     a, b, c, d = (shelf.put(content) for content in contents)
@@ -121,9 +124,59 @@ def test_what_nothing_refers_to_is_evicted_for_room_oldest_first(tmp_path, pki, 
     fetch(store, shelf, b, 1000)
     fetch(store, shelf, c, 1000, keep=frozenset({a}))
     assert set(store.held()) == {a, c}, "b was not referred to"
-    with pytest.raises(DiskFull, match="2500"):
+    with pytest.raises(DiskFull, match=r"1000 bytes are wanted and 0 of 2000 may go, of the 2500"):
         fetch(store, shelf, d, 1000, keep=frozenset({a, c}))
-    assert set(store.held()) == {a, c}
+    with pytest.raises(DiskFull, match=r"2000 bytes are wanted and 1000 of 2000 may go"):
+        fetch(store, shelf, d, 2000, keep=frozenset({a}))
+    assert set(store.held()) == {a, c}, "nothing goes where that would not make room enough"
+
+
+def test_room_is_bounded_by_the_disk_itself(tmp_path, pki, shelf, monkeypatch):
+    store = a_store(tmp_path / "models", pki, Received())
+    digest = shelf.put(CONTENT)
+    free = SPARE + SIZE - 1
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+    with pytest.raises(DiskFull, match="free the car's disk"):
+        fetch(store, shelf, digest)
+    free += SIZE
+    assert fetch(store, shelf, digest)
+
+
+def test_what_is_cheapest_to_have_again_goes_first(tmp_path, pki, shelf):
+    """Of three files, the one that was loaded often stays, also over a restart."""
+    store = a_store(tmp_path / "models", pki, Received(), quota=3500)
+    a, b, c, d = (shelf.put(bytes([letter]) * 1000) for letter in b"abcd")
+    for digest in (a, b, c):
+        fetch(store, shelf, digest, 1000)
+    for digest in (a, c, c, a, b):
+        asyncio.run(store.verified(digest))
+    again = a_store(tmp_path / "models", pki, Received(), quota=3500)
+    fetch(again, shelf, d, 1000)
+    assert set(again.held()) == {a, c, d}
+
+
+def test_worth_weighs_uses_size_and_the_link_by_which_a_file_came(tmp_path):
+    worth = Worth(tmp_path / "worth.json")
+    worth.came("slow", 10**6, 1e5)
+    worth.came("fast", 10**6, 1e8)
+    worth.came("large", 10**8, 1e8)
+    assert worth.order(["slow", "fast", "large"]) == ["large", "fast", "slow"]
+    for _ in range(200):
+        worth.used("large", 10**8)
+    assert worth.order(["slow", "fast", "large"])[0] == "fast"
+    # what goes ages the others: files that were used once upon a time give way
+    for name in range(2000):
+        worth.came(f"new {name}", 10**6, 1e6)
+        worth.evict(f"new {name}")
+    worth.came("fresh", 10**6, 1e6)
+    assert worth.order(["fresh", "fast", "large", "slow"])[-1] == "fresh"
+    assert Worth(tmp_path / "worth.json").order(["fresh", "slow"]) == ["slow", "fresh"]
+
+
+@pytest.mark.parametrize("damage", [b"", b"[]", b'{"age": "x"}', b'{"age": 1, "files": {"a": [1]}}', b'{"age": 1e999}'])
+def test_a_damaged_worth_is_none(tmp_path, damage):
+    (tmp_path / "worth.json").write_bytes(damage)
+    assert Worth(tmp_path / "worth.json").order(["b", "a"]) == ["a", "b"]
 
 
 def test_a_file_that_rotted_on_disk_is_not_used(store, shelf):

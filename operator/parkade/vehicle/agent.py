@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from parkade.errors import InvalidInput
-from parkade.vehicle import clock, intent, signals, terms, wire
+from parkade.vehicle import clock, intent, signals, terms, versions, wire
 from parkade.vehicle import contract as contracts
 from parkade.vehicle.books import Books, Power
 from parkade.vehicle.contract import Contract
@@ -28,7 +28,8 @@ from parkade.vehicle.signals import Signals
 from parkade.vehicle.store import Store
 from parkade.vehicle.tls import Certificates
 from parkade.vehicle.transfer import Roads
-from parkade.vehicle.wire import Desired, Garbage, Identity
+from parkade.vehicle.versions import LastGood, Trials
+from parkade.vehicle.wire import Assignment, Desired, Garbage, Identity
 
 log = logging.getLogger(__name__)
 
@@ -86,9 +87,12 @@ class Agent:
         self._pace = Pace(outfit.download_rate)
         roads = Roads(outfit.certificates.context, outfit.certificates.strangers, self._pace, self._downloaded)
         self._store = Store(self.notebook.path("models"), outfit.disk, roads, self.books.clock.sources.boot)
+        self._good = LastGood(self.notebook, self.books.write)
+        self._trials = Trials(self.notebook, self.books.write)
         self._workshop = Workshop(
             outfit.identity, self._store, outfit.runtime, self._executor, outfit.certificates, self.books.usage,
             self.carried, Memory(outfit.identity.memory), self._schedule, self._ask, self._referenced,
+            self._trials,
         )  # fmt: skip
         self._remember(outfit.recall)
 
@@ -262,15 +266,21 @@ class Agent:
         """Make what runs be what should run; returns without waiting."""
         if self._stopping:
             return
-        memory = self.identity.memory
-        verdicts = intent.admit(self.desired.assignments, self._look(), memory)
+        car, memory = self._look(), self.identity.memory
+        verdicts = intent.admit(self.desired.assignments, car, memory)
         wanted = {a.key: a for a in self.desired.assignments if verdicts[a.key] is None}
-        ready = [key for key, replica in self.replicas.items() if replica.accepting]
+        self._good.note(
+            [wanted[key] for key, replica in self.replicas.items() if key in wanted and replica.accepting],
+            {a.workload for a in self.desired.assignments},
+        )
+        self._trials.keep({a.digest for a in self.desired.assignments} | self._good.digests())
+        if car is None:
+            wanted |= versions.stand_ins(
+                self.desired.assignments, wanted, self.replicas, self._good.held(self._store.held()), memory
+            )
         for key, held in list(self.replicas.items()):
             if key in wanted and not held.withdrawn:
                 held.update(wanted[key], self.desired.cell)
-            elif held.accepting and intent.keeps_last_good(held.assignment, wanted, ready, memory):
-                held.update(replace(held.assignment, router=self._router(held)), self.desired.cell)
             else:
                 held.withdraw()
             if held.gone:
@@ -282,9 +292,11 @@ class Agent:
             self._note_stay()
         self.on_news()
 
-    def _router(self, held: Replica) -> str:
-        wanted = [a.router for a in self.desired.assignments if a.workload == held.assignment.workload]
-        return wanted[0] if wanted else held.assignment.router
+    def _stands_in(self, ordered: Assignment) -> bool:
+        """Whether another version of the workload answers for the one ordered."""
+        good = self._good.of(ordered.workload)
+        held = self.replicas.get(good.key) if good is not None and good.digest != ordered.digest else None
+        return held is not None and held.accepting
 
     def _schedule(self) -> None:
         """Apply once after whatever is happening now: phases change in the middle of other work."""
@@ -297,8 +309,9 @@ class Agent:
         self.apply()
 
     def _referenced(self) -> frozenset[str]:
-        return frozenset(
-            [a.digest for a in self.desired.assignments] + [digest for _, digest in self.replicas if digest]
+        return (
+            frozenset([a.digest for a in self.desired.assignments] + [digest for _, digest in self.replicas if digest])
+            | self._good.digests()
         )
 
     # what the agent tells others
@@ -338,6 +351,8 @@ class Agent:
                 row |= {"phase": str(Phase.Refused), "reason": str(refusal.reason), "message": refusal.message}
             elif replica is not None:
                 row |= replica.shown()
+            if row.get("message") and self._stands_in(assignment):
+                row["message"] += "; the last good version goes on serving"
             rows.append({"reason": "", "message": ""} | row)
         others = [replica for key, replica in self.replicas.items() if key not in verdicts]
         return rows + [replica.shown() for replica in others]

@@ -1,6 +1,6 @@
 """What should run in the car: the plan's wish, the owner's contract and the computer's memory, decided without I/O."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from parkade.vehicle.reasons import Reason, Refusal
 from parkade.vehicle.wire import Assignment
@@ -40,11 +40,3 @@ def admit(assignments: Iterable[Assignment], car: Refusal | None, memory: int) -
 def need(assignment: Assignment) -> int:
     """Return the bytes of memory to reserve: what was declared, and never less than the artifact itself."""
     return max(assignment.memory, assignment.size)
-
-
-def keeps_last_good(old: Assignment, wanted: Mapping[Key, Assignment], ready: Iterable[Key], memory: int) -> bool:
-    """Whether a serving replica stays until the same workload's new digest is ready, and both fit until then."""
-    successor = next((new for new in wanted.values() if new.workload == old.workload), None)
-    if successor is None or successor.key in set(ready):
-        return False
-    return sum(need(new) for new in wanted.values()) + need(old) <= memory

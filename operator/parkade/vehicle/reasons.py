@@ -33,6 +33,7 @@ class Reason(StrEnum):
     DiskFull = "DiskFull"
     DigestMismatch = "DigestMismatch"
     ModelRejected = "ModelRejected"
+    LoadCrashed = "LoadCrashed"
     RouterUnavailable = "RouterUnavailable"
     AnswersRejected = "AnswersRejected"
     AnswersDisagree = "AnswersDisagree"

@@ -22,6 +22,7 @@ from parkade.vehicle.store import DiskFull, Store
 from parkade.vehicle.tls import Certificates
 from parkade.vehicle.transfer import UrlRefused
 from parkade.vehicle.usage import Usage
+from parkade.vehicle.versions import CRASHES, Trials
 from parkade.vehicle.wire import Assignment, Identity
 
 log = logging.getLogger(__name__)
@@ -85,6 +86,7 @@ class Workshop:
     """Says hello again; the answer has fresh URLs."""
     keep: Callable[[], frozenset[str]]
     """Digests that may not be evicted."""
+    trials: Trials
     one_download: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
     one_load: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
 
@@ -115,6 +117,11 @@ class Replica:
     def accepting(self) -> bool:
         """Whether requests are answered: ready, and neither plan nor contract took it back."""
         return self.phase is Phase.Ready and not self.withdrawn
+
+    @property
+    def waits(self) -> bool:
+        """Whether it takes no memory: it still fetches, or it failed for good."""
+        return self.phase in (Phase.Fetching, Phase.Refused) or (self.phase is Phase.Failed and self.app is None)
 
     @property
     def gone(self) -> bool:
@@ -176,6 +183,12 @@ class Replica:
         reserved = need(self.assignment)
         try:
             path = await self._fetch()
+            if self._workshop.trials.crashed(self.assignment.digest):
+                self._set(
+                    Phase.Failed, Reason.LoadCrashed,
+                    f"the agent ended {CRASHES} times while it loaded this artifact; replace the artifact",
+                )  # fmt: skip
+                return
             self._set(Phase.Loading)
             await self._workshop.memory.take(reserved)
             try:
@@ -212,7 +225,7 @@ class Replica:
                 self._set(Phase.Failed, Reason.DigestMismatch, str(error))
                 pause = random.uniform(MISMATCH_WAIT / 2, MISMATCH_WAIT)  # noqa: S311 -- spreads load, hides nothing
             except DiskFull as error:
-                self._set(Phase.Failed, Reason.DiskFull, str(error))
+                self._set(Phase.Refused, Reason.DiskFull, str(error))
             except (Unavailable, OSError) as error:
                 self._set(Phase.Fetching, Reason.SourceUnavailable, _words(error))
                 if isinstance(error, Unavailable):
@@ -238,7 +251,11 @@ class Replica:
                 async with shop.one_load:
                     # with the model, so that the first caller over gRPC does not wait for half a hundred modules
                     await asyncio.to_thread(importlib.import_module, "parkade.vehicle.kserve_grpc")
-                    return await asyncio.to_thread(shop.runtime.load, path, assignment.model, need(assignment))
+                    shop.trials.begin(assignment.digest)
+                    try:
+                        return await asyncio.to_thread(shop.runtime.load, path, assignment.model, need(assignment))
+                    finally:
+                        shop.trials.end(assignment.digest)
             except Unavailable as error:
                 self._set(Phase.Loading, Reason.SourceUnavailable, str(error))
             await asyncio.sleep(wait)

@@ -1,5 +1,7 @@
 """onnxruntime in the car: one thread, only ONNX, and a model is not loaded before it has answered once."""
 
+import shutil
+import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -29,6 +31,9 @@ ONNX_TYPES: Final = {
 
 FREE_AXIS: Final = 32
 """Length given to a free axis in the warm-up; image networks want multiples of 32."""
+
+ALONE: Final = ".load-"
+"""Prefix of the folders in which files are loaded."""
 
 SILENT: Final = 4
 """onnxruntime's severity `fatal`: what it would print about a model arrives as the exception's sentence."""
@@ -115,7 +120,14 @@ def _session(path: Path) -> Any:  # noqa: ANN401 -- onnxruntime ships no types
     options.inter_op_num_threads = 1
     options.log_severity_level = SILENT
     options.enable_cpu_mem_arena = False  # an arena never shrinks, and the car's memory is shared
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    # in a folder of its own, where a graph that names weights in other files finds none of another's
+    with tempfile.TemporaryDirectory(prefix=ALONE, dir=path.parent) as folder:
+        alone = Path(folder) / path.name
+        try:
+            alone.hardlink_to(path)
+        except OSError:  # a file system without links
+            shutil.copyfile(path, alone)
+        return onnxruntime.InferenceSession(str(alone), options, providers=["CPUExecutionProvider"])
 
 
 class OnnxModel:

@@ -2,12 +2,22 @@
 
 import asyncio
 import hashlib
+import logging
+import shutil
 from pathlib import Path
+from typing import Final
 
 from parkade.errors import DigestMismatch, ParkadeError
 from parkade.vehicle.part import Part
+from parkade.vehicle.runtime import ALONE
 from parkade.vehicle.transfer import Roads, Transfer
 from parkade.vehicle.wire import DIGEST
+from parkade.vehicle.worth import Worth
+
+log = logging.getLogger(__name__)
+
+SPARE: Final = 64 * 2**20
+"""Bytes of the disk that models leave free, for the car's own notes and logs."""
 
 
 class DiskFull(ParkadeError):
@@ -24,6 +34,9 @@ class Store:
         self._boot = boot
         self._transfers: set[asyncio.Task[None]] = set()
         directory.mkdir(parents=True, exist_ok=True)
+        for left in directory.glob(f"{ALONE}*"):  # by a process that was killed while it loaded
+            shutil.rmtree(left, ignore_errors=True)
+        self._worth = Worth(directory.with_name("worth.json"))
 
     def held(self) -> tuple[str, ...]:
         """Return the digests on disk, verified when they came."""
@@ -35,7 +48,7 @@ class Store:
         if not path.is_file():
             return None
         if await asyncio.to_thread(_sha256, path) == digest:
-            path.touch()
+            self._worth.used(digest, path.stat().st_size)
             return path
         path.unlink(missing_ok=True)
         return None
@@ -77,7 +90,9 @@ class Store:
                     "correct artifacts.sha256 or the source"
                 )
             # what an earlier try left on disk may have rotted: that is not the source's fault
-        return await asyncio.to_thread(part.finish)
+        path = await asyncio.to_thread(part.finish)
+        self._worth.came(digest, size, self._roads.pace.measured)
+        return path
 
     async def _transfer(self, transfer: Transfer) -> None:
         """Download as a task of its own: httpcore leaks the socket when it is cancelled in a TLS handshake.
@@ -106,20 +121,39 @@ class Store:
             await asyncio.wait(self._transfers)
 
     def _make_room(self, digest: str, size: int, keep: frozenset[str]) -> None:
-        """Evict the least recently loaded digests that nothing refers to, until `size` more bytes fit the quota."""
-        files = sorted((path for path in self._directory.iterdir() if path.is_file()), key=lambda p: p.stat().st_mtime)
-        used = sum(path.stat().st_size for path in files if path.stem != digest)
-        for path in files:
-            if used + size <= self._quota:
-                return
-            if path.stem not in keep:
-                used -= path.stat().st_size
-                path.unlink(missing_ok=True)
-        if used + size > self._quota:
+        """Evict what is cheapest to have again, of what nothing refers to, until `size` bytes fit quota and disk."""
+        held = self._sizes()
+        others = sum(taken for name, taken in held.items() if name != digest)
+        room = min(self._quota, others + held.get(digest, 0) + shutil.disk_usage(self._directory).free - SPARE)
+        spare = {name: taken for name, taken in held.items() if name not in keep and name != digest}
+        if others - sum(spare.values()) + size > room:
             raise DiskFull(
-                f"{size} bytes do not fit into the car's {self._quota} bytes for models; "
-                "raise --disk or place fewer models"
+                f"{size} bytes are wanted and {sum(spare.values())} of {others} may go, of the {max(room, 0)} that "
+                "models may take; raise --disk, free the car's disk, or place fewer models"
             )
+        for victim in self._worth.order(spare):
+            if others + size <= room:
+                return
+            others -= spare[victim]
+            self._worth.evict(victim)
+            log.info(
+                "a model of %d bytes goes for one of %d bytes: of %d that nothing refers to it is the cheapest to have "
+                "again", spare[victim], size, len(spare),
+            )  # fmt: skip
+            for path in self._directory.glob(f"{victim}*"):
+                path.unlink(missing_ok=True)
+
+    def _sizes(self) -> dict[str, int]:
+        """Bytes on disk by digest, unfinished ones too; what is no artifact's is removed."""
+        sizes: dict[str, int] = {}
+        for path in self._directory.iterdir():
+            if path.is_dir():
+                continue
+            if not DIGEST.fullmatch(path.stem):
+                path.unlink(missing_ok=True)
+                continue
+            sizes[path.stem] = sizes.get(path.stem, 0) + path.stat().st_size
+        return sizes
 
 
 def _sha256(path: Path) -> str:

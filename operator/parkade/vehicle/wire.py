@@ -96,7 +96,7 @@ def read_desired(payload: bytes) -> Desired:
     entries = message.get("assignments")
     if not isinstance(entries, list) or len(entries) > MAX_ASSIGNMENTS:
         raise Garbage(f"assignments is not a list of at most {MAX_ASSIGNMENTS}")
-    assignments = tuple(_assignment(entry) for entry in entries)
+    assignments = tuple(read_assignment(entry) for entry in entries)
     if len({assignment.workload for assignment in assignments}) != len(assignments):
         raise Garbage("two assignments name one workload")
     contract = _contract(message.get("contract"))
@@ -170,7 +170,12 @@ def _contract(told: object) -> Contract | None:
         raise Garbage(f"contract: {error}") from error
 
 
-def _assignment(entry: object) -> Assignment:
+def read_assignment(entry: object) -> Assignment:
+    """Read one entry of a desired set.
+
+    Raises:
+        Garbage: it is not one, or a part of it is out of bounds.
+    """
     if not isinstance(entry, dict):
         raise Garbage("an assignment is not an object")
     router = _text({"router": entry.get("router") or ""}, "router", re.compile(f"({_ADDRESS.pattern})?"))
