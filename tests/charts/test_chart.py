@@ -21,6 +21,7 @@ Render = Callable[..., str]
 VARIANTS: dict[str, tuple[str, ...]] = {
     "as it comes": (),
     "one operator that observes": ("--set", "operator.replicas=1", "--set", "settings.mode=Observe"),
+    "one carlet": ("--set", "carlet.replicas=1"),
     "fleet link elsewhere": ("--set", "nats.enabled=false", "--set", "nats.url=tls://nats.example:4222"),
     "models on a claim of your own": ("--set", "modelStore.existingClaim=shared"),
     "callers by service account, with quotas": (
@@ -109,6 +110,7 @@ def test_the_operator_understands_its_environment(services: bool, render: Render
         ("operator.replica=2", "additional properties 'replica' not allowed"),
         ("nats.url=nats://link:4222", "does not match pattern"),
         ("operator.replicas=0", "minimum"),
+        ("carlet.replicas=0", "minimum"),
         ("router.auth.mode=jwt", "issuer"),
         ("router.quota.default.rate=0", "exclusiveMinimum"),
         ("router.tracing.endpoint=collector:4317", "does not match pattern"),
@@ -198,6 +200,9 @@ NEEDS = {
         "patch pods --subresource=status -A",
         "update leases.coordination.k8s.io -n kube-node-lease",
         "watch leases.coordination.k8s.io -n parkade-system",
+        "create leases.coordination.k8s.io -n parkade-system",
+        "patch leases.coordination.k8s.io -n parkade-system",
+        "delete leases.coordination.k8s.io -n parkade-system",
         "create events -A",
     ],
     "parkade-router": [

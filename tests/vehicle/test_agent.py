@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from parkade.vehicle import replica as replicas_of
-from parkade.vehicle.agent import Agent, Outfit
+from parkade.vehicle.agent import OUTDATED_FOR, Agent, Outfit
 from parkade.vehicle.contract import Contract
 from parkade.vehicle.runtime import OnnxRuntime
 from parkade.vehicle.signals import Link, Signals
@@ -270,6 +270,31 @@ def test_garbage_is_counted_and_changes_nothing(tmp_path, pki, shelf):
                 assert agent.garbage == before + 1, payload[:200]
             assert await answer(offered) == [2.0, 4.0, 6.0]
             assert agent.desired.revision == "r1"
+
+    asyncio.run(scenario())
+
+
+def test_orders_of_a_carlet_that_gave_the_cell_away_are_ignored_for_a_while(tmp_path, pki):
+    async def scenario():
+        hand = Hand()
+        async with life(tmp_path, pki, hand) as (agent, _):
+            agent.receive(desired(revision="first", term=7))
+            agent.receive(desired(revision="late", term=6))
+            assert (agent.desired.revision, agent.outdated) == ("first", 1)
+            agent.receive(desired(revision="again", term=7))
+            agent.receive(desired(revision="newer", term=8))
+            assert (agent.desired.revision, agent.desired.term, agent.garbage) == ("newer", 8, 0)
+        async with life(tmp_path, pki, hand) as (agent, _):
+            agent.receive(desired(revision="late", term=7))
+            assert (agent.desired.revision, agent.outdated) == ("newer", 1), "a restart forgets no term"
+            hand.pass_(OUTDATED_FOR)
+            agent.receive(desired(revision="late", term=7))
+            assert agent.desired.revision == "late", "clocks of carlets may go back"
+            agent.receive(desired(revision="without"))
+            assert agent.desired.revision == "without", "it comes from a carlet that knows no others"
+            for term in (-1, 2**63, True, "7", 7.0, None):
+                agent.receive(desired(revision="garbage", term=term))
+            assert (agent.desired.revision, agent.garbage) == ("without", 6)
 
     asyncio.run(scenario())
 

@@ -15,7 +15,7 @@ import (
 // counts of what vehicles did since the start.
 type counts struct {
 	hellos, states, beats             atomic.Int64
-	orders, garbage                   atomic.Int64
+	orders, outdated, garbage         atomic.Int64
 	fetches, fetchedBytes             atomic.Int64
 	loads, reloads                    atomic.Int64
 	unloadsByOrder, unloadsByContract atomic.Int64
@@ -67,7 +67,8 @@ type Report struct {
 	Hellos       int64 `json:"hellos"`
 	States       int64 `json:"states"`
 	Beats        int64 `json:"beats"`
-	Orders       int64 `json:"orders"` // desired sets received
+	Orders       int64 `json:"orders"`   // desired sets received
+	Outdated     int64 `json:"outdated"` // of an older term, and ignored
 	Garbage      int64 `json:"garbage"`
 	Fetches      int64 `json:"fetches"`
 	FetchedBytes int64 `json:"fetchedBytes"`
@@ -103,7 +104,8 @@ func (d *Driver) Report() Report {
 		Seconds: d.now().Seconds(), Vehicles: len(d.vehicles), Connected: t.connected.Load(),
 		Dials: t.dials.Load(), DialsFailed: t.refused.Load(), LinksLost: t.lost.Load(), Resumed: t.resumed.Load(),
 		BytesUp: t.bytesUp.Load(), BytesDown: t.bytesDown.Load(), WritesUp: t.writesUp.Load(), ReadsDown: t.readsDown.Load(),
-		Hellos: c.hellos.Load(), States: c.states.Load(), Beats: c.beats.Load(), Orders: c.orders.Load(), Garbage: c.garbage.Load(),
+		Hellos: c.hellos.Load(), States: c.states.Load(), Beats: c.beats.Load(), Orders: c.orders.Load(),
+		Outdated: c.outdated.Load(), Garbage: c.garbage.Load(),
 		Fetches: c.fetches.Load(), FetchedBytes: c.fetchedBytes.Load(), Loads: c.loads.Load(), Reloads: c.reloads.Load(),
 		UnloadsByOrder: c.unloadsByOrder.Load(), UnloadsByContract: c.unloadsByContract.Load(),
 		Departures: c.departures.Load(), Outages: c.outages.Load(), Sightings: c.sightings.Load(),

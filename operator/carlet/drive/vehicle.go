@@ -350,11 +350,15 @@ func (v *vehicle) measured(now moment) {
 	}
 }
 
-// receive takes a desired set; the newest supersedes, garbage changes nothing.
+// receive takes a desired set; the newest supersedes, garbage and orders of an older term change nothing.
 func (v *vehicle) receive(message []byte, now moment) {
 	var desired fleet.Desired
 	if err := json.Unmarshal(message, &desired); err != nil || desired.V != fleet.Version {
 		v.driver.counts.garbage.Add(1)
+		return
+	}
+	if desired.Term > 0 && desired.Term < v.desired.Term { // of a carlet that gave the cell away
+		v.driver.counts.outdated.Add(1)
 		return
 	}
 	v.driver.counts.orders.Add(1)

@@ -11,7 +11,7 @@ func Decide(world World) Decision { return decide(world, nil) }
 
 // decide repeats what a memory says, if there is one.
 func decide(world World, memory *Decider) Decision {
-	d := decider{world: world, memory: memory, pools: map[string]Pool{}, cells: map[string]Cell{}}
+	d := decider{world: world, memory: memory, pools: map[string]Pool{}, cells: map[string]Cell{}, ownedCells: map[string]bool{}, ownedPools: map[string]bool{}}
 	for _, pool := range world.Pools {
 		d.pools[pool.Name] = pool
 	}
@@ -25,10 +25,11 @@ func decide(world World, memory *Decider) Decision {
 }
 
 type decider struct {
-	world  World
-	memory *Decider
-	pools  map[string]Pool
-	cells  map[string]Cell
+	world                  World
+	memory                 *Decider
+	pools                  map[string]Pool
+	cells                  map[string]Cell
+	ownedCells, ownedPools map[string]bool // as far as the share was asked
 }
 
 // resident is a vehicle in its cell for the length of one decision.
@@ -37,6 +38,7 @@ type resident struct {
 	pool string
 	Standing
 	cell    string
+	foreign bool // another carlet orders it
 	given   []string
 	desired Desired
 }
@@ -50,21 +52,25 @@ func (d *decider) run() Decision {
 	}
 	for i := range all {
 		r := &all[i]
+		r.cell = placed(i)
+		if r.foreign = d.foreign(r); r.foreign {
+			continue
+		}
 		out.Presence[PoolPresence{r.pool, r.Standing}]++
-		if cell := placed(i); cell != "" {
-			byCell[cell] = append(byCell[cell], r)
+		if r.cell != "" {
+			byCell[r.cell] = append(byCell[r.cell], r)
 		}
 	}
 	malformed := d.malformed(all, placed)
 	firstCell := map[string]bool{}
 	for _, cell := range d.world.Cells {
-		here := byCell[cell.Name]
-		facts := d.settle(cell, here)
-		for _, r := range here {
-			r.cell = cell.Name
+		first := !firstCell[cell.Pool]
+		firstCell[cell.Pool] = true
+		if !d.owns(d.ownedCells, cell.Name, d.world.Share.OwnsCell) {
+			continue
 		}
-		if !firstCell[cell.Pool] {
-			firstCell[cell.Pool] = true
+		facts := d.settle(cell, byCell[cell.Name])
+		if first {
 			facts.Counts.Waiting = waiting[cell.Pool]
 		}
 		facts.Malformed = malformed[cell.Name]
@@ -73,12 +79,46 @@ func (d *decider) run() Decision {
 	nothing := NewDesired("", Terms{}, nil)
 	for i := range all {
 		r := &all[i]
-		if r.cell == "" {
+		switch {
+		case r.foreign || r.cell != "" && d.owns(d.ownedCells, r.cell, d.world.Share.OwnsCell):
+		case r.cell == "":
 			r.desired = nothing
+		default:
+			r.desired = d.introduction(r)
 		}
-		out.Vehicles[r.Key] = Told{Pool: r.pool, Cell: r.cell, Standing: r.Standing, Desired: r.desired}
+		out.Vehicles[r.Key] = Told{Pool: r.pool, Cell: r.cell, Standing: r.Standing, Desired: r.desired, Foreign: r.foreign}
 	}
 	return out
+}
+
+// foreign says whether another carlet orders the vehicle: the one that has its cell, once the vehicle says that it is in it,
+// and until then the one that places the vehicles of its pool.
+func (d *decider) foreign(r *resident) bool {
+	if r.cell != "" && r.Hello.Cell == r.cell {
+		return !d.owns(d.ownedCells, r.cell, d.world.Share.OwnsCell)
+	}
+	return !d.owns(d.ownedPools, r.pool, d.world.Share.OwnsPool)
+}
+
+// owns asks the share once for all vehicles of a cell or a pool.
+func (d *decider) owns(known map[string]bool, name string, ask func(string) bool) bool {
+	owned, asked := known[name]
+	if !asked {
+		owned = ask(name)
+		known[name] = owned
+	}
+	return owned
+}
+
+// introduction tells a vehicle of a cell that another carlet has: it keeps what it holds, and that carlet goes on from there.
+func (d *decider) introduction(r *resident) Desired {
+	var assignments []Assignment
+	for workload, digest := range r.Given {
+		if _, known := d.world.Workloads[workload]; known {
+			assignments = append(assignments, d.assignment(workload, digest))
+		}
+	}
+	return NewDesired(r.cell, d.pools[r.pool].Terms, assignments)
 }
 
 // malformed counts, by cell, the vehicles that could not be understood lately.
@@ -234,12 +274,16 @@ func (d *decider) desired(cell Cell, r *resident) Desired {
 		if !slices.Contains(r.given, order.Workload) {
 			continue
 		}
-		workload := d.world.Workloads[order.Workload]
-		router, _ := Owner(order.Workload, d.world.Routers)
-		assignments = append(assignments, Assignment{
-			Workload: order.Workload, Model: workload.Model, Digest: order.Digest, Bytes: d.world.Staged[order.Digest],
-			Format: workload.format(order.Digest), Memory: workload.Memory, Router: router.Cars,
-		})
+		assignments = append(assignments, d.assignment(order.Workload, order.Digest))
 	}
 	return NewDesired(cell.Name, d.pools[cell.Pool].Terms, assignments)
+}
+
+func (d *decider) assignment(name, digest string) Assignment {
+	workload := d.world.Workloads[name]
+	router, _ := Owner(name, d.world.Routers)
+	return Assignment{
+		Workload: name, Model: workload.Model, Digest: digest, Bytes: d.world.Staged[digest],
+		Format: workload.format(digest), Memory: workload.Memory, Router: router.Cars,
+	}
 }

@@ -131,6 +131,9 @@ func (i *Issuer) Challenge(issued string) string {
 	return hex.EncodeToString(i.keyed("challenge", "", issued))
 }
 
+// URLKey is the key of model URLs that all carlets of the fleet have in common: any of them serves what another signed.
+func (i *Issuer) URLKey() []byte { return i.keyed("model urls", "") }
+
 // NormalID is a car's real id as it is hashed: identification numbers are written in both cases, and with spaces.
 func NormalID(id string) (string, error) {
 	normal := strings.ToUpper(strings.Join(strings.Fields(id), ""))

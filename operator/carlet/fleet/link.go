@@ -65,6 +65,7 @@ func Dial(ctx context.Context, registry *Registry, options LinkOptions) (*Link, 
 		nats.ReconnectWait(reconnectWait),
 		nats.ReconnectJitter(reconnectJitter, reconnectJitter),
 		nats.PingInterval(pingInterval),
+		nats.ReconnectBufSize(-1), // an order is sent now or decided again: kept for later, it might be another carlet's to give
 		nats.IgnoreAuthErrorAbort(),
 		nats.ConnectHandler(func(*nats.Conn) { link.connected() }),
 		nats.ReconnectHandler(func(*nats.Conn) { link.connected() }),
@@ -108,7 +109,10 @@ func (l *Link) HeardUntil(now time.Time) time.Time {
 	return now
 }
 
-// Send orders a vehicle. An order lost on the way is repaired by the vehicle's next hello.
+// LostFor says for how long no vehicle has been reached; 0 while messages flow.
+func (l *Link) LostFor(now time.Time) time.Duration { return now.Sub(l.HeardUntil(now)) }
+
+// Send orders a vehicle; it fails while the link is down. An order lost on the way is repaired by the vehicle's next hello.
 func (l *Link) Send(key Key, desired Desired) error {
 	text, err := json.Marshal(desired)
 	if err != nil {

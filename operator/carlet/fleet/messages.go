@@ -141,9 +141,11 @@ type Terms struct {
 }
 
 // Desired is the full order to one vehicle; whatever it does not name is to be let go. The terms are those of its pool; a
-// vehicle without a cell is told none.
+// vehicle without a cell is told none. Term is that of the carlet's Share: an order of an older one comes from a carlet that
+// does not order the vehicle any more. It is no part of the revision.
 type Desired struct {
 	V    int    `json:"v"`
+	Term int64  `json:"term,omitempty"`
 	Cell string `json:"cell"`
 	Terms
 	Revision    string       `json:"revision"`

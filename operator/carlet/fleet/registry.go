@@ -37,6 +37,7 @@ type record struct {
 	sentAt  time.Time // when URLs were signed last
 	greeted bool      // the last hello was answered
 	shown   Presence  // decided last
+	foreign bool      // another carlet orders it
 }
 
 // Heard is what a message meant.
@@ -138,7 +139,7 @@ func (v *record) state(data []byte, at time.Time, replayed bool) (Outcome, bool)
 	}
 	news := !v.HasState || !alikeState(&v.State, &state)
 	v.State, v.HasState = state, true
-	if replayed {
+	if replayed || v.foreign {
 		v.adopt()
 	}
 	for _, held := range state.Assignments {
@@ -150,10 +151,10 @@ func (v *record) state(data []byte, at time.Time, replayed bool) (Outcome, bool)
 	return Accepted, news // a round trip waits for the next look at the fleet
 }
 
-// adopt takes what the vehicle holds for given: a restarted carlet takes nothing away.
+// adopt takes what the vehicle holds for given: a carlet that begins to order it takes nothing away.
 func (v *record) adopt() {
 	v.sent, v.decided = v.State.Desired, ""
-	v.Given = maps.Clone(v.Given) // a snapshot may have the old one
+	v.Given = map[string]string{} // a snapshot may have the old one
 	for _, held := range v.State.Assignments {
 		switch held.Phase {
 		case PhaseReady, PhaseLoading, PhaseFetching:
@@ -266,6 +267,13 @@ func (r *Registry) Commit(decision Decision, now time.Time, resign time.Duration
 		if v == nil {
 			continue
 		}
+		if told.Foreign {
+			v.leave()
+			continue
+		}
+		if v.foreign { // told even what it knows, so that it heeds nobody's older orders
+			v.foreign, v.sent = false, ""
+		}
 		v.Cell = told.Cell
 		if v.shown != told.Presence && v.shown != "" {
 			r.changes[PoolPresence{told.Pool, told.Standing}]++
@@ -295,6 +303,26 @@ func (r *Registry) Changes() map[PoolPresence]int {
 	counted := r.changes
 	r.changes = map[PoolPresence]int{}
 	return counted
+}
+
+// Untold takes back that a vehicle was told: the order was not sent.
+func (r *Registry) Untold(key Key) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if v := r.vehicles[key]; v != nil {
+		v.sent = ""
+	}
+}
+
+// leave takes the vehicle for another carlet's: what it says is all that is known of its orders.
+func (v *record) leave() {
+	v.Cell = ""
+	if !v.foreign {
+		v.foreign, v.shown = true, ""
+		if v.HasState {
+			v.adopt()
+		}
+	}
 }
 
 // fetches says whether the vehicle still has a file to download.

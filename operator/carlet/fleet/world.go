@@ -107,22 +107,25 @@ type World struct {
 	Routers   []Router
 	Staged    map[string]int64 // bytes of each digest in the model store
 	Vehicles  []Vehicle
-	Malformed []Key // vehicles of which a message was malformed lately
+	Malformed []Key  // vehicles of which a message was malformed lately
+	Share     *Share // what this carlet serves of it; nil is all
 }
 
-// Decision is the answer: what each vehicle is told and what each cell shows.
+// Decision is the answer: what each vehicle is told and what each cell shows, of the cells that are served.
 type Decision struct {
 	Vehicles map[Key]Told
 	Cells    map[string]CellFacts
 	Presence map[PoolPresence]int
 }
 
-// Told is what is decided for one vehicle; the URLs of its assignments are added when it is sent.
+// Told is what is decided for one vehicle; the URLs of its assignments are added when it is sent. A foreign one is told
+// nothing: another carlet orders it.
 type Told struct {
 	Pool string
 	Cell string
 	Standing
 	Desired Desired
+	Foreign bool
 }
 
 // PoolPresence counts vehicles for the metrics; the pool is empty for vehicles that no pool wants.

@@ -33,7 +33,7 @@ func serve(t *testing.T) *fixture {
 	if err := os.WriteFile(filepath.Join(dir, "sha256", digest), f.body, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	signer, err := NewSigner(filepath.Join(dir, "url.key"), "models.test:1")
+	signer, err := OpenSigner(filepath.Join(dir, "url.key"), "models.test:1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,11 +118,11 @@ func TestRefusals(t *testing.T) {
 
 func TestTheKeyIsKept(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "url.key")
-	first, err := NewSigner(file, "h:1")
+	first, err := OpenSigner(file, "h:1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := NewSigner(file, "h:1")
+	second, err := OpenSigner(file, "h:1")
 	if err != nil || first.URL(digest, now) != second.URL(digest, now) {
 		t.Errorf("a restart invalidates URLs: %v", err)
 	}
@@ -132,7 +132,7 @@ func TestTheKeyIsKept(t *testing.T) {
 	if err := os.WriteFile(file, []byte("short"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := NewSigner(file, "h:1"); err == nil || !strings.Contains(err.Error(), "delete it") {
+	if _, err := OpenSigner(file, "h:1"); err == nil || !strings.Contains(err.Error(), "delete it") {
 		t.Errorf("a short key is used: %v", err)
 	}
 }

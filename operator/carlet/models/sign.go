@@ -18,14 +18,19 @@ const URLLife = time.Hour
 
 const keyBytes = 32
 
-// Signer makes and checks URLs with a key that only carlet has.
+// Signer makes and checks URLs with a key that only carlets have.
 type Signer struct {
 	key  []byte
 	base string // https://HOST:PORT
 }
 
-// NewSigner reads the key from a file, making it if it is missing. advertise is the HOST:PORT that vehicles reach.
-func NewSigner(file, advertise string) (*Signer, error) {
+// NewSigner signs with a key that all carlets behind one address have. advertise is the HOST:PORT that vehicles reach.
+func NewSigner(key []byte, advertise string) *Signer {
+	return &Signer{key: key, base: "https://" + advertise}
+}
+
+// OpenSigner reads the key from a file, making it if it is missing.
+func OpenSigner(file, advertise string) (*Signer, error) {
 	key, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		key, err = makeKey(file)
@@ -36,7 +41,7 @@ func NewSigner(file, advertise string) (*Signer, error) {
 	if len(key) < keyBytes {
 		return nil, fmt.Errorf("key of model URLs: %s has %d bytes instead of %d; delete it and a new one is made", file, len(key), keyBytes)
 	}
-	return &Signer{key: key, base: "https://" + advertise}, nil
+	return NewSigner(key, advertise), nil
 }
 
 func makeKey(file string) ([]byte, error) {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/uuid"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
@@ -37,7 +38,9 @@ const (
 type Options struct {
 	Kube           kubernetes.Interface
 	Custom         dynamic.Interface
-	Namespace      string // of the routers' Leases
+	Leases         kubernetes.Interface // for carlet's own Lease, whose renewal waits for nothing else
+	ID             string               // no other carlet has it
+	Namespace      string               // of the Leases of routers and carlets
 	Registry       *fleet.Registry
 	Link           *fleet.Link
 	Store          models.Store
@@ -58,17 +61,22 @@ type Carlet struct {
 	journal *journal
 	orders  *fleet.LastOrders
 	decider *fleet.Decider
+	member  *member
 	wake    chan struct{}
 	since   time.Time
 	cells   map[string]*cellNode
 	untaint chan string
+	joined  bool // its Lease is kept
 	ready   atomic.Bool
 }
 
 // New assembles a Carlet; wake is shared with the link, which signals it when a vehicle spoke.
 func New(options Options, wake chan struct{}) *Carlet {
 	s := newSources(options.Kube, options.Custom, options.Namespace, options.Log)
+	reach := &reach{lostFor: options.Link.LostFor}
 	return &Carlet{
+		member: newMember(options.Leases.CoordinationV1().Leases(options.Namespace), options.ID, options.ID+"_"+string(uuid.NewUUID()),
+			reach.vehicles, func() { Wake(wake) }, options.Log),
 		Options: options,
 		sources: s,
 		writer: &cellWriter{
@@ -117,8 +125,17 @@ func (c *Carlet) Run(ctx context.Context) error {
 	}
 	running, cancel := context.WithCancel(ctx)
 	defer cancel()
-	failed := make(chan error, 1)
+	failed := make(chan error, 2)
 	go func() { failed <- c.pods.run(running) }()
+	joined := make(chan struct{})
+	close(joined)
+	defer func() { // last of all: whoever takes over may begin at once
+		cancel()
+		<-joined
+		if c.joined {
+			c.member.leave(ctx)
+		}
+	}()
 	go c.writer.run(running)
 	go c.keepTaints(running)
 	ticker := time.NewTicker(tick)
@@ -142,6 +159,15 @@ func (c *Carlet) Run(ctx context.Context) error {
 		}
 		if c.Link.Ready() {
 			began := time.Now()
+			if !c.joined {
+				c.joined, joined = true, make(chan struct{})
+				go func(left chan struct{}) {
+					defer close(left)
+					if err := c.member.keep(running); err != nil {
+						failed <- err
+					}
+				}(joined)
+			}
 			c.cycle(running)
 			took = time.Since(began)
 		}
@@ -151,18 +177,28 @@ func (c *Carlet) Run(ctx context.Context) error {
 // cycle is one pass over the fleet.
 func (c *Carlet) cycle(ctx context.Context) {
 	began := time.Now()
+	share, until, known, release := c.member.using(began)
+	if !known {
+		release()
+		return
+	}
 	// 1. Gather.
 	cells, world := c.gather(began)
+	world.Share = share
 	// 2. Decide.
 	decision := c.decider.Decide(world)
 	// 3. Tell vehicles.
-	c.tell(decision, began)
+	c.tell(decision, began, share.Term, until)
+	release()
 	// 4. Show nodes, cells, pods, counts.
 	c.showNodes(ctx, cells, decision, began)
+	c.removeOrphans(ctx, cells, share)
+	cells = slices.DeleteFunc(cells, func(cell cellIdentity) bool { return !share.OwnsCell(cell.Name) })
 	c.writer.show(cells, decision.Cells)
 	c.journal.record(world, decision, began)
 	c.pods.show(decision.Cells)
 	c.showPresence(decision.Presence)
+	c.Metrics.Cells.Set(float64(len(cells)))
 	c.Metrics.CycleSeconds.Observe(time.Since(began).Seconds())
 	c.ready.Store(true)
 }
@@ -203,9 +239,16 @@ func (c *Carlet) gather(now time.Time) ([]cellIdentity, fleet.World) {
 }
 
 // tell sends its order to every vehicle that needs to hear it, with URLs for what is in the store.
-func (c *Carlet) tell(decision fleet.Decision, now time.Time) {
+// After until, they may be another carlet's to tell.
+func (c *Carlet) tell(decision fleet.Decision, now time.Time, term int64, until time.Time) {
+	unsent, reason := 0, error(nil)
 	for _, key := range c.Registry.Commit(decision, now, models.URLLife/2) {
+		if !until.IsZero() && !time.Now().Before(until) {
+			c.Registry.Untold(key)
+			continue
+		}
 		desired := decision.Vehicles[key].Desired
+		desired.Term = term
 		desired.Assignments = slices.Clone(desired.Assignments) // the decision is remembered without URLs
 		for i, assignment := range desired.Assignments {
 			if assignment.Bytes > 0 {
@@ -213,44 +256,74 @@ func (c *Carlet) tell(decision fleet.Decision, now time.Time) {
 			}
 		}
 		if err := c.Link.Send(key, desired); err != nil {
-			c.Log.Warn("an order was not sent; the vehicle's next hello repeats it", "error", err)
+			c.Registry.Untold(key)
+			unsent, reason = unsent+1, err
 			continue
 		}
 		c.Metrics.OrdersSent.Inc()
 		c.Log.Debug("told", "vehicle", alias(key), "revision", short(desired.Revision), "assignments", len(desired.Assignments))
 	}
+	if unsent > 0 {
+		c.Log.Warn("orders were not sent and are tried again", "orders", unsent, "error", reason)
+	}
 }
 
-// showNodes keeps one node for every cell, and removes those of cells that are gone.
+// showNodes keeps one node for every cell that is served, and leaves those of others as they are.
 func (c *Carlet) showNodes(ctx context.Context, cells []cellIdentity, decision fleet.Decision, now time.Time) {
 	current := map[string]bool{}
 	for _, cell := range cells {
+		facts, served := decision.Cells[cell.Name]
+		if !served {
+			continue
+		}
 		current[cell.Name] = true
 		running := c.cells[cell.Name]
 		if running == nil {
-			want := nodeFor(cell, decision.Cells[cell.Name], c.Kubelet, now, now)
-			c.cells[cell.Name] = startCellNode(ctx, c.Kube, c.Log, now, want)
+			since := c.readySince(cell.Name, now)
+			c.cells[cell.Name] = startCellNode(ctx, c.Kube, c.Log, since, nodeFor(cell, facts, c.Kubelet, since, now))
 			continue
 		}
-		running.set(nodeFor(cell, decision.Cells[cell.Name], c.Kubelet, running.since, now))
+		running.set(nodeFor(cell, facts, c.Kubelet, running.since, now))
 	}
+	var ended []*cellNode
 	for name, running := range c.cells {
 		if !current[name] {
-			running.stop()
+			running.cancel()
+			ended = append(ended, running)
 			delete(c.cells, name)
 		}
 	}
-	c.removeOrphans(ctx, current)
+	for _, running := range ended {
+		<-running.done
+	}
 }
 
-// removeOrphans deletes nodes that carlet made for cells that no longer exist.
-func (c *Carlet) removeOrphans(ctx context.Context, current map[string]bool) {
+// readySince is since when the node of a cell has been Ready, if another carlet, or another life of this one, kept it so.
+func (c *Carlet) readySince(name string, now time.Time) time.Time {
+	node, err := c.sources.nodes.Lister().Get(name)
+	if err != nil {
+		return now
+	}
+	for _, condition := range node.Status.Conditions {
+		if condition.Type == corev1.NodeReady && condition.Status == corev1.ConditionTrue {
+			return condition.LastTransitionTime.Time
+		}
+	}
+	return now
+}
+
+// removeOrphans deletes nodes that carlets made for cells that no longer exist.
+func (c *Carlet) removeOrphans(ctx context.Context, cells []cellIdentity, share *fleet.Share) {
+	current := make(map[string]bool, len(cells))
+	for _, cell := range cells {
+		current[cell.Name] = true
+	}
 	nodes, err := c.sources.nodes.Lister().List(labels.Everything())
 	if err != nil {
 		return
 	}
 	for _, node := range nodes {
-		if current[node.Name] || node.Labels[labelCell] != node.Name || node.DeletionTimestamp != nil {
+		if current[node.Name] || !share.OwnsCell(node.Name) || node.Labels[labelCell] != node.Name || node.DeletionTimestamp != nil {
 			continue
 		}
 		options := metav1.DeleteOptions{Preconditions: metav1.NewUIDPreconditions(string(node.UID))}

@@ -74,12 +74,6 @@ func (c *cellNode) deleted() {
 	}
 }
 
-// stop ends the controller; the node stays.
-func (c *cellNode) stop() {
-	c.cancel()
-	<-c.done
-}
-
 func (c *cellNode) run(ctx context.Context) {
 	defer close(c.done)
 	for ctx.Err() == nil {

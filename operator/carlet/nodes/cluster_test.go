@@ -87,14 +87,20 @@ func (r *rig) startLink() {
 }
 
 func (r *rig) startCarlet() {
+	r.carlet = r.startCarletAs("local", r.models, r.kubelet, r.metrics)
+}
+
+// startCarletAs starts one of several; each has ports of its own.
+func (r *rig) startCarletAs(id string, models, kubelet, metrics int) *testplane.Process {
 	pki := filepath.Dir(r.Authority.File)
-	r.carlet = testplane.Start(r.whole, r.binary, "nodes", "--kubeconfig="+r.Kubeconfig, "--namespace=parkade-system",
+	carlet := testplane.Start(r.whole, r.binary, "nodes", "--kubeconfig="+r.Kubeconfig, "--namespace=parkade-system", "--id="+id,
 		fmt.Sprintf("--nats=tls://127.0.0.1:%d", r.nats), "--nats-creds="+r.path("fleet/carlet.creds"), "--nats-ca="+r.Authority.File,
 		"--ca="+r.Authority.File, "--cert="+filepath.Join(pki, "carlet.crt"), "--key="+filepath.Join(pki, "carlet.key"),
-		fmt.Sprintf("--models-listen=127.0.0.1:%d", r.models), fmt.Sprintf("--kubelet-listen=127.0.0.1:%d", r.kubelet),
+		fmt.Sprintf("--models-listen=127.0.0.1:%d", models), fmt.Sprintf("--kubelet-listen=127.0.0.1:%d", kubelet),
 		"--kubelet-advertise=127.0.0.1", "--model-store="+r.path("models"), "--url-key="+r.path("url.key"),
-		fmt.Sprintf("--metrics=127.0.0.1:%d", r.metrics), "--status-interval=200ms")
-	testplane.AwaitPort(r.whole, r.carlet, r.metrics)
+		fmt.Sprintf("--metrics=127.0.0.1:%d", metrics), "--status-interval=200ms")
+	testplane.AwaitPort(r.whole, carlet, metrics)
+	return carlet
 }
 
 // install applies the CRDs as they are shipped, and a pool, a cell, a workload and a router's Lease.
@@ -119,13 +125,7 @@ func (r *rig) install(t *testing.T) {
 	pool.SetName("home")
 	r.create(t, resource("vehiclenodepools"), "", pool)
 	r.create(t, resource("inferenceworkloads"), namespace, read(t, filepath.Join(repository, "examples", "workload.yaml")))
-	r.create(t, resource("vehiclecells"), "", &unstructured.Unstructured{Object: map[string]any{
-		"apiVersion": "parkade.dev/v1alpha1", "kind": "VehicleCell", "metadata": map[string]any{"name": cellName},
-		"spec": map[string]any{
-			"pool": "home", "region": "us-ca", "shard": int64(0), "maxVehicles": int64(10),
-			"assignments": []any{map[string]any{"workload": workload, "digest": digest, "replicas": int64(1)}},
-		},
-	}})
+	r.createCell(t, cellName)
 	now, life := metav1.NewMicroTime(time.Now()), int32(15)
 	_, err = r.Kube.CoordinationV1().Leases("parkade-system").Create(ctx, &coordinationv1.Lease{
 		ObjectMeta: metav1.ObjectMeta{
@@ -137,6 +137,17 @@ func (r *rig) install(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+func (r *rig) createCell(t *testing.T, name string) {
+	t.Helper()
+	r.create(t, resource("vehiclecells"), "", &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "parkade.dev/v1alpha1", "kind": "VehicleCell", "metadata": map[string]any{"name": name},
+		"spec": map[string]any{
+			"pool": "home", "region": "us-ca", "shard": int64(0), "maxVehicles": int64(10),
+			"assignments": []any{map[string]any{"workload": workload, "digest": digest, "replicas": int64(1)}},
+		},
+	}})
 }
 
 func read(t *testing.T, file string) *unstructured.Unstructured {
@@ -163,13 +174,18 @@ func (r *rig) create(t *testing.T, kind schema.GroupVersionResource, ns string, 
 
 func (r *rig) createPod(t *testing.T) {
 	t.Helper()
+	r.createPodIn(t, cellName)
+}
+
+func (r *rig) createPodIn(t *testing.T, cell string) {
+	t.Helper()
 	zero := int64(0)
 	_, err := r.Kube.CoreV1().Pods(namespace).Create(context.Background(), &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Name: podName, Labels: map[string]string{
-			"parkade.dev/workload": "sign-reader", "parkade.dev/cell": cellName,
+		ObjectMeta: metav1.ObjectMeta{Name: "sign-reader-" + cell, Labels: map[string]string{
+			"parkade.dev/workload": "sign-reader", "parkade.dev/cell": cell,
 		}},
 		Spec: corev1.PodSpec{
-			NodeName: cellName, Containers: []corev1.Container{{Name: "model", Image: "parkade.dev/model:sign-reader"}},
+			NodeName: cell, Containers: []corev1.Container{{Name: "model", Image: "parkade.dev/model:sign-reader"}},
 			TerminationGracePeriodSeconds: &zero,
 			Tolerations:                   []corev1.Toleration{{Operator: corev1.TolerationOpExists}},
 		},

@@ -58,7 +58,7 @@ func (p *pods) run(ctx context.Context) error {
 	// Never started, so always empty: carlet may not read Secrets, and faces of workloads refer to none.
 	empty := informers.NewSharedInformerFactory(p.kube, 0).Core().V1()
 	controller, err := node.NewPodController(node.PodControllerConfig{
-		PodClient:          p.kube.CoreV1(),
+		PodClient:          servedPods{p.kube.CoreV1(), p},
 		PodInformer:        p.sources.pods,
 		EventRecorder:      broadcaster.NewRecorder(scheme.Scheme, corev1.EventSource{Component: eventsSource}),
 		Provider:           p,
@@ -124,7 +124,7 @@ func (p *pods) showAll() {
 		return
 	}
 	for _, pod := range current {
-		if !isFace(pod) || pod.DeletionTimestamp != nil || ended(pod) {
+		if !isFace(pod) || pod.DeletionTimestamp != nil || ended(pod) || !p.serves(pod.Spec.NodeName) {
 			continue
 		}
 		status := p.statusOf(pod)
@@ -141,6 +141,37 @@ func (p *pods) showAll() {
 			notify(shown)
 		}
 	}
+}
+
+// serves says whether this carlet knows what the pods of a cell show.
+func (p *pods) serves(cell string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_, served := p.facts[cell]
+	return served
+}
+
+// servedPods keeps the library from writing the status of a pod whose cell another carlet serves by now: it may repeat what
+// it was given last, when somebody else changes the pod.
+type servedPods struct {
+	typedcorev1.PodsGetter
+	by *pods
+}
+
+func (s servedPods) Pods(namespace string) typedcorev1.PodInterface {
+	return servedPodsOf{s.PodsGetter.Pods(namespace), s.by}
+}
+
+type servedPodsOf struct {
+	typedcorev1.PodInterface
+	by *pods
+}
+
+func (s servedPodsOf) UpdateStatus(ctx context.Context, pod *corev1.Pod, options metav1.UpdateOptions) (*corev1.Pod, error) {
+	if !s.by.serves(pod.Spec.NodeName) {
+		return pod, nil
+	}
+	return s.PodInterface.UpdateStatus(ctx, pod, options)
 }
 
 func ended(pod *corev1.Pod) bool {

@@ -237,7 +237,7 @@ class Plane:
         pair = self.authority.issue("carlet", common_name="carlet")
         models = f"127.0.0.1:{self.ports['carlet-models']}"
         flags = {
-            "kubeconfig": self.kubeconfig, "namespace": NAMESPACE,
+            "kubeconfig": self.kubeconfig, "namespace": NAMESPACE, "id": "local",
             "nats": self.nats_url, "nats-creds": self.fleet / "carlet.creds",
             "nats-ca": self.authority.certificate, "ca": self.authority.certificate,
             "cert": pair.certificate, "key": pair.key,

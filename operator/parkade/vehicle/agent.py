@@ -35,6 +35,9 @@ log = logging.getLogger(__name__)
 
 TICK: Final = 5.0
 """Seconds between looks at the clocks: quiet hours, departures and spent allowances begin without any message."""
+OUTDATED_FOR: Final = 600.0
+"""Seconds for which orders of an older term are ignored after one of a newer: no order is on its way for longer, and a
+car does not depend for ever on carlets' clocks, from which terms begin."""
 SAFE: Final = replace(contracts.LOOSEST, min_celsius=-20.0, max_celsius=70.0)
 """Temperatures of a computer that may work; chosen 15 to 20 K inside the -40 to 85 C of AEC-Q100 grade 3 parts."""
 
@@ -69,6 +72,8 @@ class Agent:
         self.signals = outfit.signals
         self.garbage = 0
         """Messages ignored because they could not be meant."""
+        self.outdated = 0
+        """Orders ignored because their carlet has given the car's cell away."""
         self.on_news: Callable[[], None] = lambda: None
         self.on_ask: Callable[[], None] = lambda: None
         self.notebook = Notebook(outfit.state_dir)
@@ -77,6 +82,7 @@ class Agent:
         self.dwelling = Dwelling(self.notebook.read_json("departures.json"), self.books.clock.elapsed)
         self.replicas: dict[intent.Key, Replica] = {}
         self.desired = Desired("", "", ())
+        self._heeded = self.books.clock.elapsed  # when an order was taken last
         self._installed = outfit.installed
         self._safe = outfit.safe
         self._hot = False
@@ -148,13 +154,19 @@ class Agent:
     # what others tell the agent
 
     def receive(self, payload: bytes) -> None:
-        """Take a `desired` message; the newest supersedes, garbage changes nothing."""
+        """Take a `desired` message; the newest supersedes, garbage and orders of an older term change nothing."""
         try:
             desired = wire.read_desired(payload)
         except Garbage as error:
             self.garbage += 1
             log.warning("a desired set is ignored, the last one stays: %s", error)
             return
+        elapsed = self.books.clock.elapsed
+        if 0 < desired.term < self.desired.term and elapsed - self._heeded < OUTDATED_FOR:
+            self.outdated += 1
+            log.warning("an order is ignored: it is of term %d, and one of %d came", desired.term, self.desired.term)
+            return
+        self._heeded = elapsed
         if desired != self.desired:
             self.desired = desired
             self.books.write({"desired.json": payload})

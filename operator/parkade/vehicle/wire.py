@@ -23,6 +23,7 @@ MAX_ASSIGNMENTS: Final = 64
 MAX_MODEL: Final = 64 * 2**30
 """Bytes of one artifact or of its memory."""
 
+_LARGEST_TERM: Final = 2**63 - 1
 _MOST_SUPPORTED: Final = 16
 _LONGEST_NAME: Final = 64
 
@@ -77,6 +78,8 @@ class Desired:
     """$/kWh that the pool pays for electricity at the plug; None where it is not told."""
     payout: float | None = None
     """$ per hour of work beyond the electricity; None where it is not told."""
+    term: int = 0
+    """Grows whenever another carlet takes the car's cell over; 0 from a carlet that knows no others."""
 
 
 def read_desired(payload: bytes) -> Desired:
@@ -102,8 +105,15 @@ def read_desired(payload: bytes) -> Desired:
     contract = _contract(message.get("contract"))
     return Desired(
         _text(message, "cell", _CELL), _text(message, "revision", _REVISION), assignments, contract,
-        _price(message, "energyPrice", "perKWh"), _price(message, "payout", "perComputeHour"),
+        _price(message, "energyPrice", "perKWh"), _price(message, "payout", "perComputeHour"), _term(message),
     )  # fmt: skip
+
+
+def _term(message: dict[str, Any]) -> int:
+    value = message.get("term", 0)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _LARGEST_TERM:
+        raise Garbage(f"term is not a whole number up to {_LARGEST_TERM}")
+    return value
 
 
 def _price(message: dict[str, Any], part: str, field: str) -> float | None:

@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -22,6 +23,7 @@ import (
 	"golang.org/x/net/netutil"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
 	"parkade.dev/carlet/fleet"
@@ -32,8 +34,13 @@ import (
 	"parkade.dev/carlet/witness"
 )
 
-// What carlet may ask of the API server, in requests a second; client-go's default of 5 starves at a few cells.
-const kubeQPS, kubeBurst = 50, 100
+// What carlet may ask of the API server, in requests a second; client-go's default of 5 starves at a few cells. A thousand
+// cells taken over at once need 2,000 requests until their nodes are known to be alive, and a thousand served renew 100 Leases
+// a second. Its own Lease has a client of its own, so that it never waits behind them.
+const (
+	kubeQPS, kubeBurst   = 300, 600
+	leaseQPS, leaseBurst = 20, 40
+)
 
 // leastCredentialsLife leaves a car time to renew; it is for tests, since a fleet would ask all the time.
 const leastCredentialsLife = 10 * time.Second
@@ -48,7 +55,7 @@ const modelStall = time.Minute
 const publicConnections = 4096
 
 type nodesFlags struct {
-	kubeconfig, namespace             string
+	kubeconfig, namespace, id         string
 	nats, natsCreds, natsCA           string
 	ca, cert, key                     string
 	modelsListen, modelsAdvertise     string
@@ -64,7 +71,8 @@ type nodesFlags struct {
 func (f *nodesFlags) parse(args []string) error {
 	flags := flag.NewFlagSet("carlet nodes", flag.ContinueOnError)
 	flags.StringVar(&f.kubeconfig, "kubeconfig", os.Getenv("KUBECONFIG"), "kubeconfig; default: $KUBECONFIG, else the pod's own account")
-	flags.StringVar(&f.namespace, "namespace", "parkade-system", "namespace of the routers' Leases")
+	flags.StringVar(&f.namespace, "namespace", "parkade-system", "namespace of the Leases of routers and carlets")
+	flags.StringVar(&f.id, "id", "", "name of this carlet among those that share the cells out; default: the host's name")
 	flags.StringVar(&f.nats, "nats", "", "URL of the fleet link, tls://HOST:PORT")
 	flags.StringVar(&f.natsCreds, "nats-creds", "", "carlet's credentials for the fleet link")
 	flags.StringVar(&f.natsCA, "nats-ca", "", "CA of the fleet link, PEM; default: the system's")
@@ -77,14 +85,20 @@ func (f *nodesFlags) parse(args []string) error {
 	flags.StringVar(&f.kubeletListen, "kubelet-listen", "127.0.0.1:10250", "address on which the API server's calls are answered")
 	flags.StringVar(&f.kubeletAdvertise, "kubelet-advertise", "127.0.0.1", "IP at which the API server reaches them")
 	flags.StringVar(&f.modelStore, "model-store", "", "directory in which the operator stages models")
-	flags.StringVar(&f.urlKey, "url-key", "", "file with the key that signs model URLs; made if missing")
+	flags.StringVar(&f.urlKey, "url-key", "", "file with the key that signs model URLs; made if missing; default: a key that all carlets with the same --fleet-keys have")
 	flags.StringVar(&f.metricsListen, "metrics", "127.0.0.1:9466", "address of /metrics, /healthz and /readyz")
 	flags.StringVar(&f.fleetKeys, "fleet-keys", "", "directory with vehicles.seed, pseudonyms.key and the vehicles' CA of carlet fleet init; without it nobody is enrolled or renewed")
 	flags.DurationVar(&f.credentialsLife, "credentials-life", fleet.DefaultCredentialsLife, "how long a car's credentials live; it renews them after about two thirds")
 	flags.DurationVar(&f.statusInterval, "status-interval", 2*time.Second, "least time between two writes of one cell's status")
 	flags.DurationVar(&f.cellGrace, "cell-grace", fleet.CellGrace, "time for which vehicles of a deleted cell keep its orders, unless its pool is gone too")
 	flags.BoolVar(&f.verbose, "verbose", false, "log at debug level")
-	if err := parse(flags, args, "nats", "ca", "cert", "key", "model-store", "url-key"); err != nil {
+	if err := parse(flags, args, "nats", "ca", "cert", "key", "model-store"); err != nil {
+		return err
+	}
+	if f.urlKey == "" && f.fleetKeys == "" {
+		return errors.New("--url-key is missing: without --fleet-keys there is no other key to sign model URLs with")
+	}
+	if err := f.nameItself(); err != nil {
 		return err
 	}
 	if f.modelsAdvertise == "" {
@@ -105,6 +119,18 @@ func (f *nodesFlags) parse(args []string) error {
 	return nil
 }
 
+// nameItself takes the host's name for the id; in a pod that is the pod's.
+func (f *nodesFlags) nameItself() error {
+	if f.id == "" {
+		host, err := os.Hostname()
+		if err != nil {
+			return fmt.Errorf("--id: the host has no name: %w", err)
+		}
+		f.id = strings.ToLower(strings.NewReplacer(".", "-", "_", "-").Replace(host))
+	}
+	return fleet.CheckName("--id", f.id)
+}
+
 // serveNodes builds everything once and runs until the context ends. It unloads nothing on its way out.
 func serveNodes(ctx context.Context, args []string) error {
 	var f nodesFlags
@@ -121,11 +147,7 @@ func serveNodes(ctx context.Context, args []string) error {
 	defer cancel(nil)
 
 	measured := metrics.New()
-	kube, custom, err := clients(f.kubeconfig)
-	if err != nil {
-		return err
-	}
-	signer, err := models.NewSigner(f.urlKey, f.modelsAdvertise)
+	kube, leases, custom, err := clients(f.kubeconfig)
 	if err != nil {
 		return err
 	}
@@ -160,9 +182,13 @@ func serveNodes(ctx context.Context, args []string) error {
 	if err := listener.Listen(ctx, f.nats, f.natsCreds, f.natsCA); err != nil {
 		return err
 	}
+	signer, err := f.signer(office)
+	if err != nil {
+		return err
+	}
 	store := models.NewStore(f.modelStore)
 	carlet := nodes.New(nodes.Options{
-		Kube: kube, Custom: custom, Namespace: f.namespace, Registry: registry, Link: link, Store: store, Signer: signer,
+		Kube: kube, Custom: custom, Leases: leases, ID: f.id, Namespace: f.namespace, Registry: registry, Link: link, Store: store, Signer: signer,
 		Kubelet: address, StatusInterval: f.statusInterval, CellGrace: f.cellGrace, Metrics: measured, Log: log,
 	}, wake)
 	modelServer := &models.Server{
@@ -193,6 +219,13 @@ func serveNodes(ctx context.Context, args []string) error {
 	return err
 }
 
+func (f *nodesFlags) signer(office *identity.Office) (*models.Signer, error) {
+	if f.urlKey != "" {
+		return models.OpenSigner(f.urlKey, f.modelsAdvertise)
+	}
+	return models.NewSigner(office.Issuer.URLKey(), f.modelsAdvertise), nil
+}
+
 // openOffice lets cars in and tells the registry of those that are out; nil without --fleet-keys.
 func (f *nodesFlags) openOffice(ctx context.Context, registry *fleet.Registry, listener *witness.Listener, wake chan struct{}, measured *metrics.Metrics, log *slog.Logger) (*identity.Office, error) {
 	if f.fleetKeys == "" {
@@ -219,18 +252,22 @@ func (f *nodesFlags) openOffice(ctx context.Context, registry *fleet.Registry, l
 	return office, office.Open(ctx, f.nats, f.natsCreds, f.natsCA)
 }
 
-func clients(kubeconfig string) (kubernetes.Interface, dynamic.Interface, error) {
+func clients(kubeconfig string) (kube, leases kubernetes.Interface, custom dynamic.Interface, err error) {
 	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
 	if err != nil {
-		return nil, nil, fmt.Errorf("kubeconfig: %w", err)
+		return nil, nil, nil, fmt.Errorf("kubeconfig: %w", err)
 	}
 	config.QPS, config.Burst, config.UserAgent = kubeQPS, kubeBurst, "carlet/"+nodes.Version
-	kube, err := kubernetes.NewForConfig(config)
-	if err != nil {
-		return nil, nil, err
+	if kube, err = kubernetes.NewForConfig(config); err != nil {
+		return nil, nil, nil, err
 	}
-	custom, err := dynamic.NewForConfig(config)
-	return kube, custom, err
+	if custom, err = dynamic.NewForConfig(config); err != nil {
+		return nil, nil, nil, err
+	}
+	config = rest.CopyConfig(config)
+	config.QPS, config.Burst = leaseQPS, leaseBurst
+	leases, err = kubernetes.NewForConfig(config)
+	return kube, leases, custom, err
 }
 
 type listeners struct{ models, kubelet, metrics net.Listener }

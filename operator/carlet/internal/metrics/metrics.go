@@ -17,6 +17,7 @@ type Metrics struct {
 	Enrolments *prometheus.CounterVec
 	CellWrites *prometheus.CounterVec
 	OrdersSent prometheus.Counter
+	Cells      prometheus.Gauge
 	ModelBytes prometheus.Counter
 	// ModelsTurnedAway were asked for while too many others were fetched.
 	ModelsTurnedAway prometheus.Counter
@@ -51,6 +52,9 @@ func New() *Metrics {
 		OrdersSent: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "parkade_fleet_orders_total", Help: "Desired sets sent to vehicles.",
 		}),
+		Cells: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "parkade_carlet_cells", Help: "Cells that this carlet serves; other carlets serve the others.",
+		}),
 		ModelBytes: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "parkade_model_bytes_total", Help: "Bytes of models served to vehicles.",
 		}),
@@ -62,7 +66,7 @@ func New() *Metrics {
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5},
 		}),
 	}
-	m.Registry.MustRegister(m.Vehicles, m.Evidence, m.Changes, m.Messages, m.Witnesses, m.Enrolments, m.CellWrites, m.OrdersSent, m.ModelBytes, m.ModelsTurnedAway, m.CycleSeconds,
+	m.Registry.MustRegister(m.Vehicles, m.Cells, m.Evidence, m.Changes, m.Messages, m.Witnesses, m.Enrolments, m.CellWrites, m.OrdersSent, m.ModelBytes, m.ModelsTurnedAway, m.CycleSeconds,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

@@ -47,6 +47,25 @@ func Start(t *testing.T, program string, args ...string) *Process {
 	return p
 }
 
+// Stop ends the process as Kubernetes does first, and waits until it has ended by itself.
+func (p *Process) Stop(t *testing.T) {
+	t.Helper()
+	p.Signal(t, syscall.SIGTERM)
+	select {
+	case <-p.done:
+	case <-time.After(patience):
+		t.Errorf("process %d does not end", p.command.Process.Pid)
+	}
+}
+
+// Signal sends a signal.
+func (p *Process) Signal(t *testing.T, signal syscall.Signal) {
+	t.Helper()
+	if err := p.command.Process.Signal(signal); err != nil {
+		t.Error(err)
+	}
+}
+
 // Kill ends the process as kill -9 does, and waits until it is gone.
 func (p *Process) Kill(t *testing.T) {
 	t.Helper()
