@@ -60,7 +60,8 @@ func (s *street) decide() (Decision, []string) {
 	s.world.Vehicles = s.registry.Vehicles()
 	decision := Decide(s.world)
 	var told []string
-	for _, key := range s.registry.Commit(decision, s.world.Now, time.Hour) {
+	tell, _ := s.registry.Commit(decision, s.world.Now, time.Hour, MaxVehicles)
+	for _, key := range tell {
 		told = append(told, key.Vehicle)
 	}
 	return decision, told
@@ -462,7 +463,7 @@ func TestAForecastTellsNobodyAnything(t *testing.T) {
 		s.say("v-1", KindState, state, false)
 		s.world.Vehicles = s.registry.Vehicles()
 		decision := decider.Decide(s.world)
-		told := s.registry.Commit(decision, s.world.Now, time.Hour)
+		told, _ := s.registry.Commit(decision, s.world.Now, time.Hour, MaxVehicles)
 		if (len(told) == 0) != (step > 0) {
 			t.Errorf("step %d: told %v", step, told)
 		}

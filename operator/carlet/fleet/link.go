@@ -41,8 +41,10 @@ type Link struct {
 	options  LinkOptions
 	registry *Registry
 	conn     *nats.Conn
+	beats    *nats.Subscription
 	replayed atomic.Bool
 	lostAt   atomic.Int64 // unix nanoseconds; 0 while connected
+	heardAll atomic.Int64 // unix nanoseconds; when no beat waited
 	again    chan struct{}
 	reading  reading
 }
@@ -86,8 +88,9 @@ func Dial(ctx context.Context, registry *Registry, options LinkOptions) (*Link, 
 		return nil, fmt.Errorf("the fleet link at %s cannot be used: %w; check --nats, --nats-creds and --nats-ca", options.URL, err)
 	}
 	link.conn = conn
+	link.heardAll.Store(time.Now().UnixNano())
 	// Beats have a lane of their own: a flood of states delays no sign of life.
-	if _, err := conn.Subscribe("parkade.v1.*.*."+string(KindBeat), link.beat); err != nil {
+	if link.beats, err = conn.Subscribe("parkade.v1.*.*."+string(KindBeat), link.beat); err != nil {
 		conn.Close()
 		return nil, fmt.Errorf("the fleet link refuses a subscription: %w", err)
 	}
@@ -111,6 +114,20 @@ func (l *Link) HeardUntil(now time.Time) time.Time {
 
 // LostFor says for how long no vehicle has been reached; 0 while messages flow.
 func (l *Link) LostFor(now time.Time) time.Duration { return now.Sub(l.HeardUntil(now)) }
+
+// ListenedUntil is the instant up to which every beat that came was taken in: a carlet that has too much to do takes nobody
+// for silent whose beats are waiting.
+func (l *Link) ListenedUntil(now time.Time) time.Time {
+	waiting, _, err := l.beats.Pending()
+	if err == nil && waiting == 0 {
+		l.heardAll.Store(now.UnixNano())
+	}
+	until := l.HeardUntil(now)
+	if all := time.Unix(0, l.heardAll.Load()); all.Before(until) {
+		return all
+	}
+	return until
+}
 
 // Send orders a vehicle; it fails while the link is down. An order lost on the way is repaired by the vehicle's next hello.
 func (l *Link) Send(key Key, desired Desired) error {

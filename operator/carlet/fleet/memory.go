@@ -4,6 +4,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -65,8 +66,15 @@ func (d *decider) settle(cell Cell, here []*resident) CellFacts {
 		}
 	}
 	d.assign(cell, here)
+	sets := map[string]Desired{} // vehicles that are given the same are told the same
 	for _, r := range here {
-		r.desired = d.desired(cell, r)
+		given := strings.Join(r.given, "\n")
+		desired, known := sets[given]
+		if !known {
+			desired = d.desired(cell, r)
+			sets[given] = desired
+		}
+		r.desired = desired
 	}
 	facts := d.facts(cell, here)
 	if d.memory != nil {

@@ -61,6 +61,7 @@ func (r *Registry) Hear(subject string, data []byte, at time.Time, replayed bool
 		return Heard{Kind: "unknown", Outcome: UnknownSubject}
 	}
 	heard := Heard{Key: key, Kind: kind}
+	said := read(key, kind, data) // before the lock, so that no beat waits for the text of others
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.revoked[key] {
@@ -75,19 +76,21 @@ func (r *Registry) Hear(subject string, data []byte, at time.Time, replayed bool
 		}
 		v = &record{Vehicle: Vehicle{Key: key, Given: map[string]string{}, Refusals: map[string]Refusal{}}}
 	}
-	switch kind {
-	case KindHello:
-		heard.Outcome, heard.Changed = v.hello(data, replayed)
-	case KindState:
-		heard.Outcome, heard.Changed = v.state(data, at, replayed)
-	case KindBeat:
-		heard.Outcome, heard.Changed = v.beat(data, at)
-	default:
-		heard.Kind, heard.Outcome = "unknown", UnknownSubject
-	}
+	heard.Outcome = said.outcome
 	if heard.Outcome != Accepted {
+		if heard.Outcome == UnknownSubject {
+			heard.Kind = "unknown"
+		}
 		heard.Changed = r.misunderstood(key, heard.Outcome, at)
 		return heard
+	}
+	switch kind {
+	case KindHello:
+		heard.Changed = v.hello(said.hello, replayed)
+	case KindState:
+		heard.Changed = v.state(said.state, at, replayed)
+	case KindBeat:
+		heard.Changed = v.beat(said.beat, at)
 	}
 	if _, known := r.vehicles[key]; !known && (kind != KindBeat || v.HasHello) {
 		r.vehicles[key], r.sorted = v, nil
@@ -97,6 +100,27 @@ func (r *Registry) Hear(subject string, data []byte, at time.Time, replayed bool
 	}
 	v.Heard = v.Heard || !replayed
 	return heard
+}
+
+// said is a message that was read.
+type said struct {
+	outcome Outcome
+	hello   Hello
+	state   State
+	beat    Beat
+}
+
+func read(key Key, kind Kind, data []byte) said {
+	s := said{outcome: UnknownSubject}
+	switch kind {
+	case KindHello:
+		s.hello, s.outcome = ReadHello(key, data)
+	case KindState:
+		s.state, s.outcome = ReadState(data)
+	case KindBeat:
+		s.beat, s.outcome = ReadBeat(data)
+	}
+	return s
 }
 
 // misunderstood remembers a malformed message; it says whether that is news.
@@ -119,24 +143,16 @@ func (r *Registry) Malformed(after time.Time) []Key {
 	return slices.SortedFunc(maps.Keys(r.malformed), CompareKeys)
 }
 
-func (v *record) hello(data []byte, replayed bool) (Outcome, bool) {
-	hello, outcome := ReadHello(v.Key, data)
-	if outcome != Accepted {
-		return outcome, false
-	}
+func (v *record) hello(hello Hello, replayed bool) (changed bool) {
 	v.Hello, v.HasHello = hello, true
 	v.greeted = replayed
 	if !replayed {
 		v.sent = "" // every hello is answered by the full desired set
 	}
-	return Accepted, true
+	return true
 }
 
-func (v *record) state(data []byte, at time.Time, replayed bool) (Outcome, bool) {
-	state, outcome := ReadState(data)
-	if outcome != Accepted {
-		return outcome, false
-	}
+func (v *record) state(state State, at time.Time, replayed bool) (changed bool) {
 	news := !v.HasState || !alikeState(&v.State, &state)
 	v.State, v.HasState = state, true
 	if replayed || v.foreign {
@@ -148,7 +164,7 @@ func (v *record) state(data []byte, at time.Time, replayed bool) (Outcome, bool)
 			v.refuse(held, at)
 		}
 	}
-	return Accepted, news // a round trip waits for the next look at the fleet
+	return news // a round trip waits for the next look at the fleet
 }
 
 // adopt takes what the vehicle holds for given: a carlet that begins to order it takes nothing away.
@@ -180,16 +196,12 @@ func (v *record) refuse(held HeldByVehicle, at time.Time) {
 	}
 }
 
-func (v *record) beat(data []byte, at time.Time) (Outcome, bool) {
-	beat, outcome := ReadBeat(data)
-	if outcome != Accepted {
-		return outcome, false
-	}
+func (v *record) beat(beat Beat, at time.Time) (changed bool) {
 	wasHere := v.Heard && PresenceAt(at, v.Testimony(), 0) == Here
 	if beat.BeatSeconds > 0 {
 		v.Hello.BeatSeconds = beat.BeatSeconds
 	}
-	return Accepted, !wasHere
+	return !wasHere
 }
 
 // Adopt ends the replay: nobody listened while carlet was away, so vehicles count as heard now, except those that have
@@ -257,11 +269,13 @@ func (r *Registry) Vehicles() []Vehicle {
 }
 
 // Commit records a decision and returns the keys of vehicles that must be told: those whose order changed, those
-// whose hello is not answered yet, and those still fetching with URLs older than resign.
-func (r *Registry) Commit(decision Decision, now time.Time, resign time.Duration) []Key {
+// whose hello is not answered yet, and those still fetching with URLs older than resign. No more than most are told now; the
+// others wait for the next decision, and only what is newest then is told. Who holds something else than what is
+// decided comes first, and who merely wants to hear that nothing changed comes last.
+func (r *Registry) Commit(decision Decision, now time.Time, resign time.Duration, most int) (tell []Key, waiting int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var tell []Key
+	var news, confirmations []Key
 	for key, told := range decision.Vehicles {
 		v := r.vehicles[key]
 		if v == nil {
@@ -289,11 +303,22 @@ func (r *Registry) Commit(decision Decision, now time.Time, resign time.Duration
 		if v.greeted && v.sent == told.Desired.Revision && !stale {
 			continue
 		}
-		v.sent, v.sentAt, v.greeted = told.Desired.Revision, now, true
-		tell = append(tell, key)
+		if v.greeted || v.Hello.Desired != told.Desired.Revision {
+			news = append(news, key)
+		} else {
+			confirmations = append(confirmations, key)
+		}
 	}
-	slices.SortFunc(tell, CompareKeys)
-	return tell
+	slices.SortFunc(news, CompareKeys)
+	slices.SortFunc(confirmations, CompareKeys)
+	tell = append(news, confirmations...)
+	waiting = max(0, len(tell)-most)
+	tell = tell[:len(tell)-waiting]
+	for _, key := range tell {
+		v := r.vehicles[key]
+		v.sent, v.sentAt, v.greeted = decision.Vehicles[key].Desired.Revision, now, true
+	}
+	return tell, waiting
 }
 
 // Changes counts the vehicles that came to another presence since they were counted last, by what they came to.

@@ -49,7 +49,7 @@ func (s *sharedStreet) begin(id string) {
 	registry.Adopt(s.world.Now)
 	world := s.world
 	world.Vehicles, world.Share = registry.Vehicles(), NoShare(id) // as Membership begins where there are others
-	if told := registry.Commit(Decide(world), world.Now, time.Hour); len(told) > 0 {
+	if told, _ := registry.Commit(Decide(world), world.Now, time.Hour, MaxVehicles); len(told) > 0 {
 		s.t.Fatalf("%s has no share yet and tells %v", id, told)
 	}
 	s.carlets[id] = registry
@@ -100,7 +100,8 @@ func (s *sharedStreet) cycle(members ...string) map[string][]string {
 		world, registry := s.world, s.carlets[id]
 		world.Vehicles, world.Share = registry.Vehicles(), &Share{ID: id, Within: [][]string{members}}
 		decision := Decide(world)
-		for _, key := range registry.Commit(decision, world.Now, time.Hour) {
+		tell, _ := registry.Commit(decision, world.Now, time.Hour, MaxVehicles)
+		for _, key := range tell {
 			told[key.Vehicle] = append(told[key.Vehicle], id)
 			orders[key.Vehicle] = decision.Vehicles[key].Desired
 		}

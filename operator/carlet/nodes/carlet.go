@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/uuid"
 	"k8s.io/client-go/dynamic"
@@ -48,9 +49,13 @@ type Options struct {
 	Kubelet        Address
 	StatusInterval time.Duration
 	CellGrace      time.Duration
+	OrderRate      int // orders a second, after as many at once; 0 for DefaultOrderRate
 	Metrics        *metrics.Metrics
 	Log            *slog.Logger
 }
+
+// DefaultOrderRate is what a carlet and a nats-server on two cores do beside all else: an order costs about 0.1 ms of processor.
+const DefaultOrderRate = 2000
 
 // Carlet runs the cycle: gather, decide, tell vehicles, show facts.
 type Carlet struct {
@@ -62,6 +67,7 @@ type Carlet struct {
 	orders  *fleet.LastOrders
 	decider *fleet.Decider
 	member  *member
+	pace    *rate.Limiter // of orders
 	wake    chan struct{}
 	since   time.Time
 	cells   map[string]*cellNode
@@ -72,6 +78,9 @@ type Carlet struct {
 
 // New assembles a Carlet; wake is shared with the link, which signals it when a vehicle spoke.
 func New(options Options, wake chan struct{}) *Carlet {
+	if options.OrderRate == 0 {
+		options.OrderRate = DefaultOrderRate
+	}
 	s := newSources(options.Kube, options.Custom, options.Namespace, options.Log)
 	reach := &reach{lostFor: options.Link.LostFor}
 	return &Carlet{
@@ -87,6 +96,7 @@ func New(options Options, wake chan struct{}) *Carlet {
 		journal: newJournal(),
 		orders:  fleet.NewLastOrders(options.CellGrace),
 		decider: fleet.NewDecider(),
+		pace:    rate.NewLimiter(rate.Limit(options.OrderRate), options.OrderRate),
 		wake:    wake,
 		since:   time.Now(),
 		cells:   map[string]*cellNode{},
@@ -216,7 +226,7 @@ func (c *Carlet) showPresence(counts map[fleet.PoolPresence]int) {
 }
 
 func (c *Carlet) gather(now time.Time) ([]cellIdentity, fleet.World) {
-	cells, heardUntil := c.sources.cells(), c.Link.HeardUntil(now)
+	cells, heardUntil := c.sources.cells(), c.Link.ListenedUntil(now)
 	world := fleet.World{
 		Now:       heardUntil,
 		Pools:     c.sources.pools(),
@@ -241,8 +251,14 @@ func (c *Carlet) gather(now time.Time) ([]cellIdentity, fleet.World) {
 // tell sends its order to every vehicle that needs to hear it, with URLs for what is in the store.
 // After until, they may be another carlet's to tell.
 func (c *Carlet) tell(decision fleet.Decision, now time.Time, term int64, until time.Time) {
+	keys, waiting := c.Registry.Commit(decision, now, models.URLLife/2, int(c.pace.TokensAt(now)))
+	c.pace.AllowN(now, len(keys))
+	c.Metrics.OrdersWaiting.Set(float64(waiting))
+	if waiting > 0 {
+		Wake(c.wake)
+	}
 	unsent, reason := 0, error(nil)
-	for _, key := range c.Registry.Commit(decision, now, models.URLLife/2) {
+	for _, key := range keys {
 		if !until.IsZero() && !time.Now().Before(until) {
 			c.Registry.Untold(key)
 			continue

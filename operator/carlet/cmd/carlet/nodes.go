@@ -62,7 +62,7 @@ type nodesFlags struct {
 	kubeletListen, kubeletAdvertise   string
 	modelStore, urlKey, metricsListen string
 	fleetKeys                         string
-	modelDownloads                    int
+	modelDownloads, orderRate         int
 	credentialsLife                   time.Duration
 	statusInterval, cellGrace         time.Duration
 	verbose                           bool
@@ -82,6 +82,7 @@ func (f *nodesFlags) parse(args []string) error {
 	flags.StringVar(&f.modelsListen, "models-listen", "127.0.0.1:8443", "address on which models are served")
 	flags.StringVar(&f.modelsAdvertise, "models-advertise", "", "HOST:PORT at which vehicles reach the models; default: --models-listen")
 	flags.IntVar(&f.modelDownloads, "model-downloads", 512, "requests for models under way at a time; others are told when to ask again")
+	flags.IntVar(&f.orderRate, "order-qps", nodes.DefaultOrderRate, "orders to vehicles a second; those whose order changed come before those that only want to hear it again")
 	flags.StringVar(&f.kubeletListen, "kubelet-listen", "127.0.0.1:10250", "address on which the API server's calls are answered")
 	flags.StringVar(&f.kubeletAdvertise, "kubelet-advertise", "127.0.0.1", "IP at which the API server reaches them")
 	flags.StringVar(&f.modelStore, "model-store", "", "directory in which the operator stages models")
@@ -104,8 +105,8 @@ func (f *nodesFlags) parse(args []string) error {
 	if f.modelsAdvertise == "" {
 		f.modelsAdvertise = f.modelsListen
 	}
-	if f.modelDownloads < 1 {
-		return fmt.Errorf("--model-downloads %d must be 1 at least", f.modelDownloads)
+	if f.modelDownloads < 1 || f.orderRate < 1 {
+		return fmt.Errorf("--model-downloads %d and --order-qps %d must be 1 at least", f.modelDownloads, f.orderRate)
 	}
 	if f.statusInterval < 100*time.Millisecond {
 		return fmt.Errorf("--status-interval %s is under 100ms and would flood the API server", f.statusInterval)
@@ -189,7 +190,7 @@ func serveNodes(ctx context.Context, args []string) error {
 	store := models.NewStore(f.modelStore)
 	carlet := nodes.New(nodes.Options{
 		Kube: kube, Custom: custom, Leases: leases, ID: f.id, Namespace: f.namespace, Registry: registry, Link: link, Store: store, Signer: signer,
-		Kubelet: address, StatusInterval: f.statusInterval, CellGrace: f.cellGrace, Metrics: measured, Log: log,
+		Kubelet: address, StatusInterval: f.statusInterval, CellGrace: f.cellGrace, OrderRate: f.orderRate, Metrics: measured, Log: log,
 	}, wake)
 	modelServer := &models.Server{
 		Store: store, Signer: signer, Now: time.Now,

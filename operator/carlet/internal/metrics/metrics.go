@@ -8,17 +8,18 @@ import (
 
 // Metrics of one carlet, with a registry of its own.
 type Metrics struct {
-	Registry   *prometheus.Registry
-	Vehicles   *prometheus.GaugeVec
-	Evidence   *prometheus.GaugeVec
-	Changes    *prometheus.CounterVec
-	Messages   *prometheus.CounterVec
-	Witnesses  *prometheus.CounterVec
-	Enrolments *prometheus.CounterVec
-	CellWrites *prometheus.CounterVec
-	OrdersSent prometheus.Counter
-	Cells      prometheus.Gauge
-	ModelBytes prometheus.Counter
+	Registry      *prometheus.Registry
+	Vehicles      *prometheus.GaugeVec
+	Evidence      *prometheus.GaugeVec
+	Changes       *prometheus.CounterVec
+	Messages      *prometheus.CounterVec
+	Witnesses     *prometheus.CounterVec
+	Enrolments    *prometheus.CounterVec
+	CellWrites    *prometheus.CounterVec
+	OrdersSent    prometheus.Counter
+	OrdersWaiting prometheus.Gauge
+	Cells         prometheus.Gauge
+	ModelBytes    prometheus.Counter
 	// ModelsTurnedAway were asked for while too many others were fetched.
 	ModelsTurnedAway prometheus.Counter
 	CycleSeconds     prometheus.Histogram
@@ -49,6 +50,9 @@ func New() *Metrics {
 		CellWrites: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "parkade_cell_writes_total", Help: "Writes of VehicleCell status by outcome.",
 		}, []string{"outcome"}),
+		OrdersWaiting: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "parkade_fleet_orders_waiting", Help: "Vehicles that wait for a desired set because others are told first.",
+		}),
 		OrdersSent: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "parkade_fleet_orders_total", Help: "Desired sets sent to vehicles.",
 		}),
@@ -66,7 +70,7 @@ func New() *Metrics {
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5},
 		}),
 	}
-	m.Registry.MustRegister(m.Vehicles, m.Cells, m.Evidence, m.Changes, m.Messages, m.Witnesses, m.Enrolments, m.CellWrites, m.OrdersSent, m.ModelBytes, m.ModelsTurnedAway, m.CycleSeconds,
+	m.Registry.MustRegister(m.Vehicles, m.Cells, m.Evidence, m.Changes, m.Messages, m.Witnesses, m.Enrolments, m.CellWrites, m.OrdersSent, m.OrdersWaiting, m.ModelBytes, m.ModelsTurnedAway, m.CycleSeconds,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
