@@ -262,7 +262,10 @@ class World:
         """Tell whether a car says itself that it answers for a workload."""
         state = self.state_directory(car)
         place, token = json.loads((state / "api.json").read_text())["api"], (state / "token").read_text().strip()
-        answer = httpx.get(f"http://{place}/v1/status", headers={"authorization": f"Bearer {token}"}, timeout=5)
+        try:
+            answer = httpx.get(f"http://{place}/v1/status", headers={"authorization": f"Bearer {token}"}, timeout=5)
+        except httpx.TransportError:
+            return False
         rows = answer.json()["assignments"]
         return any((row["workload"], row["phase"]) == (workload, "Ready") for row in rows)
 

@@ -6,7 +6,7 @@ differs.
 
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -95,9 +95,9 @@ def play(world: World, questions: Mapping[str, Sequence[Sample]], rates: Mapping
 
 def unplug(world: World, show: Show) -> Told:
     """A car that serves announces that it leaves; then it is plugged in again."""
-    car = world.holders(READER)[0]
+    before = _places(world, READER)
+    car = before[0]
     cell = world.told(car)["cell"]
-    before = world.holders(READER)
     show(f"1. an unplug: the owner of {car}, which serves {READER}, pulls the cable")
     world.vehicle(car, "unplug")
     began = time.monotonic()
@@ -112,12 +112,15 @@ def unplug(world: World, show: Show) -> Told:
 
 def fall_silent(world: World, show: Show) -> tuple[Told, Told]:
     """From two cars nothing comes any more: one stands at its charger, the other drives off without a word."""
-    lost, left = world.holders(VOICE)[0], world.holders(READER)[0]
+    readers = _places(world, READER)
+    lost = _places(world, VOICE)[0]
+    where = world.told(lost)["cell"]
+    left = next(car for car in readers if car in world.cars and world.told(car)["cell"] != where)
+    elsewhere = world.told(left)["cell"]
     at_lost, at_left = (Charger(world.plane, world.cars[car].fleet, car) for car in (lost, left))
     for charger in (at_lost, at_left):
         charger.plugged_in()
-    where, elsewhere = world.told(lost)["cell"], world.told(left)["cell"]
-    readers, loads = world.holders(READER), _loads(world, VOICE, where)
+    loads = _loads(world, VOICE, where)
     show(f"2. a lost link: nothing comes from {lost} any more, its session at the charger goes on")
     show(f"3. a departure without a word: nothing comes from {left} any more, its session at the charger ends")
     for car in (lost, left):
@@ -140,16 +143,9 @@ def fall_silent(world: World, show: Show) -> tuple[Told, Told]:
     if not world.serves(lost, VOICE) or _loads(world, VOICE, where) != loads:
         raise RuntimeError(f"{lost} came back and did not just go on with {VOICE}")
     show(f"   {lost} goes on with {VOICE}: nobody took its replica, and the model was not loaded again")
-    window = (began, time.monotonic())
+    window, kept = (began, time.monotonic()), "kept, not loaded again"
     return (
-        Told(
-            "a lost link",
-            f"vc/{where}",
-            _about(silent, "silent"),
-            silent_seconds,
-            "kept, not loaded again",
-            window,
-        ),
+        Told("a lost link", f"vc/{where}", _about(silent, "silent"), silent_seconds, kept, window),
         Told("a departure without a word", f"vc/{elsewhere}", _about(gone, "gone"), gone_seconds, replaced, window),
     )
 
@@ -161,7 +157,7 @@ def lie(world: World, traffic: Traffic, show: Show) -> tuple[Told, list[Answer]]
     show(f"   $ kubectl patch iw {name} -n {namespace} --type=merge -p '{SPOT_CHECKS}'")
     world.plane.kubectl("patch", "iw", name, "-n", namespace, "--type=merge", "-p", SPOT_CHECKS)
     world.await_that(f"Triton holds {VOICE} too, to compare with", lambda: _compared(world), PATIENCE)
-    before = world.holders(VOICE)
+    before = _places(world, VOICE)
     liar = before[0]
     show(f"   somebody tampers with {liar}, which serves {VOICE}: from now on its answers are wrong")
     began = time.monotonic()
@@ -172,7 +168,7 @@ def lie(world: World, traffic: Traffic, show: Show) -> tuple[Told, list[Answer]]
     lies = [answer for answer in traffic.lies(name, began) if answer.sent < said]
     first, last = lies[0].sent, lies[-1]
     took = last.sent + last.milliseconds / 1e3 - first
-    show(f"   callers heard {len(lies)} wrong answers in {took:.1f} s; then the router took no more of that car")
+    show(f"   wrong answers that callers heard: {len(lies)} in {took:.1f} s; then the router took no more of that car")
     message = world.warnings(VOICE, DISAGREE)[0]
     show(f"   the workload says so after {said - first:.1f} s: {DISAGREE}: {message}")
     replaced = _replaced(world, VOICE, before, first, show)
@@ -197,16 +193,41 @@ def _says(world: World, cell: str, words: str, began: float, never: str = "\n") 
     return sentence, time.monotonic() - began
 
 
-def _replaced(world: World, workload: str, before: Sequence[str], began: float, show: Show) -> str:
-    """Wait until a car that did not hold the workload answers for it."""
+def _replaced(world: World, workload: str, before: Collection[str], began: float, show: Show) -> str:
+    """Wait until a car or a Triton pool answers for the workload that did not before."""
+    found: list[str] = []
 
-    def new() -> list[str]:
-        return [car for car in world.holders(workload) if car not in before and world.serves(car, workload)]
+    def new() -> bool:
+        nonlocal found
+        found = [car for car in world.holders(workload) if car not in before and world.serves(car, workload)]
+        found += [pool for pool in _servers(world, workload) if pool not in before]
+        return bool(found)
 
-    world.await_that(f"another car serves {workload}", lambda: bool(new()), PATIENCE)
+    world.await_that(f"another place serves {workload}", new, PATIENCE)
     seconds = time.monotonic() - began
-    show(f"   {new()[0]} serves {workload} in its stead after {seconds:.1f} s")
+    show(f"   {found[0]} serves {workload} in its stead after {seconds:.1f} s")
     return f"replaced after {seconds:.1f} s"
+
+
+def _places(world: World, workload: str) -> list[str]:
+    """Cars and Triton pools that answer for a workload, once nothing is on its way."""
+
+    def settled() -> bool:
+        cars = sum(place["replicas"] for place in world.placements(workload) if place["tier"] == "Vehicle")
+        holders = world.holders(workload)
+        return len(holders) == cars and all(world.serves(car, workload) for car in holders)
+
+    world.await_that(f"{workload} is where the plan wants it", settled, PATIENCE)
+    return world.holders(workload) + _servers(world, workload)
+
+
+def _servers(world: World, workload: str) -> list[str]:
+    """Triton pools that the routers may ask for a workload."""
+    return [
+        place["place"]
+        for place in world.placements(workload)
+        if place["tier"] == "Datacenter" and any(endpoint["replicas"] for endpoint in place["endpoints"])
+    ]
 
 
 def _everybody_here(world: World, cell: str) -> None:
@@ -217,11 +238,9 @@ def _everybody_here(world: World, cell: str) -> None:
 
 
 def _compared(world: World) -> bool:
-    """Tell whether the voice workload has a place on Triton, and no more cars than the plan wants there."""
-    places = world.placements(VOICE)
-    cars = sum(place["replicas"] for place in places if place["tier"] == "Vehicle")
-    servers = [index for index, models in world.models_on_triton().items() if "voice-activity" in models]
-    return bool(servers) and any(place["endpoints"] for place in places) and len(world.holders(VOICE)) == cars
+    """Tell whether Triton answers for the voice workload too."""
+    held = any("voice-activity" in models for models in world.models_on_triton().values())
+    return held and bool(_servers(world, VOICE))
 
 
 def _loads(world: World, workload: str, cell: str) -> int:

@@ -6,6 +6,7 @@ one car is unplugged, one loses its link, one drives off without a word, and one
 """
 
 import argparse
+import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,7 @@ from demo.happenings import Happenings, play
 from demo.inputs import SIGNS, Sample, read_line, samples
 from demo.models import MODELS, fetch
 from parkade.errors import ParkadeError
+from parkade.local import binaries
 from parkade.local.paths import state_directory
 from world import World, cars
 
@@ -169,7 +171,7 @@ def conclude(world: World, outcomes: Sequence[Outcome], happened: Happenings, sh
     show.block("what happened to cars, and how Parkade told it apart", happened.text())
     show(f"{asked} requests, {len(failures)} failed; every answer was compared with that of the model run directly:")
     late = sum(answer.wrong for answer in happened.outcome.answers) - len(happened.lies)
-    show(f"{len(happened.lies)} wrong ones came while the lying car was not found yet, {late} after")
+    show(f"wrong answers of the lying car that callers heard: {len(happened.lies)} until it was found, {late} after")
     if failures:
         print(report.failures(failures))
         print(report.unanswered(world.access_log))
@@ -178,10 +180,12 @@ def conclude(world: World, outcomes: Sequence[Outcome], happened: Happenings, sh
 
 def what_to_try(world: World) -> str:
     """Lines for a person who keeps the demo running."""
+    parkade = Path(sys.executable).with_name("parkade")
+    path = "" if shutil.which("kubectl") else f"\n  export PATH={binaries.upstream('kubectl', print).parent}:$PATH"
     pod = next((pod.removeprefix("pod/") for pod in world.faces("pods") if "voice-activity" in pod), "")
     return f"""
 Still running. Try:
-  export KUBECONFIG={world.plane.kubeconfig}
+  export KUBECONFIG={world.plane.kubeconfig}{path}
   kubectl get iw,vnp,vc,tp,rg,ge -A
   kubectl get nodes,pods -A -o wide
   kubectl describe iw -n vision sign-reader
@@ -189,9 +193,9 @@ Still running. Try:
   kubectl get events -n speech --field-selector reason=AnswersDisagree
   kubectl explain iw.spec.placement
   kubectl scale iw/sign-reader -n vision --replicas=3
-  uv run parkade vehicle status --state-dir {world.state_directory("ca-home-1")}
+  {parkade} vehicle status --state-dir {world.state_directory("ca-home-1")}
 Stop it with:
-  uv run parkade down --purge --dir {world.plane.directory}
+  {parkade} down --purge --dir {world.plane.directory}
 """
 
 

@@ -95,6 +95,24 @@ def test_a_series_of_a_config_map_is_read(folder):
     assert at[1]["cost"]["energy"] - at[0]["cost"]["energy"] == pytest.approx(2 * 0.11364, abs=1e-4)
 
 
+def test_a_pool_whose_cars_differ_has_one_price_in_a_reason(folder):
+    expected = {"pluggedIn": 100, "charging": 50, "awake": 10, "links": {"WiFi": 60, "Ethernet": 40}}
+    objects = [worlds.region(), worlds.cars(vehicles=40, expected=expected), worlds.servers(), worlds.workload()]
+    (folder / "all.yaml").write_text(yaml.safe_dump_all([it.manifest() for it in objects]))
+    (reason,) = re.findall(r"alone it would cost (.*?);", run("-f", folder))
+    assert re.fullmatch(r"0\.\d+ \$/h at ca-home-hw4, [\d.]+ \$/h at austin-a100", reason)
+
+
+def test_servers_that_only_a_cluster_knows_are_named(folder):
+    pods = worlds.servers(endpoints={"selector": {"namespace": "triton", "matchLabels": {"app": "triton"}}})
+    objects = [worlds.region(), worlds.cars(), pods, worlds.workload()]
+    output = run("-f", folder)
+    assert "ServersNotCounted" not in output
+    (folder / "all.yaml").write_text(yaml.safe_dump_all([it.manifest() for it in objects]))
+    output = run("-f", folder)
+    assert "TritonPool austin-a100: ServersNotCounted: endpoints.selector finds servers in a cluster only" in output
+
+
 def test_unknown_hardware_and_fields_that_do_nothing_yet_are_named(folder):
     odd = worlds.workload(
         model={"profiles": [{"hardware": "hw4", "serviceTime": "12ms"}, {"hardware": "hw9", "serviceTime": "1ms"}]},

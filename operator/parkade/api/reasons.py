@@ -74,6 +74,10 @@ class Reason(StrEnum):
         "NoServers",
         "{place} has no Triton server that answers, or keepFree keeps them all now; see the TritonPool's conditions",
     )
+    SERVERS_NOT_COUNTED = (
+        "ServersNotCounted",
+        "endpoints.selector finds servers in a cluster only, so none is planned with; list endpoints.urls to add some",
+    )
     TOO_SLOW = "TooSlow", "{place} answers in {expected} at best and the target is {target}; raise latency.target"
 
     # why a workload is not planned, or not in full

@@ -188,7 +188,7 @@ def _series(folder: Path) -> Iterable[tuple[str, str, str]]:
 
 
 def _notes(snapshot: Snapshot) -> list[str]:
-    """What is accepted but not acted on, and hardware that no pool has."""
+    """What is accepted but not acted on, hardware that no pool has, and servers that only a cluster knows."""
     pools: tuple[VehicleNodePool | TritonPool, ...] = (*snapshot.vehicle_pools, *snapshot.triton_pools)
     known = sorted({pool.spec.hardware.name for pool in pools})
     notes = []
@@ -203,6 +203,8 @@ def _notes(snapshot: Snapshot) -> list[str]:
             notes.append(f"{workload.key}: {Reason.UNKNOWN_HARDWARE}: {said}")
     resources: tuple[AnyResource, ...] = (*snapshot.workloads, *pools, *snapshot.regions)
     for resource in resources:
+        if isinstance(resource, TritonPool) and resource.spec.endpoints.selector is not None:
+            notes.append(f"TritonPool {resource.key}: {Reason.SERVERS_NOT_COUNTED}: {Reason.SERVERS_NOT_COUNTED.say()}")
         fields = unhonoured_fields(resource)
         if isinstance(resource, (VehicleNodePool, TritonPool, Region)):
             texts = {(name, key): text for name, key, text in snapshot.price_series}

@@ -115,7 +115,7 @@ def _reason(
     workload, at = pair
     place, resource = framed.places[at], framed.workloads[workload].resource
     used = [framed.ways[index] for index in framed.pairs[pair] if result.counts[index]]
-    prices = ", ".join(f"{it.cost_per_hour:.3f} $/h at {it.pool}" for it in others)
+    prices = ", ".join(f"{cost:.3f} $/h at {pool}" for pool, cost in _cheapest_by_pool(others).items())
     priced = (f"; alone it would cost {prices}" if others else "") + _timed(resource, place.hardware)
     if any(way.late for way in used):
         target = resource.spec.latency.target if resource.spec.latency else ""
@@ -134,6 +134,14 @@ def _reason(
         if reason is Reason.CHEAPEST_PLACE:
             priced += "; here it shares what others already use"
     return reason, reason.say(place=place.pool, causes=_causes(framed, workload)) + priced
+
+
+def _cheapest_by_pool(others: Sequence[Alternative]) -> dict[str, float]:
+    """$/h by pool, the cheapest first: cars of a pool on a dearer link, or in a dearer state, are no other choice."""
+    found: dict[str, float] = {}
+    for it in others:
+        found.setdefault(it.pool, it.cost_per_hour)
+    return found
 
 
 def _timed(resource: InferenceWorkload, hardware: str) -> str:
