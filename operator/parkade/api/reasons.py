@@ -167,6 +167,10 @@ class Reason(StrEnum):
     NOT_ENOUGH_MEMORY = "NotEnoughMemory", "the car has no memory left for the model; lower replicas or model.memory"
     WAITING_FOR_URL = "WaitingForUrl", "the model is not staged yet; the car asks again when it is"
     DISK_FULL = "DiskFull", "the car's model store is full; let models go or give it more room"
+    LOAD_CRASHED = (
+        "LoadCrashed",
+        "the agent ended three times while it loaded the model; order another artifact, or update it",
+    )
     ROUTER_UNAVAILABLE = "RouterUnavailable", "the car cannot reach its router; check the router and the car's link"
     INTERNAL_ERROR = "InternalError", "something broke that should not; see the log and report it"
     MALFORMED_ANSWERS = (
