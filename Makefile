@@ -22,7 +22,7 @@ need = command -v $(1) > /dev/null || { echo "make: $(1) is not on PATH; install
 .PHONY: help tools setup servers programs demo test test-fast test-rust test-go test-cluster e2e fuzz bench bench-solver bench-router bench-fleet bench-departures lint format crds clean
 
 help: ## List the targets
-	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 # Without this, maturin would quietly fetch a Rust of its own, and Go would be missed after minutes of other builds.
 tools:
