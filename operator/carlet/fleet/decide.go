@@ -40,6 +40,7 @@ type resident struct {
 	cell    string
 	foreign bool // another carlet orders it
 	given   []string
+	staged  []Staged
 	desired Desired
 }
 
@@ -230,11 +231,8 @@ func (d *decider) assign(cell Cell, residents []*resident) {
 
 func (d *decider) car(cell Cell, r *resident, digests map[string]string) Car {
 	car := Car{
-		Key: r.Key, Presence: r.Presence, Eligible: r.Eligible(), Heard: r.Heard, Memory: r.Hello.Memory,
+		Key: r.Key, Presence: r.Presence, Eligible: r.Eligible(), Heard: r.Heard, Memory: d.memoryOf(cell, r),
 		Models: map[string]bool{}, Holds: map[string]bool{}, Refused: map[string]bool{},
-	}
-	if declared := d.pools[cell.Pool].Memory; car.Memory == 0 || declared > 0 && declared < car.Memory {
-		car.Memory = declared
 	}
 	for _, digest := range r.Hello.Models {
 		car.Models[digest] = true
@@ -248,6 +246,15 @@ func (d *decider) car(cell Cell, r *resident, digests map[string]string) Car {
 		}
 	}
 	return car
+}
+
+// memoryOf is what models may take of the vehicle: what it says, and no more than its pool declares.
+func (d *decider) memoryOf(cell Cell, r *resident) int64 {
+	declared := d.pools[cell.Pool].Memory
+	if r.Hello.Memory == 0 || declared > 0 && declared < r.Hello.Memory {
+		return declared
+	}
+	return r.Hello.Memory
 }
 
 // phase is what the vehicle reports of a workload at a digest; empty if it does not mention it.
@@ -276,7 +283,7 @@ func (d *decider) desired(cell Cell, r *resident) Desired {
 		}
 		assignments = append(assignments, d.assignment(order.Workload, order.Digest))
 	}
-	return NewDesired(cell.Name, d.pools[cell.Pool].Terms, assignments)
+	return NewDesired(cell.Name, d.pools[cell.Pool].Terms, assignments, r.staged...)
 }
 
 func (d *decider) assignment(name, digest string) Assignment {

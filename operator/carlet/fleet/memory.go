@@ -66,9 +66,13 @@ func (d *decider) settle(cell Cell, here []*resident) CellFacts {
 		}
 	}
 	d.assign(cell, here)
+	d.stage(cell, here)
 	sets := map[string]Desired{} // vehicles that are given the same are told the same
 	for _, r := range here {
 		given := strings.Join(r.given, "\n")
+		for _, file := range r.staged {
+			given += "\n\n" + file.Digest
+		}
 		desired, known := sets[given]
 		if !known {
 			desired = d.desired(cell, r)

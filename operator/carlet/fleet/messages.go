@@ -150,6 +150,7 @@ type Desired struct {
 	Terms
 	Revision    string       `json:"revision"`
 	Assignments []Assignment `json:"assignments"`
+	Stage       []Staged     `json:"stage,omitempty"`
 }
 
 // Assignment orders one replica. Bytes and Memory are in bytes; URL is empty until the digest is in the store.

@@ -357,5 +357,5 @@ func (v *record) fetches(desired Desired) bool {
 			return true
 		}
 	}
-	return false
+	return slices.ContainsFunc(desired.Stage, func(file Staged) bool { return !slices.Contains(v.Hello.Models, file.Digest) })
 }

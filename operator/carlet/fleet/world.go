@@ -109,6 +109,8 @@ type World struct {
 	Vehicles  []Vehicle
 	Malformed []Key  // vehicles of which a message was malformed lately
 	Share     *Share // what this carlet serves of it; nil is all
+	// StagePercent is the share of each order's replicas that further vehicles keep the file of ready.
+	StagePercent int
 }
 
 // Decision is the answer: what each vehicle is told and what each cell shows, of the cells that are served.

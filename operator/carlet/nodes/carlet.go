@@ -49,6 +49,7 @@ type Options struct {
 	Kubelet        Address
 	StatusInterval time.Duration
 	CellGrace      time.Duration
+	StagePercent   int
 	OrderRate      int // orders a second, after as many at once; 0 for DefaultOrderRate
 	Metrics        *metrics.Metrics
 	Log            *slog.Logger
@@ -228,13 +229,14 @@ func (c *Carlet) showPresence(counts map[fleet.PoolPresence]int) {
 func (c *Carlet) gather(now time.Time) ([]cellIdentity, fleet.World) {
 	cells, heardUntil := c.sources.cells(), c.Link.ListenedUntil(now)
 	world := fleet.World{
-		Now:       heardUntil,
-		Pools:     c.sources.pools(),
-		Workloads: c.sources.workloads(),
-		Routers:   c.sources.currentRouters(),
-		Staged:    map[string]int64{},
-		Vehicles:  c.Registry.Vehicles(),
-		Malformed: c.Registry.Malformed(heardUntil.Add(-fleet.MalformedMemory)),
+		Now:          heardUntil,
+		Pools:        c.sources.pools(),
+		Workloads:    c.sources.workloads(),
+		Routers:      c.sources.currentRouters(),
+		Staged:       map[string]int64{},
+		Vehicles:     c.Registry.Vehicles(),
+		StagePercent: c.StagePercent,
+		Malformed:    c.Registry.Malformed(heardUntil.Add(-fleet.MalformedMemory)),
 	}
 	for _, cell := range cells {
 		world.Cells = append(world.Cells, cell.Cell)
@@ -270,6 +272,10 @@ func (c *Carlet) tell(decision fleet.Decision, now time.Time, term int64, until 
 			if assignment.Bytes > 0 {
 				desired.Assignments[i].URL = c.Signer.URL(assignment.Digest, now)
 			}
+		}
+		desired.Stage = slices.Clone(desired.Stage)
+		for i, file := range desired.Stage {
+			desired.Stage[i].URL = c.Signer.URL(file.Digest, now)
 		}
 		if err := c.Link.Send(key, desired); err != nil {
 			c.Registry.Untold(key)

@@ -25,6 +25,7 @@ from parkade.vehicle.reasons import Reason, Refusal
 from parkade.vehicle.replica import Memory, Phase, Replica, Workshop
 from parkade.vehicle.runtime import Runtime
 from parkade.vehicle.signals import Signals
+from parkade.vehicle.staging import Staging
 from parkade.vehicle.store import Store
 from parkade.vehicle.tls import Certificates
 from parkade.vehicle.transfer import Roads
@@ -100,6 +101,7 @@ class Agent:
             self.carried, Memory(outfit.identity.memory), self._schedule, self._ask, self._referenced,
             self._trials,
         )  # fmt: skip
+        self._staging = Staging(self._workshop)
         self._remember(outfit.recall)
 
     def carried(self, size: int) -> None:
@@ -262,14 +264,16 @@ class Agent:
     def _settle(self) -> None:
         """Count what ran since the last look, under the signals that held meanwhile."""
         changes = self.books.history.changes
-        self.books.settle(self.signals, bool(self.replicas), changes[-1].reason if changes else "")
+        self.books.settle(
+            self.signals, bool(self.replicas) or self._staging.active, changes[-1].reason if changes else ""
+        )
 
     def _look(self) -> Refusal | None:
         """Bring the books up to now, and return why the car may not work."""
         self._settle()
         self._hot = contracts.out_of_range(self.contract, self.signals, self._hot)
-        willing = self.refusal() is None and bool(self.desired.assignments)
-        self.books.keep(self.contract, bool(self.replicas) or willing)
+        willing = self.refusal() is None and bool(self.desired.assignments or self.desired.stage)
+        self.books.keep(self.contract, bool(self.replicas) or self._staging.active or willing)
         refusal = self.refusal()
         self.books.note(refusal)
         return refusal
@@ -300,6 +304,8 @@ class Agent:
         for key, assignment in wanted.items():
             if key not in self.replicas:
                 self.replicas[key] = Replica(assignment, self.desired.cell, self._workshop)
+        idle = car is None and not any(replica.downloads for replica in self.replicas.values())
+        self._staging.want(self.desired.stage, self.signals.link, idle=idle)
         if self.dwelling.look(self.signals, self.books.clock.look()):  # last: a stay that ends takes milliseconds
             self._note_stay()
         self.on_news()
@@ -386,6 +392,7 @@ class Agent:
             replica.withdraw()
         for replica in replicas:
             await replica.closed()
+        await self._staging.close()
         await self._store.close()
         self._executor.shutdown(cancel_futures=True)
         self._settle()

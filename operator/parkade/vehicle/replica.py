@@ -124,6 +124,12 @@ class Replica:
         return self.phase in (Phase.Fetching, Phase.Refused) or (self.phase is Phase.Failed and self.app is None)
 
     @property
+    def downloads(self) -> bool:
+        """Whether it wants the link for its file."""
+        waiting = self.refusal is not None and self.refusal.reason is Reason.WaitingForUrl
+        return self.phase is Phase.Fetching and not waiting and not self.withdrawn
+
+    @property
     def gone(self) -> bool:
         """Whether it was withdrawn and nothing of it is left."""
         return self.withdrawn and self._task.done()
@@ -205,7 +211,7 @@ class Replica:
         """Return the verified artifact, for as many tries as it takes."""
         shop, digest = self._workshop, self.assignment.digest
         refused = False
-        for wait in _waits(FIRST_WAIT, LONGEST_WAIT):
+        for wait in waits(FIRST_WAIT, LONGEST_WAIT):
             held = await shop.store.verified(digest)
             if held is not None:
                 return held
@@ -246,7 +252,7 @@ class Replica:
 
     async def _load(self, path: Path) -> Model:
         shop, assignment = self._workshop, self.assignment
-        for wait in _waits(FIRST_WAIT, LONGEST_WAIT):
+        for wait in waits(FIRST_WAIT, LONGEST_WAIT):
             try:
                 async with shop.one_load:
                     # with the model, so that the first caller over gRPC does not wait for half a hundred modules
@@ -320,7 +326,7 @@ class Replica:
             self._set(Phase.Ready, refusal.reason, refusal.message)
 
 
-def _waits(first: float, longest: float) -> Iterator[float]:
+def waits(first: float, longest: float) -> Iterator[float]:
     """Endless: doubling seconds, each with half of it as jitter."""
     wait = first
     while True:

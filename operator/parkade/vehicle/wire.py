@@ -20,6 +20,7 @@ OLDEST: Final = 1
 MAX_MESSAGE: Final = 256 * 1024
 """Bytes; a full set of `MAX_ASSIGNMENTS` fits several times."""
 MAX_ASSIGNMENTS: Final = 64
+MAX_STAGED: Final = 16
 MAX_MODEL: Final = 64 * 2**30
 """Bytes of one artifact or of its memory."""
 
@@ -66,6 +67,18 @@ class Assignment:
 
 
 @dataclass(frozen=True, slots=True)
+class Staged:
+    """One file that this car should have ready without serving it."""
+
+    digest: str
+    size: int
+    """Bytes of the artifact."""
+    format: str
+    url: str
+    """As an assignment's."""
+
+
+@dataclass(frozen=True, slots=True)
 class Desired:
     """The full set that this car should hold; anything not in it should go."""
 
@@ -80,6 +93,8 @@ class Desired:
     """$ per hour of work beyond the electricity; None where it is not told."""
     term: int = 0
     """Grows whenever another carlet takes the car's cell over; 0 from a carlet that knows no others."""
+    stage: tuple[Staged, ...] = ()
+    """Files to fetch ahead of need; an older carlet names none."""
 
 
 def read_desired(payload: bytes) -> Desired:
@@ -106,6 +121,21 @@ def read_desired(payload: bytes) -> Desired:
     return Desired(
         _text(message, "cell", _CELL), _text(message, "revision", _REVISION), assignments, contract,
         _price(message, "energyPrice", "perKWh"), _price(message, "payout", "perComputeHour"), _term(message),
+        _stage(message.get("stage", [])),
+    )  # fmt: skip
+
+
+def _stage(entries: object) -> tuple[Staged, ...]:
+    if not isinstance(entries, list) or len(entries) > MAX_STAGED:
+        raise Garbage(f"stage is not a list of at most {MAX_STAGED}")
+    if not all(isinstance(entry, dict) for entry in entries):
+        raise Garbage("a file to stage is not an object")
+    return tuple(
+        Staged(
+            _text(entry, "digest", DIGEST), _count(entry, "bytes"), _text(entry, "format", _NAME),
+            _text({"url": entry.get("url") or ""}, "url", _URL),
+        )
+        for entry in entries
     )  # fmt: skip
 
 

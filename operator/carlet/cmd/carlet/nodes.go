@@ -65,6 +65,7 @@ type nodesFlags struct {
 	modelDownloads, orderRate         int
 	credentialsLife                   time.Duration
 	statusInterval, cellGrace         time.Duration
+	stagePercent                      int
 	verbose                           bool
 }
 
@@ -91,6 +92,7 @@ func (f *nodesFlags) parse(args []string) error {
 	flags.StringVar(&f.fleetKeys, "fleet-keys", "", "directory with vehicles.seed, pseudonyms.key and the vehicles' CA of carlet fleet init; without it nobody is enrolled or renewed")
 	flags.DurationVar(&f.credentialsLife, "credentials-life", fleet.DefaultCredentialsLife, "how long a car's credentials live; it renews them after about two thirds")
 	flags.DurationVar(&f.statusInterval, "status-interval", 2*time.Second, "least time between two writes of one cell's status")
+	flags.IntVar(&f.stagePercent, "stage-percent", 20, "further vehicles that keep the model file of each order ready, fetched over WiFi or Ethernet: percent of its replicas, rounded up; 0 stages nothing")
 	flags.DurationVar(&f.cellGrace, "cell-grace", fleet.CellGrace, "time for which vehicles of a deleted cell keep its orders, unless its pool is gone too")
 	flags.BoolVar(&f.verbose, "verbose", false, "log at debug level")
 	if err := parse(flags, args, "nats", "ca", "cert", "key", "model-store"); err != nil {
@@ -190,7 +192,7 @@ func serveNodes(ctx context.Context, args []string) error {
 	store := models.NewStore(f.modelStore)
 	carlet := nodes.New(nodes.Options{
 		Kube: kube, Custom: custom, Leases: leases, ID: f.id, Namespace: f.namespace, Registry: registry, Link: link, Store: store, Signer: signer,
-		Kubelet: address, StatusInterval: f.statusInterval, CellGrace: f.cellGrace, OrderRate: f.orderRate, Metrics: measured, Log: log,
+		Kubelet: address, StatusInterval: f.statusInterval, CellGrace: f.cellGrace, StagePercent: f.stagePercent, OrderRate: f.orderRate, Metrics: measured, Log: log,
 	}, wake)
 	modelServer := &models.Server{
 		Store: store, Signer: signer, Now: time.Now,
