@@ -100,7 +100,7 @@ def measure(run: Run, names: Sequence[str], results: Results) -> None:
     for name in names:
         try:
             results.add(PARTS[name](run))
-        except (ParkadeError, RuntimeError, httpx.HTTPError) as error:
+        except (ParkadeError, RuntimeError, httpx.HTTPError, OSError) as error:
             results.fail(name, error)
             try:
                 run.drivers.tell(do="arrive")

@@ -12,8 +12,12 @@ import httpx
 
 from benchmarks.fleet.places import NAMESPACE, FleetPlane
 
+NODES: Final = "/api/v1/nodes"
+PODS: Final = f"/api/v1/namespaces/{NAMESPACE}/pods"
 WATCH_SECONDS: Final = 2
 """Of one request; the next goes on where it ended, so that a watch ends in good time when nothing happens any more."""
+PAUSE: Final = 0.2
+"""Seconds before the next request."""
 SILENT: Final = re.compile(r"(\d+) silent")
 """In the message of a Node's condition VehiclesPresent."""
 
@@ -44,7 +48,7 @@ class Watching:
         self._threads: list[threading.Thread] = []
 
     def __enter__(self) -> Self:
-        for path, take in (("/api/v1/nodes", self.node), (f"/api/v1/namespaces/{NAMESPACE}/pods", self.pod)):
+        for path, take in ((NODES, self.node), (PODS, self.pod)):
             version = self._list(path, take)
             thread = threading.Thread(target=self._follow, args=(path, version, take), daemon=True)
             thread.start()
@@ -61,11 +65,15 @@ class Watching:
         found = self.plane.api.get(path).raise_for_status().json()
         for item in found["items"]:
             take("ADDED", item)
+        if path == NODES:  # what was deleted while no event came
+            self.lost |= self._conditions.keys() - {item["metadata"]["name"] for item in found["items"]}
+        else:
+            self.deleted |= self._ready.keys() - {item["metadata"]["uid"] for item in found["items"]}
         return str(found["metadata"]["resourceVersion"])
 
     def _follow(self, path: str, version: str, take: Any) -> None:
         while not self._ended.is_set():
-            with suppress(httpx.HTTPError):
+            with suppress(httpx.HTTPError, json.JSONDecodeError):
                 asked = {
                     "watch": "1", "resourceVersion": version, "allowWatchBookmarks": "true",
                     "timeoutSeconds": str(WATCH_SECONDS),
@@ -73,13 +81,14 @@ class Watching:
                 with self.plane.api.stream("GET", path, params=asked) as events:
                     for line in events.iter_lines():
                         event = json.loads(line)
-                        if event["type"] == "ERROR":
+                        if event.get("type", "ERROR") == "ERROR":  # a refusal as a whole has no type
                             self.gaps += 1
                             version = self._list(path, take)
                             break
                         version = event["object"]["metadata"]["resourceVersion"]
                         if event["type"] != "BOOKMARK":
                             take(event["type"], event["object"])
+            self._ended.wait(PAUSE)
 
     def node(self, what: str, node: Mapping[str, Any]) -> None:
         """Take in an event of a Node."""
