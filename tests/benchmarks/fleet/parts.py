@@ -198,7 +198,7 @@ def depart(run: Run) -> Section:
         samples.append(run.drivers.report())
         time.sleep(0.25)
     gone = first["vehicles"] - run.drivers.report()["connected"]
-    until(lambda: run.drivers.report()["ready"] >= plane.ordered, "every replica is replaced", 120.0)
+    until(lambda: run.drivers.report()["ready"] >= plane.ordered, "every replica is replaced", run.patience)
     last = run.drivers.report()
     overdue = sum(late_in(cell, samples, first, terms.staying) for cell in plane.cells)
     figures = {
@@ -244,12 +244,14 @@ def vanish(run: Run) -> Section:
     """Vehicles that are never heard again."""
     plane, terms = run.plane, run.terms
     before = run.drivers.report()
+    began = time.monotonic()
     run.drivers.tell(do="vanish", fraction=terms.vanished)
     after = run.drivers.report()
     missing = before["connected"] - after["connected"]
-    took = until(
+    until(
         lambda: plane.present("Here") <= terms.vehicles - missing, "silence is noticed", 3 * terms.beat + run.patience
     )
+    took = time.monotonic() - began
     figures = {
         "vehicles": missing, "beatSeconds": terms.beat, "secondsToNoticed": took,
         "silent": plane.present("Silent"), "gone": plane.present("Gone"),
