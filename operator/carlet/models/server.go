@@ -40,6 +40,8 @@ type Server struct {
 	Store  Store
 	Signer *Signer
 	Now    func() time.Time
+	// Elsewhere is where vehicles are sent for files that are there too; nil if nowhere.
+	Elsewhere *Elsewhere
 	// Sent is told the bytes of bodies as they are written.
 	Sent func(bytes int)
 	// Gate bounds the requests under way, and TurnedAway is told of each that it does not admit; nil for no bound.
@@ -100,6 +102,13 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	if err != nil || !info.Mode().IsRegular() {
 		refuse(w, http.StatusNotFound, "the model is not in the store")
 		return
+	}
+	if s.Elsewhere != nil {
+		if target := s.Elsewhere.URL(r.Context(), digest, info.Size(), s.Now()); target != "" {
+			w.Header().Set("Cache-Control", "no-store")
+			http.Redirect(w, r, target, http.StatusTemporaryRedirect)
+			return
+		}
 	}
 	header := w.Header()
 	header.Set("Content-Type", "application/octet-stream")

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -19,6 +20,8 @@ var now = time.Unix(1_800_000_000, 0)
 type fixture struct {
 	server *httptest.Server
 	signer *Signer
+	target *Server
+	now    atomic.Int64
 	sent   int
 	body   []byte
 }
@@ -37,10 +40,11 @@ func serve(t *testing.T) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := &Server{Store: NewStore(dir), Signer: signer, Now: func() time.Time { return now }, Sent: func(n int) { f.sent += n }}
+	server := &Server{Store: NewStore(dir), Signer: signer, Now: func() time.Time { return time.Unix(f.now.Load(), 0) }, Sent: func(n int) { f.sent += n }}
 	mux := http.NewServeMux()
 	server.Register(mux)
-	f.signer, f.server = signer, httptest.NewServer(mux)
+	f.now.Store(now.Unix())
+	f.target, f.signer, f.server = server, signer, httptest.NewServer(mux)
 	t.Cleanup(f.server.Close)
 	return f
 }

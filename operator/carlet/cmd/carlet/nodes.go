@@ -66,6 +66,7 @@ type nodesFlags struct {
 	credentialsLife                   time.Duration
 	statusInterval, cellGrace         time.Duration
 	stagePercent                      int
+	modelsElsewhere                   string
 	verbose                           bool
 }
 
@@ -92,6 +93,7 @@ func (f *nodesFlags) parse(args []string) error {
 	flags.StringVar(&f.fleetKeys, "fleet-keys", "", "directory with vehicles.seed, pseudonyms.key and the vehicles' CA of carlet fleet init; without it nobody is enrolled or renewed")
 	flags.DurationVar(&f.credentialsLife, "credentials-life", fleet.DefaultCredentialsLife, "how long a car's credentials live; it renews them after about two thirds")
 	flags.DurationVar(&f.statusInterval, "status-interval", 2*time.Second, "least time between two writes of one cell's status")
+	flags.StringVar(&f.modelsElsewhere, "models-elsewhere", "", "your own CDN (https://HOST/PATH) or bucket (s3+https://HOST/BUCKET/PATH, with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION) with the files of the model store; vehicles are redirected there")
 	flags.IntVar(&f.stagePercent, "stage-percent", 20, "further vehicles that keep the model file of each order ready, fetched over WiFi or Ethernet: percent of its replicas, rounded up; 0 stages nothing")
 	flags.DurationVar(&f.cellGrace, "cell-grace", fleet.CellGrace, "time for which vehicles of a deleted cell keep its orders, unless its pool is gone too")
 	flags.BoolVar(&f.verbose, "verbose", false, "log at debug level")
@@ -194,8 +196,15 @@ func serveNodes(ctx context.Context, args []string) error {
 		Kube: kube, Custom: custom, Leases: leases, ID: f.id, Namespace: f.namespace, Registry: registry, Link: link, Store: store, Signer: signer,
 		Kubelet: address, StatusInterval: f.statusInterval, CellGrace: f.cellGrace, StagePercent: f.stagePercent, OrderRate: f.orderRate, Metrics: measured, Log: log,
 	}, wake)
+	var elsewhere *models.Elsewhere
+	if f.modelsElsewhere != "" {
+		if elsewhere, err = models.NewElsewhere(f.modelsElsewhere, &http.Client{}, os.Getenv("AWS_REGION")); err != nil {
+			return err
+		}
+	}
 	modelServer := &models.Server{
-		Store: store, Signer: signer, Now: time.Now,
+		Elsewhere: elsewhere,
+		Store:     store, Signer: signer, Now: time.Now,
 		Sent: func(bytes int) { measured.ModelBytes.Add(float64(bytes)) },
 		Gate: models.NewGate(f.modelDownloads), TurnedAway: measured.ModelsTurnedAway.Inc, Stall: modelStall,
 	}
