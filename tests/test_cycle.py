@@ -147,16 +147,23 @@ def test_a_pause_plans_and_changes_nothing(world: World) -> None:
     eventually(world.cell, "the cell is made once nobody pauses")
 
 
-def test_a_cordoned_node_empties_its_cell(world: World) -> None:
+def test_a_cordoned_cell_gets_nothing_more_and_a_drained_one_is_emptied(world: World) -> None:
     world.operate("a")
     world.serve()
+    eventually(world.pods, "a pod")
+    before = world.orders()
     world.plane.kubectl("cordon", CELL)
+    world.apply(world.sign_reader("another"))
+    eventually(lambda: world.condition("Placed", "another")[0] == "False", "another finds no place")
+    assert world.orders() == before
+    assert world.condition("Placed")[0] == "True"
+    world.plane.kubectl("drain", CELL, "--timeout=60s")
     eventually(lambda: world.orders() == {}, "the cell has no orders")
-    eventually(lambda: not world.pods(), "no pod is left")
+    assert world.pods() == []
     assert world.condition("Placed")[0] == "False"
     world.plane.kubectl("uncordon", CELL)
     world.act_as_carlet()
-    eventually(world.orders, "the cell has orders again")
+    eventually(lambda: len(world.orders()) == 2, "the cell has orders again, and more")
 
 
 def test_a_taken_model_name_is_told_and_the_older_workload_goes_on(world: World) -> None:

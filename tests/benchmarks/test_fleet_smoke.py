@@ -15,7 +15,7 @@ from benchmarks.fleet.watching import Watching
 from benchmarks.fleet.witnessing import Pace, fleets_of, section
 from benchmarks.router.table import Section
 
-# Two control planes one after the other, with 2,000 TLS connections and carlet each, for three minutes.
+# Three control planes one after the other, with up to 2,000 TLS connections and carlet each, for five minutes.
 smoke = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
 
@@ -57,6 +57,11 @@ class TestQuick:
         vanished = sections["vanish"]["figures"]
         assert vanished["vehicles"] > 100
         assert vanished["silent"] + vanished["gone"] >= vanished["vehicles"]
+
+    def test_nothing_that_kubernetes_does_unloads_a_model(self, sections):
+        figures = sections["hostile"]["figures"]
+        assert len(figures["misfortunes"]) == 8
+        assert set(figures["heard"].values()) == {0}
 
     def test_chargers_keep_cars_whose_link_is_lost_and_hide_no_departure(self, sections):
         figures = sections["witness"]["figures"]

@@ -170,7 +170,7 @@ func (d *decider) place(all []resident) (func(int) string, map[string]int) {
 	}
 	var rooms []Room
 	for _, cell := range d.world.Cells {
-		rooms = append(rooms, Room{Cell: cell.Name, Pool: cell.Pool, Max: cell.MaxVehicles})
+		rooms = append(rooms, Room{Cell: cell.Name, Pool: cell.Pool, Max: cell.MaxVehicles, Closed: cell.Cordoned})
 	}
 	placed := Place(members, rooms)
 	waiting := map[string]int{}

@@ -17,17 +17,21 @@ type Room struct {
 	Cell string
 	Pool string
 	Max  int
+	// Closed to those that are not in it.
+	Closed bool
 }
 
 // Place gives every vehicle a cell of its pool, never more than Max to one. Who is in a cell stays in it while there
-// is room; others go to the cell with room that their id ranks first. A vehicle without a cell is missing in
+// is room; others go to the open cell with room that their id ranks first. A vehicle without a cell is missing in
 // the answer: it waits.
 func Place(members []Member, rooms []Room) map[Key]string {
 	byCell := make(map[string]Room, len(rooms))
 	byPool := map[string][]Room{}
 	for _, room := range rooms {
 		byCell[room.Cell] = room
-		byPool[room.Pool] = append(byPool[room.Pool], room)
+		if !room.Closed {
+			byPool[room.Pool] = append(byPool[room.Pool], room)
+		}
 	}
 	placed := make(map[Key]string, len(members))
 	claims := map[string][]Member{}

@@ -16,7 +16,7 @@ func members(count int, pool, cell string) []Member {
 }
 
 func TestPlace(t *testing.T) {
-	rooms := []Room{{"a-0", "a", 2}, {"a-1", "a", 2}, {"b-0", "b", 2}}
+	rooms := []Room{{"a-0", "a", 2, false}, {"a-1", "a", 2, false}, {"b-0", "b", 2, false}}
 	key := Key{"f", "v-0"}
 	for _, c := range []struct {
 		name   string
@@ -46,7 +46,7 @@ func TestPlaceNeverOverfillsAndIsSticky(t *testing.T) {
 		var rooms []Room
 		total := 0
 		for i := range 1 + random.IntN(4) {
-			rooms = append(rooms, Room{fmt.Sprintf("a-%d", i), "a", random.IntN(6)})
+			rooms = append(rooms, Room{fmt.Sprintf("a-%d", i), "a", random.IntN(6), false})
 			total += rooms[i].Max
 		}
 		all := members(random.IntN(20), "a", "")
@@ -75,5 +75,29 @@ func TestPlaceNeverOverfillsAndIsSticky(t *testing.T) {
 		if grown := Place(append(all, Member{Key{"f", "new"}, "a", ""}), rooms); len(all) < total && len(grown) != len(placed)+1 {
 			t.Fatal("a newcomer found no cell though there was room")
 		}
+	}
+}
+
+func TestAClosedCellKeepsItsOwnAndTakesNobody(t *testing.T) {
+	inside, outside, late := Key{"f", "in"}, Key{"f", "out"}, Key{"f", "late"}
+	rooms := []Room{{"a-0", "a", 5, true}, {"a-1", "a", 1, false}}
+	placed := Place([]Member{{inside, "a", "a-0"}, {outside, "a", ""}, {late, "a", ""}}, rooms)
+	if placed[inside] != "a-0" || len(placed) != 2 || placed[outside] == "a-0" || placed[late] == "a-0" {
+		t.Errorf("placed are %v", placed)
+	}
+}
+
+func TestACordonedCellKeepsWhatItHoldsAndTakesNobody(t *testing.T) {
+	s := newStreet(t, 1)
+	s.hello("v-1")
+	s.say("v-1", KindState, wellState(held(PhaseReady)), false)
+	s.decide()
+	s.world.Cells[0].Cordoned = true
+	s.hello("v-2")
+	s.say("v-2", KindState, wellState(), false)
+	decision, _ := s.decide()
+	inside, outside := decision.Vehicles[Key{"f", "v-1"}].Desired, decision.Vehicles[Key{"f", "v-2"}].Desired
+	if inside.Cell != "home-0" || len(inside.Assignments) != 1 || outside.Cell != "" {
+		t.Errorf("inside: %+v, outside: %+v", inside, outside)
 	}
 }

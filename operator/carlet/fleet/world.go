@@ -26,6 +26,7 @@ type Cell struct {
 	Region      string
 	MaxVehicles int
 	Generation  int64
+	Cordoned    bool // by the user of its node: it takes no further vehicles
 	Orders      []Order
 }
 

@@ -38,6 +38,7 @@ const (
 // Options are what a Carlet is made of; all of it is built once by the caller.
 type Options struct {
 	Kube           kubernetes.Interface
+	Pods           kubernetes.Interface // a client of their own: thousands of pods must not hold up nodes and leases
 	Custom         dynamic.Interface
 	Leases         kubernetes.Interface // for carlet's own Lease, whose renewal waits for nothing else
 	ID             string               // no other carlet has it
@@ -93,7 +94,7 @@ func New(options Options, wake chan struct{}) *Carlet {
 			custom: options.Custom, sources: s, interval: options.StatusInterval, metrics: options.Metrics,
 			log: options.Log, changed: make(chan struct{}, 1), written: map[string]time.Time{}, seen: map[string]compared{},
 		},
-		pods:    newPods(options.Kube, s, options.Kubelet, options.Log),
+		pods:    newPods(options.Pods, s, options.Kubelet, options.Log),
 		journal: newJournal(),
 		orders:  fleet.NewLastOrders(options.CellGrace),
 		decider: fleet.NewDecider(),
@@ -242,8 +243,9 @@ func (c *Carlet) gather(now time.Time) ([]cellIdentity, fleet.World) {
 		StagePercent: c.StagePercent,
 		Malformed:    c.Registry.Malformed(heardUntil.Add(-fleet.MalformedMemory)),
 	}
-	for _, cell := range cells {
-		world.Cells = append(world.Cells, cell.Cell)
+	for i := range cells {
+		cells[i].Cordoned = c.sources.cordoned(cells[i].Name)
+		world.Cells = append(world.Cells, cells[i].Cell)
 	}
 	world.Cells = c.orders.Keep(world.Cells, world.Pools, now)
 	for _, cell := range world.Cells {
@@ -308,6 +310,9 @@ func (c *Carlet) showNodes(ctx context.Context, cells []cellIdentity, decision f
 			since := c.readySince(cell.Name, now)
 			c.cells[cell.Name] = startCellNode(ctx, c.Kube, c.Log, since, nodeFor(cell, facts, c.Kubelet, since, now))
 			continue
+		}
+		if c.sources.missing(cell.Name) {
+			running.vanished(now)
 		}
 		running.set(nodeFor(cell, facts, c.Kubelet, running.since, now))
 	}

@@ -91,6 +91,12 @@ func nodeLooksRight(t *testing.T, r *rig) {
 		}
 		return nil
 	})
+	testplane.Eventually(t, "the cell says that it is cordoned", r.cellCondition("Schedulable", "Cordoned"))
+	patch = []byte(`{"spec":{"unschedulable":false}}`)
+	if _, err := r.Kube.CoreV1().Nodes().Patch(context.Background(), cellName, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	testplane.Eventually(t, "the cell says that it is not", r.cellCondition("Schedulable", "Uncordoned"))
 }
 
 // comesUp brings two vehicles, of which one is told to hold the workload, and the pod from Pending to Ready.
@@ -205,11 +211,11 @@ func quiet(t *testing.T, vehicles []*vehicle, step func()) {
 }
 
 func garbageIsShown(t *testing.T, r *rig, vehicle *vehicle) {
-	testplane.Eventually(t, "all is understood", r.understood("AllUnderstood"))
+	testplane.Eventually(t, "all is understood", r.cellCondition("MessagesUnderstood", "AllUnderstood"))
 	if err := vehicle.conn.Publish(fleet.Subject(vehicle.key, fleet.KindBeat), []byte("garbage")); err != nil {
 		t.Fatal(err)
 	}
-	testplane.Eventually(t, "garbage is shown", r.understood("MalformedMessages"))
+	testplane.Eventually(t, "garbage is shown", r.cellCondition("MessagesUnderstood", "MalformedMessages"))
 }
 
 func deletedNodesAndPodsOrderNothing(t *testing.T, r *rig, vehicles ...*vehicle) {

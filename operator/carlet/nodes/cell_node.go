@@ -19,7 +19,8 @@ const (
 	leaseSeconds   = 40
 	statusInterval = time.Minute
 	restartPause   = time.Second
-	updatePause    = 2 * time.Second // between two changes, of which the newest is written
+	updatePause    = 2 * time.Second  // between two changes, of which the newest is written
+	missingFor     = 10 * time.Second // before a node that was made, and of which nobody hears, is made again
 )
 
 // cellNode keeps the node of one cell: it runs virtual-kubelet's node controller, and runs it anew when the node was
@@ -35,6 +36,7 @@ type cellNode struct {
 
 	mu   sync.Mutex
 	want *corev1.Node
+	made time.Time // when the node controller had made the node, or found it; zero until then
 }
 
 func startCellNode(ctx context.Context, kube kubernetes.Interface, log *slog.Logger, since time.Time, want *corev1.Node) *cellNode {
@@ -74,6 +76,16 @@ func (c *cellNode) deleted() {
 	}
 }
 
+// vanished is called in each cycle that finds no node. A watch that breaks may tell of a node made and deleted meanwhile neither.
+func (c *cellNode) vanished(now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.made.IsZero() && now.Sub(c.made) > missingFor {
+		c.made = time.Time{}
+		c.deleted()
+	}
+}
+
 func (c *cellNode) run(ctx context.Context) {
 	defer close(c.done)
 	for ctx.Err() == nil {
@@ -104,15 +116,30 @@ func (c *cellNode) serve(ctx context.Context) {
 			c.log.Warn("node controller ended and is started anew", "error", err)
 		}
 	}()
-	select {
-	case <-controller.Done():
-	case <-c.again:
-		c.log.Info("node was deleted and is made again")
-		cancel()
-		<-controller.Done()
-	case <-ctx.Done():
-		<-controller.Done()
+	defer c.setMade(time.Time{})
+	made := controller.Ready()
+	for {
+		select {
+		case <-made:
+			made = nil
+			c.setMade(time.Now())
+			continue
+		case <-controller.Done():
+		case <-c.again:
+			c.log.Info("node was deleted and is made again")
+			cancel()
+			<-controller.Done()
+		case <-ctx.Done():
+			<-controller.Done()
+		}
+		return
 	}
+}
+
+func (c *cellNode) setMade(at time.Time) {
+	c.mu.Lock()
+	c.made = at
+	c.mu.Unlock()
 }
 
 // Ping implements node.NodeProvider: carlet serves the cell as long as it runs.

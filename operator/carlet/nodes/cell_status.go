@@ -90,7 +90,9 @@ func statusFor(cell fleet.Cell, facts fleet.CellFacts, before cellStatus, now ti
 			Reason: fact.Reason, Message: fact.Message, ObservedGeneration: cell.Generation,
 		})
 	}
-	status.Conditions = []metav1.Condition{readyCondition(facts), presentCondition(facts), understoodCondition(facts)}
+	status.Conditions = []metav1.Condition{
+		readyCondition(facts), presentCondition(facts), understoodCondition(facts), schedulableCondition(cell, facts),
+	}
 	for i := range status.Conditions {
 		condition := &status.Conditions[i]
 		condition.LastTransitionTime, condition.ObservedGeneration = conditionTime(now), cell.Generation
@@ -199,6 +201,24 @@ func understoodCondition(facts fleet.CellFacts) metav1.Condition {
 		Message: fmt.Sprintf("%d %s sent messages that cannot be read within the last %d minutes; update or restart their agents. "+
 			"What they hold goes on", facts.Malformed, vehicles, int(fleet.MalformedMemory.Minutes())),
 	}
+}
+
+// schedulableCondition says whether the cell may be given more than it holds, which is the word of its node's user.
+func schedulableCondition(cell fleet.Cell, facts fleet.CellFacts) metav1.Condition {
+	condition := metav1.Condition{Type: "Schedulable", Status: metav1.ConditionFalse}
+	switch held := len(facts.Assignments); {
+	case !cell.Cordoned:
+		condition.Status, condition.Reason = metav1.ConditionTrue, "Uncordoned"
+		condition.Message = "the cell may be given replicas and vehicles"
+	case held > 0:
+		condition.Reason = "Cordoned"
+		condition.Message = fmt.Sprintf("the node is cordoned: what runs here goes on while its pods are here (%d of the orders), and nothing "+
+			"new comes; kubectl drain %s moves it elsewhere, kubectl uncordon %s ends this", held, cell.Name, cell.Name)
+	default:
+		condition.Reason = "Drained"
+		condition.Message = "the node is cordoned and its vehicles are ordered to hold nothing; kubectl uncordon " + cell.Name + " ends this"
+	}
+	return condition
 }
 
 // readyCondition says whether the cell meets its orders, and if not, the first that it does not.

@@ -48,6 +48,29 @@ func TestConditionsOfACell(t *testing.T) {
 	}
 }
 
+func TestACordonIsTold(t *testing.T) {
+	held := fleet.CellFacts{Assignments: []fleet.AssignmentFact{{Workload: "n/w", Desired: 1, Ready: 1}}}
+	for _, c := range []struct {
+		cordoned bool
+		facts    fleet.CellFacts
+		reason   string
+		status   metav1.ConditionStatus
+	}{
+		{false, held, "Uncordoned", metav1.ConditionTrue},
+		{true, held, "Cordoned", metav1.ConditionFalse},
+		{true, fleet.CellFacts{}, "Drained", metav1.ConditionFalse},
+	} {
+		cell := fleet.Cell{Name: "home-0", Cordoned: c.cordoned}
+		shown := condition(t, statusFor(cell, c.facts, cellStatus{}, time.Now()), "Schedulable")
+		if shown.Reason != c.reason || shown.Status != c.status {
+			t.Errorf("%+v", shown)
+		}
+		if c.cordoned && !strings.Contains(shown.Message, "kubectl uncordon home-0") {
+			t.Errorf("no remedy is named: %s", shown.Message)
+		}
+	}
+}
+
 func condition(t *testing.T, status cellStatus, kind string) metav1.Condition {
 	t.Helper()
 	for _, condition := range status.Conditions {

@@ -258,8 +258,8 @@ func (r *rig) cellShows(reason string, ready int64) func() error {
 	}
 }
 
-// understood waits for a reason of the cell's condition about messages.
-func (r *rig) understood(reason string) func() error {
+// cellCondition waits for the reason of a condition of the cell.
+func (r *rig) cellCondition(kind, reason string) func() error {
 	return func() error {
 		cell, err := r.Custom.Resource(resource("vehiclecells")).Get(context.Background(), cellName, metav1.GetOptions{})
 		if err != nil {
@@ -267,7 +267,7 @@ func (r *rig) understood(reason string) func() error {
 		}
 		conditions, _, _ := unstructured.NestedSlice(cell.Object, "status", "conditions")
 		for _, condition := range conditions {
-			if c := condition.(map[string]any); c["type"] == "MessagesUnderstood" && c["reason"] == reason {
+			if c := condition.(map[string]any); c["type"] == kind && c["reason"] == reason {
 				return nil
 			}
 		}

@@ -24,6 +24,7 @@ type journal struct {
 	lines  map[place][]entry
 	phases map[fleet.Key]map[string]string // vehicle to workload to what was said last
 	from   map[fleet.Key]said              // and from what
+	number int                             // of the newest entry
 }
 
 // said is what the phases of a vehicle were read from.
@@ -38,6 +39,7 @@ func (s said) same(other said) bool {
 }
 
 type entry struct {
+	number  int // in the order of writing
 	at      time.Time
 	vehicle fleet.Key
 	text    string
@@ -73,12 +75,12 @@ func (j *journal) record(world fleet.World, decision fleet.Decision, now time.Ti
 		said := phasesOf(v, told)
 		for workload, text := range said {
 			if p := (place{workload, told.Cell}); ordered[p] && j.phases[v.Key][workload] != text {
-				j.append(p, entry{now, v.Key, "vehicle " + alias(v.Key) + ": " + text})
+				j.append(p, entry{0, now, v.Key, "vehicle " + alias(v.Key) + ": " + text})
 			}
 		}
 		for workload := range j.phases[v.Key] {
 			if p := (place{workload, told.Cell}); ordered[p] && said[workload] == "" {
-				j.append(p, entry{now, v.Key, "vehicle " + alias(v.Key) + ": let go"})
+				j.append(p, entry{0, now, v.Key, "vehicle " + alias(v.Key) + ": let go"})
 			}
 		}
 		j.phases[v.Key] = said
@@ -145,6 +147,8 @@ func words(standing fleet.Standing) string {
 }
 
 func (j *journal) append(p place, e entry) {
+	j.number++
+	e.number = j.number
 	lines := append(j.lines[p], e)
 	if len(lines) > journalLines {
 		lines = lines[len(lines)-journalLines:]
@@ -152,22 +156,33 @@ func (j *journal) append(p place, e entry) {
 	j.lines[p] = lines
 }
 
-// text is the journal of one pod, oldest first; tail < 0 is all of it.
-func (j *journal) text(p place, tail int, since time.Time) string {
+// text is the journal of one pod, oldest first, and the number of its last entry; tail < 0 is all of it.
+func (j *journal) text(p place, tail int, since time.Time) (string, int) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	lines := j.lines[p]
+	if len(lines) == 0 {
+		return "no recent events of " + p.workload + " in cell " + p.cell + " since carlet started\n", j.number
+	}
 	if tail >= 0 && tail < len(lines) {
 		lines = lines[len(lines)-tail:]
 	}
+	lines = slices.DeleteFunc(slices.Clone(lines), func(e entry) bool { return e.at.Before(since) })
+	return written(lines), j.number
+}
+
+// after is what was written after an entry, and the number of the last.
+func (j *journal) after(p place, number int) (string, int) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	fresh := slices.DeleteFunc(slices.Clone(j.lines[p]), func(e entry) bool { return e.number <= number })
+	return written(fresh), j.number
+}
+
+func written(lines []entry) string {
 	var text strings.Builder
 	for _, e := range lines {
-		if !e.at.Before(since) {
-			fmt.Fprintf(&text, "%s %s\n", e.at.UTC().Format(time.RFC3339), e.text)
-		}
-	}
-	if text.Len() == 0 {
-		return "no recent events of " + p.workload + " in cell " + p.cell + " since carlet started\n"
+		fmt.Fprintf(&text, "%s %s\n", e.at.UTC().Format(time.RFC3339), e.text)
 	}
 	return text.String()
 }

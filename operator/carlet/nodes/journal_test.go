@@ -1,6 +1,7 @@
 package nodes
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,7 +22,7 @@ func TestTheJournalForgetsAVehicleThatNobodyKnows(t *testing.T) {
 		world.Vehicles = append(world.Vehicles, v)
 		decision.Vehicles[v.Key] = fleet.Told{Cell: "cell", Standing: fleet.Standing{Presence: fleet.Here, By: fleet.ByHeartbeat}}
 	}
-	read := func() string { return j.text(place{"n/w", "cell"}, -1, time.Time{}) }
+	read := func() string { return whole(j) }
 	gone, stays := alias(world.Vehicles[0].Key), alias(world.Vehicles[1].Key)
 	j.record(world, decision, now)
 	if text := read(); !strings.Contains(text, gone) || !strings.Contains(text, stays) {
@@ -52,12 +53,54 @@ func TestTheJournalSaysWhoSawAVehicleAndNeverItsName(t *testing.T) {
 	} {
 		told := map[fleet.Key]fleet.Told{v.Key: {Cell: "cell", Standing: c.standing}}
 		j.record(fleet.World{Vehicles: []fleet.Vehicle{v}}, fleet.Decision{Cells: cells, Vehicles: told}, now)
-		lines := strings.Split(strings.TrimSpace(j.text(place{"n/w", "cell"}, -1, time.Time{})), "\n")
+		lines := strings.Split(strings.TrimSpace(whole(j)), "\n")
 		if last := lines[len(lines)-1]; len(lines) != i+1 || !strings.HasSuffix(last, "vehicle "+alias(v.Key)+": "+c.want) {
 			t.Errorf("%+v: %d lines, the last is %q", c.standing, len(lines), last)
 		}
 	}
-	if text := j.text(place{"n/w", "cell"}, -1, time.Time{}); strings.Contains(text, v.Key.Vehicle) {
+	if text := whole(j); strings.Contains(text, v.Key.Vehicle) {
 		t.Error(text)
+	}
+}
+
+func whole(j *journal) string {
+	text, _ := j.text(place{"n/w", "cell"}, -1, time.Time{})
+	return text
+}
+
+func TestTheJournalIsReadByTailAndTimeAndFollowed(t *testing.T) {
+	j, p, began := newJournal(), place{"n/w", "cell"}, time.Now()
+	if text, _ := j.text(p, 1, began); !strings.Contains(text, "no recent events of n/w") {
+		t.Errorf("an empty journal reads %q", text)
+	}
+	for i, word := range []string{"one", "two", "three"} {
+		j.append(p, entry{at: began.Add(time.Duration(i) * time.Minute), text: word})
+	}
+	j.append(place{"n/w", "other"}, entry{at: began, text: "elsewhere"})
+	for _, c := range []struct {
+		tail  int
+		since time.Time
+		words []string
+	}{
+		{-1, time.Time{}, []string{"one", "two", "three"}},
+		{2, time.Time{}, []string{"two", "three"}},
+		{0, time.Time{}, nil},
+		{-1, began.Add(time.Minute), []string{"two", "three"}},
+		{1, began.Add(time.Hour), nil},
+	} {
+		text, _ := j.text(p, c.tail, c.since)
+		var words []string
+		for line := range strings.Lines(text) {
+			words = append(words, strings.Fields(line)[1])
+		}
+		if !slices.Equal(words, c.words) {
+			t.Errorf("tail %d: %v, want %v", c.tail, words, c.words)
+		}
+	}
+	_, last := j.text(p, 0, time.Time{})
+	j.append(p, entry{at: began, text: "four"})
+	fresh, last := j.after(p, last)
+	if again, _ := j.after(p, last); !strings.HasSuffix(fresh, " four\n") || strings.Count(fresh, "\n") != 1 || again != "" {
+		t.Errorf("what followed is %q, then %q", fresh, again)
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/virtual-kubelet/virtual-kubelet/node/api"
 	corev1 "k8s.io/api/core/v1"
@@ -45,7 +44,7 @@ func (p *pods) kubeletHandler(journal *journal) http.Handler {
 		GetPodsFromKubernetes: func(ctx context.Context) ([]*corev1.Pod, error) {
 			return p.GetPods(ctx)
 		},
-	}, false)
+	}, true) // with /runningpods/, which a kubelet answers too
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for _, verb := range []string{"/exec/", "/attach/", "/portForward/", "/run/"} {
 			if strings.HasPrefix(r.URL.Path, verb) {
@@ -53,26 +52,6 @@ func (p *pods) kubeletHandler(journal *journal) http.Handler {
 				return
 			}
 		}
-		library.ServeHTTP(w, r)
+		library.ServeHTTP(w, withTail(r))
 	})
-}
-
-func (p *pods) logs(ctx context.Context, journal *journal, namespace, name string, options api.ContainerLogOpts) (io.ReadCloser, error) {
-	pod, err := p.GetPod(ctx, namespace, name)
-	if err != nil {
-		return nil, err
-	}
-	tail := options.Tail
-	if tail == 0 { // the library cannot tell "all" from "none"
-		tail = -1
-	}
-	since := options.SinceTime
-	if options.SinceSeconds > 0 {
-		since = time.Now().Add(-time.Duration(options.SinceSeconds) * time.Second)
-	}
-	text := journal.text(place{workloadOf(pod), pod.Spec.NodeName}, tail, since)
-	if options.LimitBytes > 0 && options.LimitBytes < len(text) {
-		text = text[:options.LimitBytes]
-	}
-	return io.NopCloser(strings.NewReader(text)), nil
 }

@@ -18,6 +18,7 @@ import (
 	"k8s.io/client-go/kubernetes/scheme"
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/tools/record"
+	"k8s.io/client-go/util/workqueue"
 
 	"parkade.dev/carlet/fleet"
 )
@@ -25,6 +26,8 @@ import (
 const (
 	podWorkers   = 4
 	podResync    = time.Minute
+	leastRetry   = 5 * time.Millisecond
+	longestRetry = 30 * time.Second
 	showRest     = 4 // times as long as it took to show all pods passes before the next
 	eventsSource = "carlet"
 )
@@ -57,6 +60,11 @@ func (p *pods) run(ctx context.Context) error {
 	broadcaster.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: p.kube.CoreV1().Events("")})
 	// Never started, so always empty: carlet may not read Secrets, and faces of workloads refer to none.
 	empty := informers.NewSharedInformerFactory(p.kube, 0).Core().V1()
+	// The library's own limit, 10 pods a second, is meant for one node, and it gives a pod up after 20 failures.
+	limiter := func() workqueue.RateLimiter {
+		return workqueue.NewItemExponentialFailureRateLimiter(leastRetry, longestRetry)
+	}
+	again := func(context.Context, string, int, time.Time, error) (*time.Duration, error) { return nil, nil }
 	controller, err := node.NewPodController(node.PodControllerConfig{
 		PodClient:          servedPods{p.kube.CoreV1(), p},
 		PodInformer:        p.sources.pods,
@@ -66,6 +74,13 @@ func (p *pods) run(ctx context.Context) error {
 		SecretInformer:     empty.Secrets(),
 		ServiceInformer:    empty.Services(),
 		PodEventFilterFunc: func(_ context.Context, pod *corev1.Pod) bool { return isFace(pod) },
+
+		SyncPodsFromKubernetesRateLimiter:        limiter(),
+		SyncPodsFromKubernetesShouldRetryFunc:    again,
+		DeletePodsFromKubernetesRateLimiter:      limiter(),
+		DeletePodsFromKubernetesShouldRetryFunc:  again,
+		SyncPodStatusFromProviderRateLimiter:     limiter(),
+		SyncPodStatusFromProviderShouldRetryFunc: again,
 	})
 	if err != nil {
 		return err

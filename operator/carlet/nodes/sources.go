@@ -7,6 +7,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -166,6 +167,18 @@ func (s *sources) currentRouters() []fleet.Router {
 		s.routers = found
 	}
 	return s.routers
+}
+
+// cordoned says whether the user of a cell's node wants nothing more to be put there.
+func (s *sources) cordoned(cell string) bool {
+	node, err := s.nodes.Lister().Get(cell)
+	return err == nil && node.Spec.Unschedulable
+}
+
+// missing says whether the API server has no such node, as far as was heard.
+func (s *sources) missing(cell string) bool {
+	_, err := s.nodes.Lister().Get(cell)
+	return apierrors.IsNotFound(err)
 }
 
 // isFace says whether a pod shows a workload in a cell. The answer never changes in its life, since

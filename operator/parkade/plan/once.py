@@ -21,6 +21,7 @@ from parkade.plan.plan import (
 )
 from parkade.plan.tally import Tally, shares, tally
 from parkade.problem.arrays import ProblemArrays
+from parkade.problem.cordons import offered_cells
 from parkade.problem.costs import CostSplit
 from parkade.problem.eligibility import artifact_for
 from parkade.problem.framing import Framed, frame
@@ -121,11 +122,12 @@ def _cell_orders(framed: Framed, snapshot: Snapshot, result: Tally, packed: Pack
         found[name][workload] = replicas + count, weight + part
     hardware_of = {pool.key: pool.spec.hardware.name for pool in snapshot.vehicle_pools}
     orders = []
+    stays = {(row.workload, cell.key) for cell in offered_cells(snapshot) for row in cell.spec.assignments}
     for cell in snapshot.cells:
         assignments = [
             CellAssignment(a.workload, a.digest, a.replicas, a.share, a.priority)
             for a in cell.spec.assignments
-            if a.workload in snapshot.unreadable and cell.key not in snapshot.cordoned_cells
+            if a.workload in snapshot.unreadable and (a.workload, cell.key) in stays
         ]
         for workload, (count, weight) in found[cell.key].items():
             resource = framed.workloads[workload].resource

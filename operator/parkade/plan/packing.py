@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from parkade.api import VehicleCell
+from parkade.problem.cordons import offered_cells
 from parkade.problem.current import fits, in_cell, on_servers, place_id
 from parkade.problem.framing import Framed
 from parkade.problem.supply import Place, cell_columns
@@ -112,11 +113,10 @@ def pack(framed: Framed, snapshot: Snapshot, solved: Solved, *, offline: bool = 
 
 
 def _cells_of(snapshot: Snapshot) -> dict[str, list[VehicleCell]]:
-    """Cells by pool, but for those that are to be emptied."""
+    """Cells by pool, but for those that are drained."""
     found: dict[str, list[VehicleCell]] = defaultdict(list)
-    for cell in snapshot.cells:
-        if cell.key not in snapshot.cordoned_cells:
-            found[cell.spec.pool].append(cell)
+    for cell in offered_cells(snapshot):
+        found[cell.spec.pool].append(cell)
     return found
 
 
@@ -146,7 +146,8 @@ def _into_cells(
             found[workload, cell] += taken
             left[workload] -= taken
     for workload in order:
-        by_preference = sorted(room, key=lambda cell: (found[workload, cell] == 0, -_free(room[cell]), cell))
+        open_cells = room.keys() - snapshot.cordoned_cells
+        by_preference = sorted(open_cells, key=lambda cell: (found[workload, cell] == 0, -_free(room[cell]), cell))
         for cell in by_preference:
             taken = _take(room[cell], share[workload], left[workload])
             found[workload, cell] += taken

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from parkade.api import InferenceWorkload, VehicleCell, VehicleNodePool
+from parkade.problem.cordons import offered_cells
 from parkade.problem.eligibility import artifact_for
 from parkade.problem.supply import STATES, Column, Place, cell_columns
 from parkade.snapshot import Snapshot, TritonServer
@@ -31,9 +32,9 @@ def running(
     by_key = {workload.key: workload for workload in workloads}
     pools = {pool.key: pool for pool in snapshot.vehicle_pools}
     failed = failed_files(snapshot)
-    for cell in snapshot.cells:
+    for cell in offered_cells(snapshot):
         pool = pools.get(cell.spec.pool)
-        if pool is not None and cell.key not in snapshot.cordoned_cells:
+        if pool is not None:
             for key, place_id, kept in in_cell(cell, pool, by_key, failed):
                 counts[key, place_id] += kept
     for key, place_id, kept in _loaded(snapshot, workloads, places):
@@ -76,7 +77,7 @@ def spare(snapshot: Snapshot, place: Place, memory: int) -> int:
         servers = [server for server in snapshot.servers if server.pool == place.pool and server.live]
         return sum(max(0, place.slots - sum(model.instances for model in server.models)) for server in servers)
     pool = next(pool for pool in snapshot.vehicle_pools if pool.key == place.pool)
-    cells = [c for c in snapshot.cells if c.spec.pool == pool.key and c.key not in snapshot.cordoned_cells]
+    cells = [cell for cell in offered_cells(snapshot) if cell.spec.pool == pool.key]
     columns = [column for cell in cells for column in cell_columns(cell, pool) if place_id(pool, column) == place.id]
     return fits(place, memory) * sum(max(0, column.vehicles - column.held) for column in columns)
 

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Final
 
 from parkade.api import Region, TritonPool, VehicleCell, VehicleNodePool
+from parkade.problem.cordons import offered_cells
 from parkade.problem.costs import CostSplit, Running
 from parkade.problem.energy import EnergyRate, SeriesTexts, energy_rate, plug_watts
 from parkade.problem.reasons import Tier
@@ -153,16 +154,11 @@ def car_running(pool: VehicleNodePool, state: str, rate: EnergyRate, economics: 
 
 
 def pool_columns(pool: VehicleNodePool, snapshot: Snapshot, *, offline: bool) -> tuple[Column, ...]:
-    """What is observed in the pool's cells; offline, what is expected of the pool.
-
-    A cordoned cell offers nothing: it is to be emptied.
-    """
+    """What is observed in the pool's cells; offline, what is expected of the pool."""
     if offline:
         return tuple(_expected_columns(pool))
-    cells = [cell for cell in snapshot.cells if cell.spec.pool == pool.key]
-    return tuple(
-        column for cell in cells if cell.key not in snapshot.cordoned_cells for column in cell_columns(cell, pool)
-    )
+    cells = [cell for cell in offered_cells(snapshot) if cell.spec.pool == pool.key]
+    return tuple(column for cell in cells for column in cell_columns(cell, pool))
 
 
 def cell_columns(cell: VehicleCell, pool: VehicleNodePool) -> tuple[Column, ...]:

@@ -129,7 +129,7 @@ class Snapshot:
     """Those whose Lease ran out: they died, or the API server took no renewals. One that left has no Lease."""
     observed: tuple[ObservedWorkload, ...] = ()
     cordoned_cells: frozenset[str] = frozenset()
-    """Cells whose node is cordoned or being drained: they are to be emptied."""
+    """Cells whose node is cordoned: nothing new goes there, and what has no pod there any more leaves."""
     price_series: tuple[tuple[str, str, str], ...] = ()
     """(ConfigMap name, key, CSV text) of every series that a Region or a pool names."""
     services: tuple[ServiceFace, ...] = ()

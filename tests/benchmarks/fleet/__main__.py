@@ -11,6 +11,7 @@ import httpx
 
 from benchmarks import page
 from benchmarks.fleet.drivers import Drivers
+from benchmarks.fleet.hostile import hostile
 from benchmarks.fleet.parts import PARTS, Run, Terms
 from benchmarks.fleet.places import CLIENTS_PER_SERVER, ROOT, FleetPlane, until
 from benchmarks.fleet.results import Results
@@ -29,7 +30,7 @@ QUICK = Terms(
     departing=0.3, window=3.0, staying=5.0,
 )  # fmt: skip
 
-ALONE = {"witness": witness}
+ALONE = {"witness": witness, "hostile": hostile}
 """Parts with a plane of their own."""
 NAMES = (*PARTS, *ALONE)
 

@@ -7,6 +7,7 @@ import resource
 import ssl
 import time
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +19,7 @@ import psutil
 import yaml
 
 from parkade.local import binaries, ports
+from parkade.local.pki import KeyPair
 from parkade.local.plane import Plane
 from parkade.local.processes import LaunchSpec
 
@@ -46,6 +48,8 @@ HELD: Final = 0.15
 """Replicas of each workload for each vehicle."""
 LOOKING: Final = 3.0
 """Times as long as a look took passes before the next: a large fleet must not spend its cores on being counted."""
+POD_MAKERS: Final = 4
+"""Connections by which pods are made; more would only queue at an API server on two cores."""
 ARTIFACT: Final = b"a model that nobody loads " * 4096
 
 
@@ -62,9 +66,11 @@ class Load:
 class FleetPlane(Plane):
     """Without operator and routers: the cells are made here."""
 
-    def __init__(self, directory: Path, vehicles: int, servers: int, cell: int) -> None:
+    def __init__(
+        self, directory: Path, vehicles: int, servers: int, cell: int, workloads: tuple[str, ...] = WORKLOADS
+    ) -> None:
         super().__init__(directory)
-        self.vehicles, self.servers = vehicles, servers
+        self.vehicles, self.servers, self.workloads = vehicles, servers, workloads
         self.cells = [f"{POOL}-us-ca-{shard}" for shard in range(-(-vehicles // cell))]
         self.cell_size = cell
         self.pids: dict[str, int] = {}
@@ -102,6 +108,11 @@ class FleetPlane(Plane):
         self.pids["carlet"] = self.processes.start("carlet", self._carlet())
         self.await_url("carlet", f"http://127.0.0.1:{self.ports['carlet-metrics']}/readyz")
 
+    def stop(self, *, purge: bool = False) -> list[str]:
+        """Stop everything."""
+        self.api.close()
+        return super().stop(purge=purge)
+
     def _start_links(self) -> None:
         pair = self.authority.issue("nats", common_name="nats")
         self.carlet(
@@ -136,28 +147,38 @@ class FleetPlane(Plane):
         pool["spec"] |= {"match": {"fleet": FLEET, "hardware": "hw4"}, "vehicles": self.vehicles}
         del pool["spec"]["contract"]["quietHours"]  # the figures must not depend on the hour
         objects = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}, pool]
-        for name in WORKLOADS:
+        for name in self.workloads:
             workload = yaml.safe_load((ROOT / "examples/workload.yaml").read_text())
             workload["metadata"] = {"name": name, "namespace": NAMESPACE}
             workload["spec"]["model"]["artifacts"][0]["sha256"] = self.digest
             objects.append(workload)
-        orders = [
-            {"workload": f"{NAMESPACE}/{name}", "digest": self.digest, "replicas": self.replicas} for name in WORKLOADS
-        ]
-        for shard, cell in enumerate(self.cells):
-            spec = {"pool": POOL, "region": "us-ca", "shard": shard, "maxVehicles": self.cell_size}
-            objects.append(
-                {
-                    "apiVersion": "parkade.dev/v1alpha1",
-                    "kind": "VehicleCell",
-                    "metadata": {"name": cell},
-                    "spec": {**spec, "assignments": orders},
-                }
-            )
-        self._apply_all(objects)
+        self._apply_all([*objects, *map(self.cell, range(len(self.cells)))])
         account = f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts/default"
         until(lambda: self.api.get(account).is_success, "the namespace has its account, which pods need", 60.0)
-        self._apply_all([_pod(name, cell) for cell in self.cells for name in WORKLOADS])
+        self.make_pods()
+
+    def cell(self, shard: int) -> dict[str, Any]:
+        """A cell with orders."""
+        orders = [
+            {"workload": f"{NAMESPACE}/{name}", "digest": self.digest, "replicas": self.replicas}
+            for name in self.workloads
+        ]
+        return {
+            "apiVersion": "parkade.dev/v1alpha1",
+            "kind": "VehicleCell",
+            "metadata": {"name": f"{POOL}-us-ca-{shard}"},
+            "spec": {
+                "pool": POOL, "region": "us-ca", "shard": shard, "maxVehicles": self.cell_size, "assignments": orders,
+            },
+        }  # fmt: skip
+
+    def make_pods(self) -> None:
+        """Make each pod that is missing, as the operator does."""
+        pods = [_pod(name, cell) for cell in self.cells for name in self.workloads]
+        with ThreadPoolExecutor(POD_MAKERS) as makers:
+            for answer in makers.map(lambda pod: self.api.post(f"/api/v1/namespaces/{NAMESPACE}/pods", json=pod), pods):
+                if answer.status_code != httpx.codes.CONFLICT:
+                    answer.raise_for_status()
 
     def _apply_all(self, objects: list[dict[str, Any]]) -> None:
         listed = {"apiVersion": "v1", "kind": "List", "items": objects}
@@ -172,14 +193,18 @@ class FleetPlane(Plane):
     @property
     def ordered(self) -> int:
         """Replicas of all cells."""
-        return self.replicas * len(WORKLOADS) * len(self.cells)
+        return self.replicas * len(self.workloads) * len(self.cells)
+
+    @cached_property
+    def admin(self) -> KeyPair:
+        """Who may do everything."""
+        return self.authority.issue("admin", common_name="parkade-admin", organisation="system:masters")
 
     @cached_property
     def api(self) -> httpx.Client:
         """The API server, for reading."""
-        admin = self.authority.issue("admin", common_name="parkade-admin", organisation="system:masters")
         context = ssl.create_default_context(cafile=str(self.authority.certificate))
-        context.load_cert_chain(admin.certificate, admin.key)
+        context.load_cert_chain(self.admin.certificate, self.admin.key)
         return httpx.Client(base_url=self.control.server, verify=context, timeout=30.0, trust_env=False)
 
     def metrics(self) -> dict[str, float]:

@@ -34,9 +34,9 @@ import (
 	"parkade.dev/carlet/witness"
 )
 
-// What carlet may ask of the API server, in requests a second; client-go's default of 5 starves at a few cells. A thousand
-// cells taken over at once need 2,000 requests until their nodes are known to be alive, and a thousand served renew 100 Leases
-// a second. Its own Lease has a client of its own, so that it never waits behind them.
+// What carlet may ask of the API server, in requests a second, for nodes and cells, and again for pods; client-go's default of
+// 5 starves at a few cells. A thousand cells taken over at once need 2,000 requests until their nodes are known to be alive, and
+// a thousand served renew 100 Leases a second. Its own Lease has a client of its own, so that it never waits behind them.
 const (
 	kubeQPS, kubeBurst   = 300, 600
 	leaseQPS, leaseBurst = 20, 40
@@ -152,7 +152,7 @@ func serveNodes(ctx context.Context, args []string) error {
 	defer cancel(nil)
 
 	measured := metrics.New()
-	kube, leases, custom, err := clients(f.kubeconfig)
+	kube, err := clientsOf(f.kubeconfig)
 	if err != nil {
 		return err
 	}
@@ -193,7 +193,7 @@ func serveNodes(ctx context.Context, args []string) error {
 	}
 	store := models.NewStore(f.modelStore)
 	carlet := nodes.New(nodes.Options{
-		Kube: kube, Custom: custom, Leases: leases, ID: f.id, Namespace: f.namespace, Registry: registry, Link: link, Store: store, Signer: signer,
+		Kube: kube.cells, Pods: kube.pods, Custom: kube.custom, Leases: kube.leases, ID: f.id, Namespace: f.namespace, Registry: registry, Link: link, Store: store, Signer: signer,
 		Kubelet: address, StatusInterval: f.statusInterval, CellGrace: f.cellGrace, StagePercent: f.stagePercent, OrderRate: f.orderRate, Metrics: measured, Log: log,
 	}, wake)
 	var elsewhere *models.Elsewhere
@@ -264,22 +264,27 @@ func (f *nodesFlags) openOffice(ctx context.Context, registry *fleet.Registry, l
 	return office, office.Open(ctx, f.nats, f.natsCreds, f.natsCA)
 }
 
-func clients(kubeconfig string) (kube, leases kubernetes.Interface, custom dynamic.Interface, err error) {
+// clients have a rate of requests each, so that none of them waits behind another.
+type clients struct {
+	cells, pods, leases kubernetes.Interface
+	custom              dynamic.Interface
+}
+
+func clientsOf(kubeconfig string) (clients, error) {
 	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
 	if err != nil {
-		return nil, nil, nil, fmt.Errorf("kubeconfig: %w", err)
+		return clients{}, fmt.Errorf("kubeconfig: %w", err)
 	}
 	config.QPS, config.Burst, config.UserAgent = kubeQPS, kubeBurst, "carlet/"+nodes.Version
-	if kube, err = kubernetes.NewForConfig(config); err != nil {
-		return nil, nil, nil, err
-	}
-	if custom, err = dynamic.NewForConfig(config); err != nil {
-		return nil, nil, nil, err
-	}
-	config = rest.CopyConfig(config)
-	config.QPS, config.Burst = leaseQPS, leaseBurst
-	leases, err = kubernetes.NewForConfig(config)
-	return kube, leases, custom, err
+	own := rest.CopyConfig(config)
+	own.QPS, own.Burst = leaseQPS, leaseBurst
+	var c clients
+	var errs [4]error
+	c.cells, errs[0] = kubernetes.NewForConfig(config)
+	c.pods, errs[1] = kubernetes.NewForConfig(config)
+	c.leases, errs[2] = kubernetes.NewForConfig(own)
+	c.custom, errs[3] = dynamic.NewForConfig(config)
+	return c, errors.Join(errs[:]...)
 }
 
 type listeners struct{ models, kubelet, metrics net.Listener }
