@@ -9,11 +9,11 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final, Literal, Protocol
 
-from parkade.api import Reason
+from parkade.api import Reason, TritonPool, VehicleNodePool
 from parkade.changes import (
     Announce,
     ApplyService,
@@ -41,11 +41,12 @@ from parkade.cluster import Applying, ClusterClient, ClusterFacts, Unreadable, r
 from parkade.errors import ClusterRefused
 from parkade.plan import Plan, Solve
 from parkade.problem.arrays import ProblemArrays
+from parkade.problem.energy import energy_rate
 from parkade.settings import Economics, Settings
 from parkade.snapshot import ObservedWorkload, Rejection, Snapshot, StagedArtifact, StoredModel, TritonServer
 from parkade.solver import SolutionArrays
 from parkade.solver.warm import Memory
-from parkade.telemetry import Metrics, PlanFigures, WorkloadFigures, logfmt
+from parkade.telemetry import EnergyFigures, Metrics, PlanFigures, WorkloadFigures, logfmt
 
 Solver = Callable[[ProblemArrays, Memory | None], tuple[SolutionArrays, Memory]]
 """From where the last solve ended, if there was one, to where this one ends."""
@@ -250,10 +251,13 @@ class Cycle:
                 cost=plan.cost.total,
                 bound=certificate.bound,
                 solve_seconds=turn.times.get("solve", 0.0),
+                cost_parts=asdict(plan.cost),
             )
         )
         metrics.show_workloads(_figures(snapshot, plan))
         metrics.show_vehicles(_vehicles(snapshot))
+        metrics.show_energy(_energy(snapshot))
+        metrics.show_model_files(fact.state for fact in snapshot.artifacts)
         metrics.cycles.labels("fenced" if turn.fenced else "changed" if not changes.is_empty else "steady").inc()
         if turn.woken.since is not None and turn.outcomes:
             turn.times["event_to_applied"] = time.monotonic() - turn.woken.since
@@ -319,6 +323,8 @@ def _figures(snapshot: Snapshot, plan: Plan) -> Iterator[WorkloadFigures]:
             continue
         endpoints = [endpoint for place in workload.status.placements for endpoint in place.endpoints]
         servers = sum(endpoint.replicas for endpoint in endpoints)
+        on_cars = sum(place.replicas for place in part.placements if place.tier == "Vehicle")
+        latency = workload.spec.latency
         yield WorkloadFigures(
             workload=workload.key,
             vehicle_replicas=max(0, workload.status.replicas - servers),
@@ -326,6 +332,12 @@ def _figures(snapshot: Snapshot, plan: Plan) -> Iterator[WorkloadFigures]:
             watts=part.expected.watts,
             grams_per_hour=part.expected.grams_co2_per_hour,
             dollars_per_hour=part.expected.cost_per_hour,
+            planned_vehicle_replicas=on_cars,
+            planned_datacenter_replicas=part.replicas - on_cars,
+            shortfalls=len(part.shortfalls),
+            percentile=latency.percentile if latency else 99,
+            target_seconds=latency.target.seconds if latency else 0.0,
+            expected_seconds=part.expected.p99,
         )
 
 
@@ -334,3 +346,13 @@ def _vehicles(snapshot: Snapshot) -> Iterator[tuple[str, str, int]]:
         cells = [cell.status.vehicles for cell in snapshot.cells if cell.spec.pool == pool.metadata.name]
         for presence in ("here", "silent", "gone"):
             yield pool.metadata.name, presence.capitalize(), sum(getattr(row, presence) for row in cells)
+
+
+def _energy(snapshot: Snapshot) -> Iterator[EnergyFigures]:
+    texts = {(name, key): text for name, key, text in snapshot.price_series}
+    regions = {region.metadata.name: region for region in snapshot.regions}
+    pools: tuple[VehicleNodePool | TritonPool, ...] = (*snapshot.vehicle_pools, *snapshot.triton_pools)
+    for pool in pools:
+        if region := regions.get(pool.spec.region):
+            rate = energy_rate(region, snapshot.now, texts, pool)
+            yield EnergyFigures(pool.metadata.name, rate.dollars, rate.grams)

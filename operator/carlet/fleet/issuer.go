@@ -85,6 +85,9 @@ func newIssuer(dir, account string) (*Issuer, error) {
 	return &Issuer{account: account, signer: signer, pseudonyms: pseudonyms, authority: pair.certificate, key: pair.key}, nil
 }
 
+// Authority is the certificate that signs those of cars.
+func (i *Issuer) Authority() *x509.Certificate { return i.authority }
+
 // Token signs a public key's right to be a vehicle on the fleet link, as a JWT; who lacks the key's seed cannot use it.
 func (i *Issuer) Token(key Key, public string, life time.Duration, now time.Time) (string, error) {
 	if err := errors.Join(CheckName("fleet", key.Fleet), CheckName("vehicle", key.Vehicle)); err != nil {

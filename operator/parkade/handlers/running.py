@@ -61,6 +61,7 @@ class Running:
             term = self._leadership.term
             self._metrics.leading.set(term is not None)
             if self._stop.is_set() or term is None:
+                self._metrics.rest()
                 due = None
                 continue
             due = self._guarded(lambda: self._cycle.turn(term, self._leads(term), woken))  # noqa: B023 -- called at once

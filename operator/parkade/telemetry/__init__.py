@@ -4,6 +4,6 @@ It decides nothing and keeps no state but the counters. No vehicle id, owner or 
 """
 
 from parkade.telemetry.logs import configure_logs, logfmt
-from parkade.telemetry.metrics import Metrics, PlanFigures, WorkloadFigures
+from parkade.telemetry.metrics import EnergyFigures, Metrics, PlanFigures, WorkloadFigures
 
-__all__ = ["Metrics", "PlanFigures", "WorkloadFigures", "configure_logs", "logfmt"]
+__all__ = ["EnergyFigures", "Metrics", "PlanFigures", "WorkloadFigures", "configure_logs", "logfmt"]

@@ -156,7 +156,7 @@ func serveNodes(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	listeners, address, err := f.listen()
+	listeners, address, err := f.listen(measured)
 	if err != nil {
 		return err
 	}
@@ -171,6 +171,7 @@ func serveNodes(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	measured.WatchLink(link.Connected)
 	listener := &witness.Listener{
 		Registry: registry, Now: time.Now, Log: log, Wake: func() { nodes.Wake(wake) },
 		Count: func(source string, outcome fleet.Outcome) {
@@ -247,6 +248,7 @@ func (f *nodesFlags) openOffice(ctx context.Context, registry *fleet.Registry, l
 	if err != nil {
 		return nil, fmt.Errorf("--fleet-keys: %w", err)
 	}
+	measured.Ends("vehicles", issuer.Authority())
 	then := func(act func(fleet.Key)) func(fleet.Key) {
 		return func(key fleet.Key) {
 			act(key)
@@ -290,12 +292,13 @@ func clientsOf(kubeconfig string) (clients, error) {
 type listeners struct{ models, kubelet, metrics net.Listener }
 
 // listen opens all ports before anything starts, so that a taken port is one clear sentence.
-func (f *nodesFlags) listen() (listeners, nodes.Address, error) {
+func (f *nodesFlags) listen(measured *metrics.Metrics) (listeners, nodes.Address, error) {
 	none := nodes.Address{}
 	pair, err := tls.LoadX509KeyPair(f.cert, f.key)
 	if err != nil {
 		return listeners{}, none, fmt.Errorf("--cert and --key: %w", err)
 	}
+	measured.Ends("serving", pair.Leaf)
 	text, err := os.ReadFile(f.ca)
 	if err != nil {
 		return listeners{}, none, fmt.Errorf("--ca: %w", err)

@@ -2,6 +2,8 @@
 package metrics
 
 import (
+	"crypto/x509"
+
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 )
@@ -23,6 +25,7 @@ type Metrics struct {
 	// ModelsTurnedAway were asked for while too many others were fetched.
 	ModelsTurnedAway prometheus.Counter
 	CycleSeconds     prometheus.Histogram
+	Expires          *prometheus.GaugeVec
 }
 
 // New registers all metrics.
@@ -65,12 +68,38 @@ func New() *Metrics {
 		ModelsTurnedAway: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "parkade_model_requests_turned_away_total", Help: "Requests for models that came while too many were under way.",
 		}),
+		Expires: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "parkade_certificate_expiration_timestamp_seconds",
+			Help: "When a certificate that carlet read at its start ends, by use: serving (its own), vehicles (signs what cars show to routers).",
+		}, []string{"use"}),
 		CycleSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "parkade_carlet_cycle_seconds", Help: "Duration of one pass over the fleet.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5},
 		}),
 	}
-	m.Registry.MustRegister(m.Vehicles, m.Cells, m.Evidence, m.Changes, m.Messages, m.Witnesses, m.Enrolments, m.CellWrites, m.OrdersSent, m.OrdersWaiting, m.ModelBytes, m.ModelsTurnedAway, m.CycleSeconds,
+	m.Registry.MustRegister(m.Vehicles, m.Cells, m.Evidence, m.Changes, m.Messages, m.Witnesses, m.Enrolments, m.CellWrites, m.OrdersSent, m.OrdersWaiting, m.ModelBytes, m.ModelsTurnedAway, m.CycleSeconds, m.Expires,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	for _, outcome := range []string{"written", "not_found", "failed"} {
+		m.CellWrites.WithLabelValues(outcome) // from 0, so that the first failure is an increase
+	}
 	return m
+}
+
+// Ends shows when a certificate that is used so ends.
+func (m *Metrics) Ends(use string, certificate *x509.Certificate) {
+	if certificate != nil {
+		m.Expires.WithLabelValues(use).Set(float64(certificate.NotAfter.Unix()))
+	}
+}
+
+// WatchLink shows at each scrape whether messages of vehicles flow.
+func (m *Metrics) WatchLink(connected func() bool) {
+	m.Registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "parkade_fleet_link_up", Help: "1 while carlet is connected to the fleet link.",
+	}, func() float64 {
+		if connected() {
+			return 1
+		}
+		return 0
+	}))
 }
