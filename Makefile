@@ -19,7 +19,7 @@ test-fast test-cluster e2e: export ROUTER_BIN ?= $(PROGRAMS)/parkade-router
 # $(call need,program,what to install)
 need = command -v $(1) > /dev/null || { echo "make: $(1) is not on PATH; install $(2)" >&2; exit 1; }
 
-.PHONY: help tools setup servers programs demo test test-fast test-rust test-go test-cluster e2e fuzz bench bench-solver bench-router bench-fleet bench-departures lint format crds clean
+.PHONY: help tools setup servers programs demo test test-fast test-rust test-go test-cluster e2e fuzz bench bench-solver bench-router bench-fleet bench-departures lint format crds dashboards clean
 
 help: ## List the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -105,6 +105,9 @@ format: setup ## Format everything
 
 crds: setup ## Generate crds/ and the chart's copy from the API models
 	@$(RUN) parkade crds
+
+dashboards: setup ## Generate the chart's Grafana dashboards from charts/dashboards
+	@PYTHONPATH=charts $(RUN) python -m dashboards
 
 clean: ## Stop the local plane and delete what was built in this checkout
 	@-$(RUN) parkade down --purge

@@ -305,3 +305,42 @@ def test_the_operator_does_its_work_under_its_own_account(
             operator.wait(timeout=30)
             plane.kubectl("delete", *examples)
     assert "orbidden" not in log.read_text()
+
+
+MONITORED = [f"--set=monitoring.{part}.enabled=true" for part in ("podMonitor", "rules", "dashboards")]
+
+
+def test_nothing_is_monitored_unless_asked_for(render: Render) -> None:
+    kinds = {thing["kind"] for thing in objects(render())}
+    assert not kinds & {"PodMonitor", "PrometheusRule"}
+    assert not [name for thing in objects(render()) if "dashboard" in (name := thing["metadata"]["name"])]
+
+
+def test_what_prometheus_and_grafana_are_given(render: Render, repository_root: Path) -> None:
+    chart = repository_root / "charts" / "parkade"
+    pages = "--set=monitoring.rules.runbooks=https://wiki.example/runbooks"
+    things = objects(render(*MONITORED, pages, "--set=monitoring.podMonitor.labels.release=prom"))
+    (monitor,) = (thing for thing in things if thing["kind"] == "PodMonitor")
+    assert monitor["metadata"]["labels"]["release"] == "prom"
+    (chosen,) = monitor["spec"]["selector"]["matchExpressions"]
+    ports = {
+        thing["spec"]["template"]["metadata"]["labels"][chosen["key"]]: [
+            port["name"] for container in thing["spec"]["template"]["spec"]["containers"] for port in container["ports"]
+        ]
+        for thing in things
+        if thing["kind"] in ("Deployment", "StatefulSet")
+    }
+    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+    assert sorted(chosen["values"]) == sorted(part for part, names in ports.items() if endpoint["port"] in names)
+    (rules,) = (thing for thing in things if thing["kind"] == "PrometheusRule")
+    shipped = (chart / "rules" / "parkade.yaml").read_text()
+    wanted = shipped.replace("https://parkade.dev/docs/runbooks", "https://wiki.example/runbooks")
+    assert rules["spec"] == yaml.safe_load(wanted)
+    assert "wiki.example" in wanted
+    boards = {
+        name: text
+        for thing in things
+        if "grafana_dashboard" in thing["metadata"]["labels"]
+        for name, text in thing["data"].items()
+    }
+    assert boards == {file.name: file.read_text() for file in (chart / "dashboards").iterdir()}

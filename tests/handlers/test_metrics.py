@@ -33,7 +33,7 @@ def test_a_plan_is_told_in_full() -> None:
         'parkade_plan_cost_part_dollars_per_hour{part="energy"} 2.0',
         'parkade_planned_replicas{tier="Vehicle",workload="vision/signs"} 4.0',
         'parkade_workload_shortfalls{workload="vision/signs"} 1.0',
-        'parkade_workload_latency_target_seconds{quantile="0.95",workload="vision/signs"} 0.15',
+        'parkade_workload_latency_target_seconds{percentile="95",workload="vision/signs"} 0.15',
         'parkade_pool_energy_price_dollars_per_kwh{pool="ca-home"} 0.31',
         'parkade_pool_carbon_intensity_grams_per_kwh{pool="ca-home"} 260.0',
         'parkade_model_files{state="Staged"} 2.0',

@@ -136,15 +136,15 @@ class Metrics:
         )
         self.target = gauge(
             "parkade_workload_latency_target_seconds",
-            "Latency that the workload's manifest asks for, at its quantile.",
+            "Latency that the workload's manifest asks for, at its percentile.",
             "workload",
-            "quantile",
+            "percentile",
         )
         self.expected = gauge(
             "parkade_workload_expected_latency_seconds",
-            "Latency that the plan predicts, at the workload's quantile (modelled).",
+            "Latency that the plan predicts, at the workload's percentile (modelled).",
             "workload",
-            "quantile",
+            "percentile",
         )
         self.watts = gauge("parkade_workload_watts", "Watts of a workload's placement (modelled).", "workload")
         self.grams = gauge(
@@ -181,11 +181,11 @@ class Metrics:
 
     def show_workloads(self, workloads: Iterable[WorkloadFigures]) -> None:
         """Replace the figures of all workloads; those of deleted workloads disappear."""
-        by_tier, by_quantile = (self.replicas, self.planned), (self.target, self.expected)
-        for gauge in (*by_tier, *by_quantile, self.shortfalls, self.watts, self.grams, self.dollars):
+        by_tier, by_percentile = (self.replicas, self.planned), (self.target, self.expected)
+        for gauge in (*by_tier, *by_percentile, self.shortfalls, self.watts, self.grams, self.dollars):
             gauge.clear()
         for row in workloads:
-            name, quantile = row.workload, f"{row.percentile / 100:g}"
+            name, percentile = row.workload, str(row.percentile)
             self.replicas.labels(name, "Vehicle").set(row.vehicle_replicas)
             self.replicas.labels(name, "Datacenter").set(row.datacenter_replicas)
             self.planned.labels(name, "Vehicle").set(row.planned_vehicle_replicas)
@@ -196,7 +196,7 @@ class Metrics:
             self.dollars.labels(name).set(row.dollars_per_hour)
             for gauge, seconds in ((self.target, row.target_seconds), (self.expected, row.expected_seconds)):
                 if seconds > 0:
-                    gauge.labels(name, quantile).set(seconds)
+                    gauge.labels(name, percentile).set(seconds)
 
     def show_vehicles(self, counts: Iterable[tuple[str, str, int]]) -> None:
         """Replace the vehicle counts by rows of (pool, presence, count)."""
