@@ -107,7 +107,7 @@ def _panel(pen: ImageDraw.ImageDraw, panel: dict[str, Any], lines: list[Line], t
     if not any(line.points for line in lines):
         _text(pen, (left + 8, top + 60), "no data", 13, FAINT)
         return
-    stacked = panel["fieldConfig"]["defaults"]["custom"].get("stacking", {}).get("mode") == "normal"
+    stacked = panel["fieldConfig"]["defaults"].get("custom", {}).get("stacking", {}).get("mode") == "normal"
     _lines(pen, lines, (left + 70, top + 30, right - 10, bottom - 24), time_shown, unit, stacked=stacked)
     _legend(pen, lines, left + 10, bottom - 18, right)
 
