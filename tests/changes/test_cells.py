@@ -23,7 +23,9 @@ from changes.scene import (
     vehicle_pool,
     workload,
 )
-from parkade.changes.cells import cell_steps, cells_needed
+from parkade.api.vehiclecell import SupplyColumn
+from parkade.changes import Fronts, diff
+from parkade.changes.cells import cell_steps, cells_needed, closing_cells, empty_cells
 from parkade.problem.reasons import Reason, Refusal
 
 
@@ -123,3 +125,93 @@ def test_cells_hold_all_known_vehicles_within_the_pools_size(registered, vehicle
     made = [step.cell for step in steps if step.cell not in {c.metadata.name for c in cells}]
     assert len(made) == max(0, needed - len(cells))
     assert len(set(made)) == len(made)
+
+
+def _breathing(registered, *, closing=(), held=(), vehicles=100):
+    """Cells of 20 cars each, as carlet reports them."""
+    pool = vehicle_pool(vehicles, 20)
+    cells = []
+    for shard, known in enumerate(registered):
+        made = cell(f"ca-home-{shard}", registered=known)
+        holding = dict(held).get(shard, 0)
+        supply = (SupplyColumn(link="WiFi", state="Asleep", vehicles=known, free=known - holding),) if known else ()
+        spec = made.spec.model_copy(update={"closing": shard in closing})
+        status = made.status.model_copy(update={"supply": supply, "observed_generation": 1})
+        meta = made.metadata.model_copy(update={"generation": 1, "uid": f"uid-{shard}"})
+        cells.append(made.model_copy(update={"spec": spec, "status": status, "metadata": meta}))
+    return pool, cells
+
+
+@pytest.mark.parametrize(
+    ("registered", "closing", "held", "expected"),
+    [
+        ((20, 20, 1), (), {}, set()),  # more than two cells hold
+        ((12, 12, 9), (), {}, set()),  # two would hold them, with too little to spare
+        ((12, 12, 8), (), {}, {2}),  # with a fifth to spare; equal ones from the last
+        ((12, 12, 8), (), {1: 2, 2: 3}, {0}),  # the one that has the least work
+        ((12, 12, 8), (), {0: 1, 1: 1, 2: 1}, {2}),
+        ((5,), (), {}, set()),  # the last stays
+        ((2, 2, 2), (1,), {1: 2}, {1}),  # one at a time, and it goes on
+        ((20, 12, 8), (1,), {1: 2}, {1}),  # it would not begin to close now, and goes on closing
+        ((20, 13, 8), (1,), {1: 2}, set()),  # two cells are too few again
+        ((20, 19, 2, 0), (1, 2), {1: 9}, {2}),  # the one with the most work opens again
+        ((), (), {}, set()),
+    ],
+)
+def test_a_pool_closes_a_cell_when_the_others_have_room_to_spare(registered, closing, held, expected):
+    pool, cells = _breathing(registered, closing=closing, held=held)
+    assert closing_cells(pool, cells) == {f"ca-home-{shard}" for shard in expected}
+
+
+def test_a_cell_of_which_carlet_has_not_spoken_yet_closes_none():
+    pool, cells = _breathing((20, 0))
+    silent = cells[1].status.model_copy(update={"observed_generation": 0})
+    assert closing_cells(pool, [cells[0], cells[1].model_copy(update={"status": silent})]) == frozenset()
+
+
+def test_a_closing_cell_keeps_its_orders_and_an_open_one_its_busy_cars():
+    pool, cells = _breathing((4, 0), held={0: 3})
+    small = vehicle_pool(100, 2)
+    steps = {
+        step.cell: step for step in cell_steps(compare(snapshot(vehicle_pools=(small,), cells=tuple(cells)), plan()))
+    }
+    assert (steps["ca-home-0"].max_vehicles, steps["ca-home-1"].max_vehicles) == (3, 2)
+    holding = cell("ca-home-1", replicas=3, ready=3)
+    held = cells[1].model_copy(update={"spec": holding.spec})
+    closed = {
+        step.cell: step for step in cell_steps(compare(snapshot(vehicle_pools=(pool,), cells=(cells[0], held)), plan()))
+    }
+    assert closed["ca-home-1"].closing
+    assert [row.replicas for row in closed["ca-home-1"].assignments] == [3]
+
+
+@pytest.mark.parametrize(
+    ("registered", "closing", "replicas", "gone"),
+    [((5, 0), (1,), 0, [("ca-home-1", "uid-1")]), ((5, 1), (1,), 0, []), ((5, 0), (1,), 2, []), ((5, 0), (), 0, [])],
+)
+def test_a_closing_cell_goes_when_it_is_empty(registered, closing, replicas, gone):
+    pool, cells = _breathing(registered, closing=closing)
+    rows = cell("ca-home-1", replicas=replicas).spec.assignments
+    cells[1] = cells[1].model_copy(update={"spec": cells[1].spec.model_copy(update={"assignments": rows})})
+    comparison = compare(snapshot(vehicle_pools=(pool,), cells=tuple(cells)), plan())
+    assert [(step.cell, step.uid) for step in empty_cells(comparison)] == gone
+    assert [step.cell for step in diff(comparison, Fronts())[0].cells_gone] == [name for name, _ in gone]
+
+
+@given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)), min_size=1, max_size=6), st.integers(0, 20))
+def test_closing_ends_and_never_turns_back_by_itself(sizes, moved):
+    """Idle cars move as carlet moves them: the total stays, so no cell opens again and none closes for nothing."""
+    registered = [known for known, _ in sizes]
+    pool, cells = _breathing(registered, held={i: min(known, holding) for i, (known, holding) in enumerate(sizes)})
+    names = closing_cells(pool, cells)
+    assert len(names) <= 1
+    for name in names:
+        shard = int(name.rpartition("-")[2])
+        others = sum(registered) - registered[shard]
+        assert sum(registered) <= 0.8 * 20 * (len(cells) - 1)
+        left = max(0, registered[shard] - moved)
+        after = [*registered]
+        after[shard] = left
+        after[shard - 1] += registered[shard] - left
+        assert sum(after) == others + registered[shard]
+        assert closing_cells(*_breathing(after, closing=(shard,))) == names

@@ -3,6 +3,7 @@ import pytest
 import worlds
 from parkade.problem.departures import shock
 from parkade.problem.framing import Framed, frame
+from parkade.problem.supply import cell_columns
 from parkade.settings import Economics
 
 FAR = {"p50": "38ms", "p99": "61ms"}
@@ -133,3 +134,11 @@ def test_small_cells_are_averaged_before_the_steepest_time_is_taken():
     assert departures([1, 1, 6], [0, 1, 6]) == pytest.approx(0.06)
     assert departures([0, 1, 6], [0, 0, 0]) == pytest.approx((0.06 + 0.066) / 2)
     assert departures([10, 25, 50], [10, 25, 50]) == pytest.approx(1.2)
+
+
+def test_a_closing_cell_offers_only_the_cars_that_hold_a_model():
+    pool = worlds.cars()
+    usual, closing = worlds.cell(pool, vehicles=10, free=7), worlds.cell(pool, 1, vehicles=10, free=7)
+    closing = closing.model_copy(update={"spec": closing.spec.model_copy(update={"closing": True})})
+    assert [(column.vehicles, column.held) for column in cell_columns(usual, pool)] == [(10, 3)]
+    assert [(column.vehicles, column.held) for column in cell_columns(closing, pool)] == [(3, 3)]

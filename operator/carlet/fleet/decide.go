@@ -165,12 +165,12 @@ func (d *decider) place(all []resident) (func(int) string, map[string]int) {
 	var members []Member
 	for i := range all {
 		if r := &all[i]; r.pool != "" {
-			members = append(members, Member{Key: r.Key, Pool: r.pool, Cell: r.Vehicle.cell()})
+			members = append(members, Member{Key: r.Key, Pool: r.pool, Cell: r.Vehicle.cell(), Holds: r.holds()})
 		}
 	}
 	var rooms []Room
 	for _, cell := range d.world.Cells {
-		rooms = append(rooms, Room{Cell: cell.Name, Pool: cell.Pool, Max: cell.MaxVehicles, Closed: cell.Cordoned})
+		rooms = append(rooms, Room{Cell: cell.Name, Pool: cell.Pool, Max: cell.MaxVehicles, Closed: cell.Cordoned, Closing: cell.Closing})
 	}
 	placed := Place(members, rooms)
 	waiting := map[string]int{}
@@ -182,14 +182,20 @@ func (d *decider) place(all []resident) (func(int) string, map[string]int) {
 	return func(i int) string { return placed[all[i].Key] }, waiting
 }
 
-// allStay says whether every vehicle is in a cell of its pool that has room for all of its own: then Place leaves it there.
+// holds says whether the vehicle has work, or has not said yet that it has none.
+func (v *Vehicle) holds() bool {
+	return !v.HasState || len(v.Given) > 0 || len(v.State.Assignments) > 0
+}
+
+// allStay says whether every vehicle is in a cell of its pool that has room for all of its own, and none is to be emptied:
+// then Place leaves it there.
 func (d *decider) allStay(all []resident) bool {
 	taken := map[string]int{}
 	for i := range all {
 		r := &all[i]
 		name := r.Vehicle.cell()
 		cell, exists := d.cells[name]
-		if taken[name]++; !exists || cell.Pool != r.pool || r.pool == "" || taken[name] > cell.MaxVehicles {
+		if taken[name]++; !exists || cell.Pool != r.pool || r.pool == "" || taken[name] > cell.MaxVehicles || cell.Closing && !r.holds() {
 			return false
 		}
 	}

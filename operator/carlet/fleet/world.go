@@ -25,6 +25,7 @@ type Cell struct {
 	Pool        string
 	Region      string
 	MaxVehicles int
+	Closing     bool // takes no vehicle any more
 	Generation  int64
 	Cordoned    bool // by the user of its node: it takes no further vehicles
 	Orders      []Order

@@ -97,6 +97,7 @@ type cellObject struct {
 		Pool        string `json:"pool"`
 		Region      string `json:"region"`
 		MaxVehicles int    `json:"maxVehicles"`
+		Closing     bool   `json:"closing"`
 		Assignments []struct {
 			Workload string `json:"workload"`
 			Digest   string `json:"digest"`
@@ -166,7 +167,8 @@ func parseCell(object runtime.Object) (cellIdentity, error) {
 		return cellIdentity{}, err
 	}
 	cell := fleet.Cell{
-		Name: c.Name, UID: string(c.UID), Pool: c.Spec.Pool, Region: c.Spec.Region, MaxVehicles: c.Spec.MaxVehicles, Generation: c.Generation,
+		Name: c.Name, UID: string(c.UID), Pool: c.Spec.Pool, Region: c.Spec.Region, MaxVehicles: c.Spec.MaxVehicles,
+		Closing: c.Spec.Closing, Generation: c.Generation,
 	}
 	for _, a := range c.Spec.Assignments {
 		cell.Orders = append(cell.Orders, fleet.Order{

@@ -174,7 +174,7 @@ class Column:
 
     title: str
     path: str
-    type: Literal["string", "integer", "date"] = "string"
+    type: Literal["string", "integer", "boolean", "date"] = "string"
     wide: bool = False
     """Shown by `-o wide` only."""
 

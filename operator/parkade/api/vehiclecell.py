@@ -69,6 +69,8 @@ class VehicleCellSpec(Part):
     """Number of the cell in its pool."""
     max_vehicles: Annotated[int, Field(ge=1, le=1000)]
     """Cars that the cell takes."""
+    closing: bool = False
+    """The pool needs fewer cells: no new car comes, idle ones move to others, and the empty cell is deleted."""
     term: Annotated[int, Field(ge=0)] = 0
     """Fencing term of the operator that wrote this; a former leader's smaller one is refused."""
     assignments: Annotated[tuple[Assignment, ...], Listed(most=256, keys=("workload",))] = ()
@@ -165,6 +167,7 @@ class VehicleCell(Resource):
             Column("Eligible", ".status.vehicles.eligible", "integer"),
             Column("Serving", ".status.vehicles.serving", "integer"),
             Column("Room", ".spec.maxVehicles", "integer"),
+            Column("Closing", ".spec.closing", "boolean", wide=True),
             Column("Silent", ".status.vehicles.silent", "integer", wide=True),
             Column("Gone", ".status.vehicles.gone", "integer", wide=True),
             Column("Term", ".spec.term", "integer", wide=True),

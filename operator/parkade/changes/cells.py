@@ -1,12 +1,22 @@
-"""Cells: which exist, and the orders to their cars. A cell is never taken away; it goes with its pool."""
+"""Cells: which exist, and the orders to their cars.
+
+A pool that outgrows its cells gets more, which fill with newcomers. One that would fit into fewer closes one at a time:
+it takes no new car, carlet moves its idle cars to the others, what runs stays until its car leaves or the plan
+moves it, and the empty cell goes. Between both lies `SPARE`, so that a pool that breathes moves nobody.
+"""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from math import ceil
+from typing import Final
 
 from parkade.api import VehicleCell, VehicleNodePool
-from parkade.changes.changes import ApplyCell, Target
+from parkade.changes.changes import ApplyCell, DeleteCell, Target
 from parkade.changes.comparison import Comparison, Fate
 from parkade.plan import CellAssignment
+
+SPARE: Final = 0.2
+"""Share of the room of the other cells that stays free when one closes."""
 
 
 def cell_steps(comparison: Comparison) -> tuple[ApplyCell, ...]:
@@ -19,8 +29,14 @@ def _steps(comparison: Comparison) -> Iterator[ApplyCell]:
         if pool.metadata.deletion_timestamp is not None:
             continue
         existing = [cell for cell in comparison.snapshot.cells if cell.spec.pool == pool.metadata.name]
+        closing = closing_cells(pool, existing)
         for cell in existing:
-            wanted = _apply(comparison, pool, cell.spec.shard, orders(comparison, cell))
+            room = max(pool.spec.cell.max_vehicles, _held(cell))  # a smaller size moves no work either
+            wanted = replace(
+                _apply(comparison, pool, cell.spec.shard, orders(comparison, cell)),
+                max_vehicles=room,
+                closing=cell.metadata.name in closing,
+            )
             if cell.metadata.deletion_timestamp is None and wanted != _present(pool, cell):
                 yield wanted
         taken = {cell.spec.shard for cell in existing}
@@ -30,12 +46,56 @@ def _steps(comparison: Comparison) -> Iterator[ApplyCell]:
             yield _apply(comparison, pool, next(free), ())
 
 
+def closing_cells(pool: VehicleNodePool, cells: list[VehicleCell]) -> frozenset[str]:
+    """Names of the cells that are to be emptied: those that are, as long as the others suffice, and one at a time."""
+    closing = sorted((cell for cell in cells if cell.spec.closing), key=lambda cell: (_held(cell), -cell.spec.shard))
+    opened = [cell for cell in cells if not cell.spec.closing]
+    if closing:
+        reopened = max(0, cells_needed(pool, cells) - len(opened))
+        return frozenset(cell.metadata.name for cell in closing[: len(closing) - reopened])
+    room = pool.spec.cell.max_vehicles * (len(opened) - 1)
+    if len(opened) < 2 or not all(map(_reported, opened)) or _known(cells) > (1.0 - SPARE) * room:
+        return frozenset()
+    return frozenset({min(opened, key=lambda cell: (_held(cell), -cell.spec.shard)).metadata.name})
+
+
+def empty_cells(comparison: Comparison) -> tuple[DeleteCell, ...]:
+    """Closing cells of which carlet says that no car is in them, and which order nothing."""
+    pools = {pool.metadata.name: pool for pool in comparison.snapshot.vehicle_pools}
+    gone = []
+    for name, pool in sorted(pools.items()):
+        cells = [cell for cell in comparison.snapshot.cells if cell.spec.pool == name]
+        closing = closing_cells(pool, cells)
+        gone += [
+            DeleteCell(cell.metadata.name, cell.metadata.uid)
+            for cell in cells
+            if cell.spec.closing and cell.metadata.name in closing and _reported(cell)
+            if cell.status.vehicles.registered == 0 and not cell.spec.assignments and not orders(comparison, cell)
+            if cell.metadata.deletion_timestamp is None
+        ]
+    return tuple(gone)
+
+
+def _known(cells: list[VehicleCell]) -> int:
+    """Cars that said hello."""
+    return sum(cell.status.vehicles.registered + cell.status.vehicles.waiting for cell in cells)
+
+
+def _held(cell: VehicleCell) -> int:
+    """Cars that hold a model."""
+    return sum(max(0, column.vehicles - column.free) for column in cell.status.supply)
+
+
+def _reported(cell: VehicleCell) -> bool:
+    """What carlet says is of the cell as it is ordered now."""
+    return cell.status.observed_generation >= cell.metadata.generation > 0
+
+
 def cells_needed(pool: VehicleNodePool, cells: list[VehicleCell]) -> int:
     """Cells for all vehicles that said hello: one to begin with, never more than the pool's size asks for."""
     size = pool.spec.cell.max_vehicles
-    known = sum(cell.status.vehicles.registered + cell.status.vehicles.waiting for cell in cells)
     most = max(1, ceil(pool.spec.vehicles / size))
-    return min(most, max(1, ceil(known / size)))
+    return min(most, max(1, ceil(_known(cells) / size)))
 
 
 def orders(comparison: Comparison, cell: VehicleCell) -> tuple[CellAssignment, ...]:
@@ -101,4 +161,5 @@ def _present(pool: VehicleNodePool, cell: VehicleCell) -> ApplyCell:
         max_vehicles=cell.spec.max_vehicles,
         term=cell.spec.term,
         assignments=assignments(cell),
+        closing=cell.spec.closing,
     )

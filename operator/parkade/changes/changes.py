@@ -63,6 +63,16 @@ class ApplyCell:
     max_vehicles: int
     term: int
     assignments: tuple[CellAssignment, ...]
+    closing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteCell:
+    """Take an empty cell away, and its node with it."""
+
+    kind: ClassVar = "cell-delete"
+    cell: str
+    uid: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +192,7 @@ class Announce:
 ClusterChange = (
     SetFinalizers
     | ApplyCell
+    | DeleteCell
     | CreatePod
     | DeletePod
     | ApplyService
@@ -214,6 +225,7 @@ class Changes:
     unloads: tuple[UnloadModel, ...] = ()
     removals: tuple[RemoveFiles, ...] = ()
     pods_gone: tuple[DeletePod, ...] = ()
+    cells_gone: tuple[DeleteCell, ...] = ()
     releases: tuple[SetFinalizers, ...] = ()
     announcements: tuple[Announce, ...] = ()
 
@@ -230,6 +242,7 @@ class Changes:
             self.unloads,
             self.removals,
             self.pods_gone,
+            self.cells_gone,
             self.releases,
             self.announcements,
         )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from parkade.api import Condition
 from parkade.api.base import Resource, StatusPart
-from parkade.changes.cells import cell_steps
+from parkade.changes.cells import cell_steps, empty_cells
 from parkade.changes.changes import Announce, Changes, ShowStatus
 from parkade.changes.claims import claims, releases, removals
 from parkade.changes.comparison import Comparison, target_of
@@ -53,6 +53,7 @@ def diff(comparison: Comparison, fronts: Fronts, budget: Budget = Budget()) -> t
         unloads=servers.unloads,
         removals=removals(comparison),
         pods_gone=pods_gone[: budget.pods],
+        cells_gone=empty_cells(comparison),
         releases=releases(comparison),
         announcements=announcements,
     )

@@ -8,6 +8,7 @@ from parkade.changes import (
     ApplySlice,
     ClusterChange,
     CreatePod,
+    DeleteCell,
     DeleteFront,
     DeletePod,
     SetFinalizers,
@@ -43,6 +44,8 @@ class Applying:
                 self._client.apply(path, manifests.status(change))
             case ApplyCell(cell=cell):
                 self._client.apply(CELLS.path(name=cell), manifests.cell(change))
+            case DeleteCell(cell=cell, uid=uid):
+                self._client.delete(CELLS.path(name=cell), {"preconditions": {"uid": uid}})
             case CreatePod():
                 self._create_pod(change)
             case DeletePod(namespace=namespace, name=name):

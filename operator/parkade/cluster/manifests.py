@@ -86,6 +86,7 @@ def cell(change: ApplyCell) -> Json:
             "region": change.region,
             "shard": change.shard,
             "maxVehicles": change.max_vehicles,
+            "closing": change.closing,
             "term": change.term,
             "assignments": [
                 {

@@ -162,13 +162,16 @@ def pool_columns(pool: VehicleNodePool, snapshot: Snapshot, *, offline: bool) ->
 
 
 def cell_columns(cell: VehicleCell, pool: VehicleNodePool) -> tuple[Column, ...]:
-    """Columns of one cell. Silent cars count with what they hold: they are given up only after `linkLoss.keepFor`."""
+    """Columns of one cell. Silent cars count with what they hold: they are given up only after `linkLoss.keepFor`.
+
+    A closing cell offers only the cars that hold a model: they may keep it.
+    """
     columns = [
         Column(
             cell.key,
             column.link,
             column.state,
-            column.vehicles,
+            max(0, column.vehicles - column.free) if cell.spec.closing else column.vehicles,
             max(0, column.vehicles - column.free),
             _observed(column.rtt_millis.p50, column.rtt_millis.p99),
             column.leaving,
