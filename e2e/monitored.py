@@ -21,9 +21,8 @@ INTERVAL = "15s"
 class Prometheus:
     """Asks one server."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self._client = httpx.Client(base_url=url, timeout=30, trust_env=False)
+    def __init__(self, client: httpx.Client) -> None:
+        self._client = client
 
     def get(self, path: str, **parameters: str) -> Any:  # noqa: ANN401 -- JSON of several shapes
         """What an address of the HTTP API answers."""
@@ -73,6 +72,7 @@ def watching(world: World, program: Path, rule_file: Path) -> Iterator[Prometheu
     world.plane.ensure("prometheus", spec)
     try:
         world.plane.await_url("prometheus", f"http://{address}/-/ready")
-        yield Prometheus(f"http://{address}")
+        with httpx.Client(base_url=f"http://{address}", timeout=30, trust_env=False) as client:
+            yield Prometheus(client)
     finally:
         world.plane.processes.stop("prometheus")
