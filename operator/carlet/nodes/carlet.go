@@ -41,6 +41,7 @@ type Options struct {
 	Pods           kubernetes.Interface // a client of their own: thousands of pods must not hold up nodes and leases
 	Custom         dynamic.Interface
 	Leases         kubernetes.Interface // for carlet's own Lease, whose renewal waits for nothing else
+	Heartbeats     kubernetes.Interface // for the Leases of nodes, whose renewal waits for no status
 	ID             string               // no other carlet has it
 	Namespace      string               // of the Leases of routers and carlets
 	Registry       *fleet.Registry
@@ -308,7 +309,7 @@ func (c *Carlet) showNodes(ctx context.Context, cells []cellIdentity, decision f
 		running := c.cells[cell.Name]
 		if running == nil {
 			since := c.readySince(cell.Name, now)
-			c.cells[cell.Name] = startCellNode(ctx, c.Kube, c.Log, since, nodeFor(cell, facts, c.Kubelet, since, now))
+			c.cells[cell.Name] = startCellNode(ctx, c.Kube, c.Heartbeats, c.Log, since, nodeFor(cell, facts, c.Kubelet, since, now))
 			continue
 		}
 		if c.sources.missing(cell.Name) {

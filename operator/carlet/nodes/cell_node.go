@@ -14,12 +14,14 @@ import (
 	"k8s.io/client-go/util/retry"
 )
 
-// How a node is kept: a Lease as heartbeat, its whole status each minute, and a pause before a failed start is repeated.
+// How a node is kept: as a kubelet keeps its own, with a Lease of 40 s renewed each 10 s as heartbeat, its whole status each 5 minutes,
+// and changes of nothing but numbers of vehicles once in 10 s; and a pause before a failed start is repeated.
 const (
 	leaseSeconds   = 40
-	statusInterval = time.Minute
+	statusInterval = 5 * time.Minute
+	countsPause    = 10 * time.Second
+	updatePause    = 2 * time.Second // between two changes, of which the newest is written
 	restartPause   = time.Second
-	updatePause    = 2 * time.Second  // between two changes, of which the newest is written
 	missingFor     = 10 * time.Second // before a node that was made, and of which nobody hears, is made again
 )
 
@@ -27,6 +29,7 @@ const (
 // deleted by somebody or the controller ended.
 type cellNode struct {
 	kube    kubernetes.Interface
+	beats   kubernetes.Interface // renews the Lease
 	log     *slog.Logger
 	since   time.Time
 	cancel  context.CancelFunc
@@ -39,10 +42,10 @@ type cellNode struct {
 	made time.Time // when the node controller had made the node, or found it; zero until then
 }
 
-func startCellNode(ctx context.Context, kube kubernetes.Interface, log *slog.Logger, since time.Time, want *corev1.Node) *cellNode {
+func startCellNode(ctx context.Context, kube, beats kubernetes.Interface, log *slog.Logger, since time.Time, want *corev1.Node) *cellNode {
 	running, cancel := context.WithCancel(ctx)
 	c := &cellNode{
-		kube: kube, log: log.With("cell", want.Name), since: since, cancel: cancel, want: want,
+		kube: kube, beats: beats, log: log.With("cell", want.Name), since: since, cancel: cancel, want: want,
 		done: make(chan struct{}), again: make(chan struct{}, 1), updates: make(chan *corev1.Node, 1),
 	}
 	go c.run(running)
@@ -105,7 +108,7 @@ func (c *cellNode) serve(ctx context.Context) {
 	want := c.want.DeepCopy()
 	c.mu.Unlock()
 	controller, err := node.NewNodeController(c, want, c.kube.CoreV1().Nodes(),
-		node.WithNodeEnableLeaseV1(c.kube.CoordinationV1().Leases(corev1.NamespaceNodeLease), leaseSeconds),
+		node.WithNodeEnableLeaseV1(c.beats.CoordinationV1().Leases(corev1.NamespaceNodeLease), leaseSeconds),
 		node.WithNodeStatusUpdateInterval(statusInterval))
 	if err != nil {
 		c.log.Error("node controller cannot be made", "error", err)
@@ -148,20 +151,31 @@ func (c *cellNode) Ping(ctx context.Context) error { return ctx.Err() }
 // NotifyNodeStatus implements node.NodeProvider.
 func (c *cellNode) NotifyNodeStatus(ctx context.Context, notify func(*corev1.Node)) {
 	go func() {
+		var shown, want *corev1.Node
+		var at time.Time
 		for {
-			select {
-			case <-ctx.Done():
-				return
-			case want := <-c.updates:
-				notify(want.DeepCopy())
+			var due <-chan time.Time
+			if want != nil {
+				due = time.After(time.Until(at.Add(pauseBefore(shown, want))))
 			}
 			select {
 			case <-ctx.Done():
 				return
-			case <-time.After(updatePause):
+			case want = <-c.updates:
+			case <-due:
+				notify(want.DeepCopy())
+				shown, at, want = want, time.Now(), nil
 			}
 		}
 	}()
+}
+
+// pauseBefore is the time from the last change to the next.
+func pauseBefore(shown, want *corev1.Node) time.Duration {
+	if shown != nil && standingDigest(shown) == standingDigest(want) {
+		return countsPause
+	}
+	return updatePause
 }
 
 // restoreTaints puts back our taints where somebody took them off; whatever else is in the spec, such as a cordon, is

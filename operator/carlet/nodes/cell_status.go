@@ -1,23 +1,16 @@
 package nodes
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"math"
-	"reflect"
-	"sync"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/client-go/dynamic"
 
 	"parkade.dev/carlet/fleet"
-	"parkade.dev/carlet/internal/metrics"
 )
 
 // fieldManager owns VehicleCell.status.
@@ -73,15 +66,16 @@ func statusFor(cell fleet.Cell, facts fleet.CellFacts, before cellStatus, now ti
 		Supply:             []supplyStatus{},
 		Assignments:        []assignmentStatus{},
 	}
-	shown := map[[2]string][]int{}
+	shown := map[[2]string]supplyStatus{}
 	for _, row := range before.Supply {
-		shown[[2]string{row.Link, row.State}] = row.Leaving
+		shown[[2]string{row.Link, row.State}] = row
 	}
 	for _, row := range facts.Supply {
+		then := shown[[2]string{row.Link, row.State}]
 		status.Supply = append(status.Supply, supplyStatus{
 			Link: row.Link, State: row.State, Vehicles: row.Vehicles, Free: row.Free,
-			RTTMillis: roundTrip{int(math.Round(row.P50)), int(math.Round(row.P99))},
-			Leaving:   steady(shown[[2]string{row.Link, row.State}], shares(row)),
+			RTTMillis: then.RTTMillis.steady(roundTrip{int(math.Round(row.P50)), int(math.Round(row.P99))}),
+			Leaving:   steady(then.Leaving, shares(row)),
 		})
 	}
 	for _, fact := range facts.Assignments {
@@ -184,6 +178,18 @@ func steady(shown, now []int) []int {
 	return shown
 }
 
+// roundTripNoise is the ms by which round trips differ from one measurement to the next, if a fifth is less.
+const roundTripNoise = 5
+
+// steady keeps what is shown while the round trips differ from it by no more than noise.
+func (shown roundTrip) steady(now roundTrip) roundTrip {
+	near := func(a, b int) bool { return max(a-b, b-a) <= max(roundTripNoise, a/5) }
+	if near(shown.P50, now.P50) && near(shown.P99, now.P99) && shown != (roundTrip{}) {
+		return shown
+	}
+	return now
+}
+
 // understoodCondition says whether the vehicles of the cell, and those that dial in for it, speak the protocol.
 func understoodCondition(facts fleet.CellFacts) metav1.Condition {
 	if facts.Malformed == 0 {
@@ -236,149 +242,6 @@ func readyCondition(facts fleet.CellFacts) metav1.Condition {
 		}
 	}
 	return condition
-}
-
-// supplyIntervals is how many intervals a change waits that no decision waits for: 10 s by default.
-const supplyIntervals = 5
-
-// urgent says whether a status differs in what is ready or why not, or by more than a tenth of a number of vehicles.
-func urgent(before, after cellStatus) bool {
-	much := func(a, b int) bool { return 10*max(a-b, b-a) > max(a, b) }
-	if before.ObservedGeneration != after.ObservedGeneration || len(before.Conditions) != len(after.Conditions) ||
-		len(before.Assignments) != len(after.Assignments) || len(before.Supply) != len(after.Supply) {
-		return true
-	}
-	for i, a := range before.Conditions {
-		if b := after.Conditions[i]; a.Type != b.Type || a.Status != b.Status || a.Reason != b.Reason {
-			return true
-		}
-	}
-	for i, a := range before.Assignments {
-		if b := after.Assignments[i]; a.Workload != b.Workload || a.Desired != b.Desired || a.Ready != b.Ready || a.Reason != b.Reason {
-			return true
-		}
-	}
-	for i, a := range before.Supply {
-		b := after.Supply[i]
-		if a.Link != b.Link || a.State != b.State || much(a.Vehicles, b.Vehicles) || much(a.Free, b.Free) {
-			return true
-		}
-	}
-	a, b := before.Vehicles, after.Vehicles
-	return much(a.Registered, b.Registered) || much(a.Here, b.Here) || much(a.Silent, b.Silent) || much(a.Gone, b.Gone) ||
-		much(a.Eligible, b.Eligible) || much(a.Serving, b.Serving) || much(a.Waiting, b.Waiting)
-}
-
-// cellWriter writes the status of cells: only what differs from what the API server shows, and one cell at most once an
-// interval, or once in supplyIntervals if hardly anything differs.
-type cellWriter struct {
-	custom   dynamic.Interface
-	sources  *sources
-	interval time.Duration
-	metrics  *metrics.Metrics
-	log      *slog.Logger
-	changed  chan struct{}
-
-	mu      sync.Mutex
-	cells   map[string]fleet.Cell
-	facts   map[string]fleet.CellFacts
-	written map[string]time.Time
-	seen    map[string]compared
-}
-
-// compared is a cell whose status was found to be as it should be.
-type compared struct {
-	version string
-	cell    fleet.Cell
-	facts   fleet.CellFacts
-}
-
-func (w *cellWriter) show(cells []cellIdentity, facts map[string]fleet.CellFacts) {
-	byName := make(map[string]fleet.Cell, len(cells))
-	for _, cell := range cells {
-		byName[cell.Name] = cell.Cell
-	}
-	w.mu.Lock()
-	w.cells, w.facts = byName, facts
-	w.mu.Unlock()
-	select {
-	case w.changed <- struct{}{}:
-	default:
-	}
-}
-
-func (w *cellWriter) run(ctx context.Context) {
-	tick := time.NewTicker(w.interval / 4)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-w.changed:
-		case <-tick.C:
-		}
-		w.writeAll(ctx)
-	}
-}
-
-func (w *cellWriter) writeAll(ctx context.Context) {
-	w.mu.Lock()
-	cells, facts := w.cells, w.facts
-	w.mu.Unlock()
-	for _, object := range w.sources.list(cellsResource) {
-		current, ok := object.(*unstructured.Unstructured)
-		if !ok {
-			continue
-		}
-		name, now := current.GetName(), time.Now()
-		cell, known := cells[name]
-		if !known || now.Sub(w.written[name]) < w.interval {
-			continue
-		}
-		found := compared{current.GetResourceVersion(), cell, facts[name]}
-		if reflect.DeepEqual(w.seen[name], found) {
-			continue
-		}
-		before := shownStatus(current)
-		status := statusFor(cell, facts[name], before, now)
-		if sameStatus(before, status) {
-			w.seen[name] = found
-			continue
-		}
-		if !urgent(before, status) && now.Sub(w.written[name]) < supplyIntervals*w.interval {
-			continue
-		}
-		w.written[name] = now
-		w.count(name, w.apply(ctx, name, status))
-	}
-}
-
-func (w *cellWriter) apply(ctx context.Context, name string, status cellStatus) error {
-	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&status)
-	if err != nil {
-		return err
-	}
-	object := &unstructured.Unstructured{Object: map[string]any{
-		"apiVersion": group + "/" + version,
-		"kind":       "VehicleCell",
-		"metadata":   map[string]any{"name": name},
-		"status":     content,
-	}}
-	options := metav1.ApplyOptions{FieldManager: fieldManager, Force: true}
-	_, err = w.custom.Resource(cellsResource).ApplyStatus(ctx, name, object, options)
-	return err
-}
-
-func (w *cellWriter) count(name string, err error) {
-	switch {
-	case err == nil:
-		w.metrics.CellWrites.WithLabelValues("written").Inc()
-	case apierrors.IsNotFound(err): // deleted meanwhile
-		w.metrics.CellWrites.WithLabelValues("not_found").Inc()
-	default:
-		w.metrics.CellWrites.WithLabelValues("failed").Inc()
-		w.log.Warn("status of a cell is not written and will be tried again", "cell", name, "error", err)
-	}
 }
 
 // shownStatus is what the API server shows; zero if there is none, or nothing that we wrote.

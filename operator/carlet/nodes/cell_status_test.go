@@ -82,7 +82,7 @@ func condition(t *testing.T, status cellStatus, kind string) metav1.Condition {
 	return metav1.Condition{}
 }
 
-func TestAFewVehiclesAreNoUrgentNews(t *testing.T) {
+func TestVehiclesAloneAreNoUrgentNews(t *testing.T) {
 	status := func(here, free, ready int, reason string) cellStatus {
 		return cellStatus{
 			Vehicles:    cellVehicles{Registered: 500, Here: here},
@@ -90,15 +90,16 @@ func TestAFewVehiclesAreNoUrgentNews(t *testing.T) {
 			Assignments: []assignmentStatus{{Workload: "n/w", Desired: 2, Ready: ready, Reason: reason}},
 		}
 	}
-	before := status(500, 400, 2, "Ready")
+	before, nobody := status(500, 400, 2, "Ready"), status(0, 0, 2, "Ready")
+	nobody.Supply = nil
 	for _, c := range []struct {
 		name  string
 		after cellStatus
 		want  bool
 	}{
 		{"one car fewer", status(499, 399, 2, "Ready"), false},
-		{"a tenth of the cars", status(449, 400, 2, "Ready"), true},
-		{"a tenth of the free ones", status(500, 350, 2, "Ready"), true},
+		{"half of the cars", status(250, 200, 2, "Ready"), false},
+		{"nobody", nobody, true},
 		{"a replica fewer", status(500, 400, 1, "Ready"), true},
 		{"another reason", status(500, 400, 2, "Silent"), true},
 	} {
@@ -108,6 +109,47 @@ func TestAFewVehiclesAreNoUrgentNews(t *testing.T) {
 	}
 	if !urgent(cellStatus{}, before) || urgent(before, before) {
 		t.Error("the first status waits, or the same one does not")
+	}
+}
+
+func TestRoundTripsAloneWaitLongest(t *testing.T) {
+	status := func(vehicles, p50 int) cellStatus {
+		return cellStatus{Supply: []supplyStatus{{Link: "WiFi", State: "Asleep", Vehicles: vehicles, RTTMillis: roundTrip{p50, p50}}}}
+	}
+	for _, c := range []struct {
+		name          string
+		before, after cellStatus
+		want          time.Duration
+	}{
+		{"round trips", status(5, 20), status(5, 60), roundTripIntervals},
+		{"the first round trips", status(5, 0), status(5, 60), supplyIntervals},
+		{"a car and round trips", status(5, 20), status(4, 60), supplyIntervals},
+		{"nobody any more", status(5, 20), cellStatus{}, 1},
+	} {
+		if got := intervals(c.before, c.after); got != c.want {
+			t.Errorf("%s wait %d intervals, not %d", c.name, got, c.want)
+		}
+	}
+}
+
+func TestRoundTripsAreShownAnewWhenTheyAreOthers(t *testing.T) {
+	status := cellStatus{}
+	for _, c := range []struct {
+		p50, p99 float64
+		want     roundTrip
+	}{
+		{30, 60, roundTrip{30, 60}},
+		{33, 68, roundTrip{30, 60}},
+		{33, 90, roundTrip{33, 90}},
+		{2, 3, roundTrip{2, 3}},
+		{6, 7, roundTrip{2, 3}},
+		{12, 14, roundTrip{12, 14}},
+	} {
+		facts := fleet.CellFacts{Supply: []fleet.SupplyRow{{Link: "WiFi", State: "Asleep", Vehicles: 5, P50: c.p50, P99: c.p99}}}
+		status = statusFor(fleet.Cell{}, facts, status, time.Now())
+		if got := status.Supply[0].RTTMillis; got != c.want {
+			t.Errorf("%g and %g ms are shown as %+v, not %+v", c.p50, c.p99, got, c.want)
+		}
 	}
 }
 

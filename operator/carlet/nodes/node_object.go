@@ -103,6 +103,15 @@ func nodeConditions(facts fleet.CellFacts, since, now time.Time) []corev1.NodeCo
 	}
 }
 
+// standingDigest is what of a node is worth a write at once: all but numbers of vehicles.
+func standingDigest(node *corev1.Node) string {
+	text := fmt.Sprint(node.Labels)
+	for _, c := range node.Status.Conditions {
+		text += string(c.Type) + string(c.Status) + c.Reason
+	}
+	return text
+}
+
 // sameNode says whether two nodes differ in nothing but heartbeats.
 func sameNode(a, b *corev1.Node) bool {
 	return nodeDigest(a) == nodeDigest(b)

@@ -70,7 +70,7 @@ class ProcessTable:
 
     def kill(self, name: str) -> None:
         """Kill at once, as a crash would (SIGKILL), and keep the record for `restart`."""
-        process = self._find(name)
+        process = self.process(name)
         if process is not None:
             process.kill()
             _await_end(process)
@@ -93,7 +93,7 @@ class ProcessTable:
 
     def stop(self, name: str, *, forget: bool = True) -> None:
         """Ask a process to end, then make it, and end what it left behind; nothing happens when nothing runs."""
-        process = self._find(name)
+        process = self.process(name)
         if process is not None:
             process.terminate()
             process.resume()  # a frozen one would not hear it
@@ -109,7 +109,7 @@ class ProcessTable:
 
     def is_running(self, name: str) -> bool:
         """Tell whether the recorded process is alive (not merely its id taken by another)."""
-        return self._find(name) is not None
+        return self.process(name) is not None
 
     def names(self) -> list[str]:
         """All recorded names in the order they were first started."""
@@ -127,12 +127,13 @@ class ProcessTable:
             return ""
 
     def _running(self, name: str) -> psutil.Process:
-        process = self._find(name)
+        process = self.process(name)
         if process is None:
             raise LocalPlaneError(f"{name} does not run; its log says:\n{self.log_tail(name)}")
         return process
 
-    def _find(self, name: str) -> psutil.Process | None:
+    def process(self, name: str) -> psutil.Process | None:
+        """The recorded process, while it is alive."""
         entry = self._entries().get(name)
         if entry is None:
             return None

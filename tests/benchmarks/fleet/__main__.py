@@ -10,6 +10,7 @@ import click
 import httpx
 
 from benchmarks import page
+from benchmarks.fleet.cells import many_cells
 from benchmarks.fleet.drivers import Drivers
 from benchmarks.fleet.hostile import hostile
 from benchmarks.fleet.parts import PARTS, Run, Terms
@@ -24,13 +25,15 @@ DOCS = ROOT / "docs/benchmarks.md"
 FULL = Terms(
     vehicles=100_000, servers=0, cell=500, beat=60.0, idle=180.0, lost=0.2, outage=5.0, vanished=0.1,
     departing=0.3, window=90.0, staying=30.0,
+    many=2_000, cars=15, rest=300.0, churn=120.0,
 )  # fmt: skip
 QUICK = Terms(
     vehicles=2_000, servers=0, cell=200, beat=4.0, idle=5.0, lost=0.2, outage=1.0, vanished=0.1,
     departing=0.3, window=3.0, staying=5.0,
+    many=24, cars=5, rest=12.0, churn=12.0,
 )  # fmt: skip
 
-ALONE = {"witness": witness, "hostile": hostile}
+ALONE = {"witness": witness, "cells": many_cells, "hostile": hostile}
 """Parts with a plane of their own."""
 NAMES = (*PARTS, *ALONE)
 
@@ -39,6 +42,8 @@ NAMES = (*PARTS, *ALONE)
 @click.option("--vehicles", type=click.IntRange(min=100), help=f"[default: {FULL.vehicles}]")
 @click.option("--servers", type=click.IntRange(min=1), help="NATS servers. [default: as many as descriptors ask for]")
 @click.option("--cell", type=click.IntRange(min=10), help=f"Vehicles of a cell. [default: {FULL.cell}]")
+@click.option("--many", type=click.IntRange(min=4), help=f"Cells of the part `cells`. [default: {FULL.many}]")
+@click.option("--cars", type=click.IntRange(min=4), help=f"Vehicles of each of them. [default: {FULL.cars}]")
 @click.option("--beat", type=click.FloatRange(min=1), help=f"Seconds between beats. [default: {FULL.beat:g}]")
 @click.option("--parts", help=f"Parts, separated by blanks. [default: {' '.join(NAMES)}]")
 @click.option("--quick", is_flag=True, help=f"{QUICK.vehicles} vehicles in a few minutes; the figures mean little.")

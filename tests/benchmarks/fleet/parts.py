@@ -40,6 +40,12 @@ class Terms:
     """In which they announce it."""
     staying: float
     """From announcement to departure."""
+    many: int
+    """Cells of the part `cells`."""
+    cars: int
+    """Vehicles of each of them."""
+    rest: float
+    churn: float
 
 
 @dataclass

@@ -3,7 +3,7 @@
 import json
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, Self
@@ -48,12 +48,16 @@ class Watching:
         self._threads: list[threading.Thread] = []
 
     def __enter__(self) -> Self:
-        for path, take in ((NODES, self.node), (PODS, self.pod)):
+        for path, take in self.paths():
             version = self._list(path, take)
             thread = threading.Thread(target=self._follow, args=(path, version, take), daemon=True)
             thread.start()
             self._threads.append(thread)
         return self
+
+    def paths(self) -> Sequence[tuple[str, Callable[[str, Mapping[str, Any]], None]]]:
+        """What is followed, and who takes it in."""
+        return (NODES, self.node), (PODS, self.pod)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:  # fmt: skip

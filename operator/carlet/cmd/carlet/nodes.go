@@ -34,11 +34,13 @@ import (
 	"parkade.dev/carlet/witness"
 )
 
-// What carlet may ask of the API server, in requests a second, for nodes and cells, and again for pods; client-go's default of
-// 5 starves at a few cells. A thousand cells taken over at once need 2,000 requests until their nodes are known to be alive, and
-// a thousand served renew 100 Leases a second. Its own Lease has a client of its own, so that it never waits behind them.
+// What carlet may ask of the API server, in requests a second, for nodes and cells, and again for pods; client-go's default of 5 starves at a few cells. Two thousand
+// cells served renew 200 Leases a second, which wait for nothing else: a status that comes late is late, a Lease that comes late is a
+// node that is not Ready. Few of them come at once, or 2,000 cells taken over together would renew together ever after.
+// Carlet's own Lease has a client of its own, so that it never waits behind them.
 const (
 	kubeQPS, kubeBurst   = 300, 600
+	beatQPS, beatBurst   = 300, 50
 	leaseQPS, leaseBurst = 20, 40
 )
 
@@ -152,7 +154,7 @@ func serveNodes(ctx context.Context, args []string) error {
 	defer cancel(nil)
 
 	measured := metrics.New()
-	kube, err := clientsOf(f.kubeconfig)
+	api, err := openClients(f.kubeconfig)
 	if err != nil {
 		return err
 	}
@@ -194,7 +196,7 @@ func serveNodes(ctx context.Context, args []string) error {
 	}
 	store := models.NewStore(f.modelStore)
 	carlet := nodes.New(nodes.Options{
-		Kube: kube.cells, Pods: kube.pods, Custom: kube.custom, Leases: kube.leases, ID: f.id, Namespace: f.namespace, Registry: registry, Link: link, Store: store, Signer: signer,
+		Kube: api.kube, Pods: api.pods, Custom: api.custom, Heartbeats: api.heartbeats, Leases: api.leases, ID: f.id, Namespace: f.namespace, Registry: registry, Link: link, Store: store, Signer: signer,
 		Kubelet: address, StatusInterval: f.statusInterval, CellGrace: f.cellGrace, StagePercent: f.stagePercent, OrderRate: f.orderRate, Metrics: measured, Log: log,
 	}, wake)
 	var elsewhere *models.Elsewhere
@@ -266,27 +268,33 @@ func (f *nodesFlags) openOffice(ctx context.Context, registry *fleet.Registry, l
 	return office, office.Open(ctx, f.nats, f.natsCreds, f.natsCA)
 }
 
-// clients have a rate of requests each, so that none of them waits behind another.
+// clients are those of the API server, each with a rate of its own.
 type clients struct {
-	cells, pods, leases kubernetes.Interface
-	custom              dynamic.Interface
+	kube, pods, heartbeats, leases kubernetes.Interface
+	custom                         dynamic.Interface
 }
 
-func clientsOf(kubeconfig string) (clients, error) {
+func openClients(kubeconfig string) (*clients, error) {
 	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
 	if err != nil {
-		return clients{}, fmt.Errorf("kubeconfig: %w", err)
+		return nil, fmt.Errorf("kubeconfig: %w", err)
 	}
 	config.QPS, config.Burst, config.UserAgent = kubeQPS, kubeBurst, "carlet/"+nodes.Version
-	own := rest.CopyConfig(config)
-	own.QPS, own.Burst = leaseQPS, leaseBurst
 	var c clients
-	var errs [4]error
-	c.cells, errs[0] = kubernetes.NewForConfig(config)
-	c.pods, errs[1] = kubernetes.NewForConfig(config)
-	c.leases, errs[2] = kubernetes.NewForConfig(own)
-	c.custom, errs[3] = dynamic.NewForConfig(config)
-	return c, errors.Join(errs[:]...)
+	if c.custom, err = dynamic.NewForConfig(config); err != nil {
+		return nil, err
+	}
+	for _, each := range []struct {
+		client     *kubernetes.Interface
+		qps, burst int
+	}{{&c.kube, kubeQPS, kubeBurst}, {&c.pods, kubeQPS, kubeBurst}, {&c.heartbeats, beatQPS, beatBurst}, {&c.leases, leaseQPS, leaseBurst}} {
+		own := rest.CopyConfig(config)
+		own.QPS, own.Burst = float32(each.qps), each.burst
+		if *each.client, err = kubernetes.NewForConfig(own); err != nil {
+			return nil, err
+		}
+	}
+	return &c, nil
 }
 
 type listeners struct{ models, kubelet, metrics net.Listener }
