@@ -35,6 +35,10 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "requests as spans": (
         "--set-json", 'router.tracing={"endpoint": "http://collector.observability:4318", "percent": 0.05}',
     ),
+    "models in a bucket": (
+        "--set", "carlet.modelsElsewhere.url=s3+https://s3.example/models", "--set", "carlet.stagePercent=0",
+        "--set", "carlet.modelsElsewhere.credentials=bucket",
+    ),
     "no services for workloads": ("--set", "operator.services=false", "--set", "router.zone=us-ca-a"),
     "behind a Gateway": (
         "--set-json",
@@ -111,6 +115,7 @@ def test_the_operator_understands_its_environment(services: bool, render: Render
         ("nats.url=nats://link:4222", "does not match pattern"),
         ("operator.replicas=0", "minimum"),
         ("carlet.replicas=0", "minimum"),
+        ("carlet.modelsElsewhere.url=s3://models", "does not match pattern"),
         ("router.auth.mode=jwt", "issuer"),
         ("router.quota.default.rate=0", "exclusiveMinimum"),
         ("router.tracing.endpoint=collector:4317", "does not match pattern"),
@@ -165,6 +170,26 @@ def test_spans_are_sent_only_where_a_collector_is_named(variant: str, render: Re
     (pod,) = (pod for name, pod in pods(render(*VARIANTS[variant])) if name == "parkade-router")
     arguments = pod["containers"][0]["args"]
     assert {it for it in arguments if it.startswith(("--otlp", "--trace"))} == TRACING[variant]
+
+
+@pytest.mark.parametrize(
+    ("variant", "flags", "secrets"),
+    [
+        ("as it comes", {"--stage-percent=20"}, []),
+        (
+            "models in a bucket",
+            {"--stage-percent=0", "--models-elsewhere=s3+https://s3.example/models"},
+            [{"secretRef": {"name": "bucket"}}],
+        ),
+    ],
+)
+def test_cars_are_sent_to_a_bucket_only_where_one_is_named(
+    variant: str, flags: set[str], secrets: list[dict[str, Any]], render: Render
+) -> None:
+    (pod,) = (pod for name, pod in pods(render(*VARIANTS[variant])) if name == "carlet")
+    (container,) = pod["containers"]
+    assert {it for it in container["args"] if it.startswith(("--stage", "--models-elsewhere"))} == flags
+    assert container.get("envFrom", []) == secrets
 
 
 NEEDS = {
