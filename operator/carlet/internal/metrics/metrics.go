@@ -82,6 +82,9 @@ func New() *Metrics {
 	for _, outcome := range []string{"written", "not_found", "failed"} {
 		m.CellWrites.WithLabelValues(outcome) // from 0, so that the first failure is an increase
 	}
+	for _, way := range []string{"enroll", "renew", "link"} {
+		m.Enrolments.WithLabelValues(way, "")
+	}
 	return m
 }
 
