@@ -34,6 +34,12 @@ func newStreet(t *testing.T, replicas int) *street {
 
 func (s *street) say(vehicle string, kind Kind, message any, replayed bool) {
 	s.t.Helper()
+	if v := s.registry.vehicles[Key{"f", vehicle}]; v != nil {
+		if state, is := message.(State); is && state.Desired == "" {
+			state.Desired = v.State.Desired // the order it named before
+			message = state
+		}
+	}
 	text, err := json.Marshal(message)
 	if err != nil {
 		s.t.Fatal(err)
@@ -55,8 +61,18 @@ func held(phase Phase) HeldByVehicle {
 	return HeldByVehicle{Workload: "vision/sign", Digest: digest, Phase: phase, Reason: "R", Message: "m"}
 }
 
-// decide runs one cycle and says who was told something.
+// decide runs one cycle and says who was told something; who is told names the order in its state at once.
 func (s *street) decide() (Decision, []string) {
+	decision, told := s.decideUnheard()
+	for _, vehicle := range told {
+		v := s.registry.vehicles[Key{"f", vehicle}]
+		v.State.Desired = v.sent
+	}
+	return decision, told
+}
+
+// decideUnheard is decide with every order lost on the way.
+func (s *street) decideUnheard() (Decision, []string) {
 	s.world.Vehicles = s.registry.Vehicles()
 	decision := Decide(s.world)
 	var told []string

@@ -129,7 +129,8 @@ func (l *Link) ListenedUntil(now time.Time) time.Time {
 	return until
 }
 
-// Send orders a vehicle; it fails while the link is down. An order lost on the way is repaired by the vehicle's next hello.
+// Send orders a vehicle; it fails while the link is down. An order that is lost on the way is told again when the vehicle's
+// states do not name it.
 func (l *Link) Send(key Key, desired Desired) error {
 	text, err := json.Marshal(desired)
 	if err != nil {

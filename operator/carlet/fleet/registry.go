@@ -35,6 +35,7 @@ type record struct {
 	decided string    // revision decided last; what was given is known from it
 	sent    string    // revision sent last, or reported by the vehicle
 	sentAt  time.Time // when URLs were signed last
+	repeats int       // of the revision sent last
 	greeted bool      // the last hello was answered
 	shown   Presence  // decided last
 	foreign bool      // another carlet orders it
@@ -269,7 +270,8 @@ func (r *Registry) Vehicles() []Vehicle {
 }
 
 // Commit records a decision and returns the keys of vehicles that must be told: those whose order changed, those
-// whose hello is not answered yet, and those still fetching with URLs older than resign. No more than most are told now; the
+// whose hello is not answered yet, those still fetching with URLs older than resign, and those whose order must have been lost on
+// the way, as their states name another one. No more than most are told now; the
 // others wait for the next decision, and only what is newest then is told. Who holds something else than what is
 // decided comes first, and who merely wants to hear that nothing changed comes last.
 func (r *Registry) Commit(decision Decision, now time.Time, resign time.Duration, most int) (tell []Key, waiting int) {
@@ -300,7 +302,7 @@ func (r *Registry) Commit(decision Decision, now time.Time, resign time.Duration
 			}
 		}
 		stale := now.Sub(v.sentAt) > resign && told.Presence == Here && v.fetches(told.Desired)
-		if v.greeted && v.sent == told.Desired.Revision && !stale {
+		if v.greeted && v.sent == told.Desired.Revision && !stale && !v.missed(told, now) {
 			continue
 		}
 		if v.greeted || v.Hello.Desired != told.Desired.Revision {
@@ -315,10 +317,25 @@ func (r *Registry) Commit(decision Decision, now time.Time, resign time.Duration
 	waiting = max(0, len(tell)-most)
 	tell = tell[:len(tell)-waiting]
 	for _, key := range tell {
-		v := r.vehicles[key]
-		v.sent, v.sentAt, v.greeted = decision.Vehicles[key].Desired.Revision, now, true
+		v, revision := r.vehicles[key], decision.Vehicles[key].Desired.Revision
+		if v.repeats++; v.sent != revision {
+			v.repeats = 0
+		}
+		v.sent, v.sentAt, v.greeted = revision, now, true
 	}
 	return tell, waiting
+}
+
+// answerWithin is the time in which a vehicle names the order it was sent in its state. It doubles with each repetition, for a vehicle
+// that never does, up to answerLast times.
+const (
+	answerWithin = 15 * time.Second
+	answerLast   = 7
+)
+
+// missed says whether a vehicle that is here does not know what it was told.
+func (v *record) missed(told Told, now time.Time) bool {
+	return told.Presence == Here && v.HasState && v.State.Desired != v.sent && now.Sub(v.sentAt) > answerWithin<<min(v.repeats, answerLast)
 }
 
 // Changes counts the vehicles that came to another presence since they were counted last, by what they came to.

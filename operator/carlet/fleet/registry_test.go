@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"slices"
 	"testing"
 	"time"
 )
@@ -42,5 +43,30 @@ func TestARevokedVehicleIsGoneAndNotHeardUntilReadmitted(t *testing.T) {
 	registry.Forget(key)
 	if vehicles := registry.Vehicles(); len(vehicles) != 0 || len(registry.revoked) != 0 || len(registry.malformed) != 0 {
 		t.Errorf("forgotten, and still %+v", vehicles)
+	}
+}
+
+func TestAnOrderThatWasLostOnTheWayIsRepeatedLessAndLessOften(t *testing.T) {
+	s := newStreet(t, 1)
+	s.hello("v-1")
+	s.say("v-1", KindState, wellState(), false)
+	decision, told := s.decideUnheard()
+	var after []time.Duration
+	for began := s.world.Now; s.world.Now.Sub(began) < 2*time.Minute; s.world.Now = s.world.Now.Add(time.Second) {
+		s.say("v-1", KindBeat, Beat{V: 1, BeatSeconds: 60}, false)
+		if _, again := s.decideUnheard(); len(again) > 0 {
+			after = append(after, s.world.Now.Sub(began))
+		}
+	}
+	if want := []time.Duration{16 * time.Second, 47 * time.Second, 108 * time.Second}; len(told) != 1 || !slices.Equal(after, want) {
+		t.Errorf("told %v, and again after %v; want %v", told, after, want)
+	}
+	answered := wellState(held(PhaseFetching))
+	answered.Desired = decision.Vehicles[Key{"f", "v-1"}].Desired.Revision
+	s.say("v-1", KindState, answered, false)
+	s.world.Now = s.world.Now.Add(20 * time.Minute)
+	s.say("v-1", KindBeat, Beat{V: 1, BeatSeconds: 60}, false)
+	if _, again := s.decideUnheard(); len(again) > 0 {
+		t.Error("a vehicle that named its order is told it again")
 	}
 }
