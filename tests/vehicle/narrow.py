@@ -14,7 +14,6 @@ class Direction:
         self.rate = rate
         self.deepest = 0
         """Most bytes that ever stood in it."""
-        self.carried = 0
         self._room = room
         self._depth = 0
         self._queue: asyncio.Queue[tuple[asyncio.StreamWriter, bytes]] = asyncio.Queue()
@@ -34,7 +33,6 @@ class Direction:
             writer, chunk = await self._queue.get()
             free = max(free, loop.time()) + len(chunk) / self.rate
             await asyncio.sleep(max(0.0, free - loop.time()))
-            self.carried += len(chunk)
             if not writer.is_closing():
                 writer.write(chunk)
             async with self._drained:

@@ -121,7 +121,7 @@ ROOM = 256 * 1024
 
 
 def test_a_car_on_a_link_of_one_megabit_keeps_its_beats_while_it_downloads(nats_server, tmp_path, pki, shelf):
-    """Its download leaves the link idle in between, and never fills the queue in which beats and answers stand."""
+    """Its download never fills the queue in which beats and answers stand."""
 
     async def scenario():
         carlet, model = Carlet(), os.urandom(300_000)
@@ -138,12 +138,11 @@ def test_a_car_on_a_link_of_one_megabit_keeps_its_beats_while_it_downloads(nats_
             await until(lambda: len(carlet.kinds("beat")) > 2)
             loop = asyncio.get_running_loop()
             slow.down.deepest = 0
-            beats, began, carried = len(carlet.kinds("beat")), loop.time(), slow.down.carried
+            beats, began = len(carlet.kinds("beat")), loop.time()
             await carlet.client.publish(IDENTITY.subject("desired"), desired(assignment(shelf, model, "")))
             await until(lambda: digest_of(model) in agent.hello()["models"], 40.0)
             took = loop.time() - began
             beats = len(carlet.kinds("beat")) - beats
-            assert (slow.down.carried - carried) / took < 0.9 * MEGABIT, "the link has room"
             assert slow.down.deepest < ROOM / 2, "no queue stands before a beat's answer"
             assert beats >= took / 1.0, f"{beats} beats of 0.2 s in {took:.1f} s"
             await until(lambda: carlet.kinds("state")[-1]["assignments"][0]["reason"] == "ModelRejected")
