@@ -155,7 +155,7 @@ func (r *rig) reports(t *testing.T, what string, holds func(drive.Report) bool) 
 }
 
 // hears waits until carlet's registry has all vehicles as wanted.
-func (r *rig) hears(t *testing.T, what string, count int, as func(fleet.Vehicle) bool) {
+func (r *rig) hears(t *testing.T, what string, count int, as func(*fleet.Vehicle) bool) {
 	t.Helper()
 	testplane.Eventually(t, what, func() error {
 		found := 0
@@ -171,11 +171,11 @@ func (r *rig) hears(t *testing.T, what string, count int, as func(fleet.Vehicle)
 	})
 }
 
-func ready(v fleet.Vehicle) bool {
+func ready(v *fleet.Vehicle) bool {
 	return len(v.State.Assignments) == 1 && v.State.Assignments[0].Phase == fleet.PhaseReady
 }
 
-func eligible(v fleet.Vehicle) bool { return v.Eligible() }
+func eligible(v *fleet.Vehicle) bool { return v.Eligible() }
 
 // order is one that every vehicle can take.
 var order = fleet.Assignment{
@@ -187,7 +187,7 @@ func (r *rig) start(t *testing.T) {
 	r.hears(t, "all are heard", vehicles, eligible)
 	r.tell(t, order)
 	told := time.Now()
-	r.hears(t, "all are ready", vehicles, func(v fleet.Vehicle) bool {
+	r.hears(t, "all are ready", vehicles, func(v *fleet.Vehicle) bool {
 		if time.Since(told) > 5*time.Second { // nobody here answers the hello of a car that dialled anew after a stall
 			r.tell(t, order)
 			told = time.Now()
@@ -239,7 +239,7 @@ func TestLinksAreLostForAsLongAsTheirTraceStretched(t *testing.T) {
 	r := newRig(t, func(o *drive.Options) {
 		o.Links = []drive.Share{{Link: "Cellular", Fraction: 0.8}, {Link: "Starlink", Fraction: 0.2}}
 	})
-	r.hears(t, "all are heard", vehicles, func(v fleet.Vehicle) bool { return v.Heard })
+	r.hears(t, "all are heard", vehicles, func(v *fleet.Vehicle) bool { return v.Heard })
 	// Outages of the traces last 1 to 81 s: half of the cellular ones 12 s and longer.
 	before := r.driver.Report()
 	r.order(t, `{"do": "lose", "stretch": 0.1, "least": 0.3, "most": 3, "jitter": 0}`)
@@ -268,7 +268,7 @@ func TestDeparturesAreAnnouncedAndVanishingIsNot(t *testing.T) {
 	if leaving < vehicles/4 || leaving > 3*vehicles/4 {
 		t.Fatalf("%d of %d depart", leaving, vehicles)
 	}
-	r.hears(t, "departures are announced, and drained", leaving, func(v fleet.Vehicle) bool {
+	r.hears(t, "departures are announced, and drained", leaving, func(v *fleet.Vehicle) bool {
 		return v.State.Leaving && !v.Eligible() && v.State.Reason == "Leaving" && len(v.State.Assignments) == 0
 	})
 	r.reports(t, "they drive off", func(report drive.Report) bool { return int(report.Connected) == vehicles-leaving })
@@ -276,7 +276,7 @@ func TestDeparturesAreAnnouncedAndVanishingIsNot(t *testing.T) {
 	r.reports(t, "nobody is left", func(report drive.Report) bool { return report.Connected == 0 })
 	r.hears(t, "vanishing is silent", vehicles-leaving, ready)
 	r.order(t, `{"do": "arrive"}`)
-	r.hears(t, "all are back", vehicles, func(v fleet.Vehicle) bool { return v.Eligible() && ready(v) })
+	r.hears(t, "all are back", vehicles, func(v *fleet.Vehicle) bool { return v.Eligible() && ready(v) })
 	if got := r.driver.Report(); int(got.Reloads) != leaving {
 		t.Errorf("%d departed, %d loaded again", leaving, got.Reloads)
 	}
@@ -296,7 +296,7 @@ func TestWitnessesTellALostLinkFromADeparture(t *testing.T) {
 		o.Chargers, o.Telemetry, o.Sighting = 0.8, 0.5, 200*time.Millisecond
 		o.Links = []drive.Share{{Link: "WiFi", Fraction: 0.5}, {Link: "Cellular", Fraction: 0.5}}
 	})
-	r.hears(t, "all are here", vehicles, func(v fleet.Vehicle) bool { return v.Heard })
+	r.hears(t, "all are here", vehicles, func(v *fleet.Vehicle) bool { return v.Heard })
 	r.order(t, `{"do":"lose","for":60}`)
 	var silent int
 	testplane.Eventually(t, "those that nobody sees are gone, and no others", func() error {
@@ -321,14 +321,14 @@ func TestWitnessesTellALostLinkFromADeparture(t *testing.T) {
 
 func TestCarsRefuseWhatTheirContractForbids(t *testing.T) {
 	r := newRig(t, func(o *drive.Options) { o.Links = []drive.Share{{Link: "Cellular", Fraction: 1}} })
-	r.hears(t, "nobody is eligible", vehicles, func(v fleet.Vehicle) bool { return v.State.Reason == "LinkNotAllowed" })
+	r.hears(t, "nobody is eligible", vehicles, func(v *fleet.Vehicle) bool { return v.State.Reason == "LinkNotAllowed" })
 	for _, v := range r.registry.Vehicles() {
 		desired := fleet.NewDesired("cell-0", fleet.Terms{Contract: []byte(`{"links":["Cellular"],"requirePluggedIn":true}`)}, nil)
 		if err := r.link.Send(v.Key, desired); err != nil {
 			t.Fatal(err)
 		}
 	}
-	r.hears(t, "the pool allows it", vehicles, func(v fleet.Vehicle) bool { return v.Eligible() })
+	r.hears(t, "the pool allows it", vehicles, func(v *fleet.Vehicle) bool { return v.Eligible() })
 }
 
 func TestCarsOfRealSessionsSayWhenTheyWillLeave(t *testing.T) {

@@ -22,8 +22,8 @@ type Car struct {
 	// Heard is false while carlet knows the car only from before its own restart: such a car keeps what it has, but
 	// is given nothing new.
 	Heard  bool
-	Memory int64 // bytes
-	Models map[string]bool
+	Memory int64    // bytes
+	Models []string // digests of the files it has
 	// Holds says for each workload given to the car whether its replica is ready to answer.
 	Holds map[string]bool
 	// Refused are workloads that the car refused lately.
@@ -40,13 +40,16 @@ func (c *Car) keeps(workload string) bool {
 // cannot keep it goes to another car at once; a surplus holder is let go only when enough others are ready. The
 // memory of what a car is given never exceeds its memory. Workloads of a car come sorted by name.
 func Assign(cell string, wants []Want, cars []Car) map[Key][]string {
-	a := assignment{cell: cell, given: map[Key][]string{}, load: map[Key]int64{}, cars: slices.Clone(cars)}
-	slices.SortFunc(a.cars, func(x, y Car) int { return CompareKeys(x.Key, y.Key) })
+	a := assignment{cell: cell, seats: make([]seat, len(cars))}
+	for i := range cars {
+		a.seats[i].Car = &cars[i]
+	}
+	slices.SortFunc(a.seats, func(x, y seat) int { return CompareKeys(x.Key, y.Key) })
 	ordered := slices.Clone(wants)
 	slices.SortFunc(ordered, func(x, y Want) int {
 		return cmp.Or(cmp.Compare(y.Priority, x.Priority), cmp.Compare(x.Workload, y.Workload))
 	})
-	chosen := make([][]*Car, len(ordered))
+	chosen := make([][]*seat, len(ordered))
 	for i, want := range ordered {
 		chosen[i] = a.keep(want)
 	}
@@ -56,38 +59,47 @@ func Assign(cell string, wants []Want, cars []Car) map[Key][]string {
 	for i, want := range ordered {
 		a.retain(want, chosen[i])
 	}
-	for key := range a.given {
-		slices.Sort(a.given[key])
+	given := map[Key][]string{}
+	for _, car := range a.seats {
+		if len(car.given) > 0 {
+			slices.Sort(car.given)
+			given[car.Key] = car.given
+		}
 	}
-	return a.given
+	return given
 }
 
 type assignment struct {
 	cell  string
-	cars  []Car
-	given map[Key][]string
-	load  map[Key]int64
+	seats []seat
 }
 
-func (a *assignment) give(car *Car, want Want) bool {
-	if a.load[car.Key]+want.Memory > car.Memory {
+// seat is a car with what it is given so far.
+type seat struct {
+	*Car
+	given []string
+	load  int64 // bytes
+}
+
+func (s *seat) take(want Want) bool {
+	if s.load+want.Memory > s.Memory {
 		return false
 	}
-	a.load[car.Key] += want.Memory
-	a.given[car.Key] = append(a.given[car.Key], want.Workload)
+	s.load += want.Memory
+	s.given = append(s.given, want.Workload)
 	return true
 }
 
 // keep gives the workload again to its holders, the surest first, up to the number wanted.
-func (a *assignment) keep(want Want) []*Car {
-	var holders []*Car
-	for i := range a.cars {
-		if a.cars[i].keeps(want.Workload) {
-			holders = append(holders, &a.cars[i])
+func (a *assignment) keep(want Want) []*seat {
+	var holders []*seat
+	for i := range a.seats {
+		if a.seats[i].keeps(want.Workload) {
+			holders = append(holders, &a.seats[i])
 		}
 	}
 	a.rank(want, holders)
-	slices.SortStableFunc(holders, func(x, y *Car) int {
+	slices.SortStableFunc(holders, func(x, y *seat) int {
 		return cmp.Or(
 			first(x.Holds[want.Workload], y.Holds[want.Workload]),
 			first(x.Heard, y.Heard),
@@ -97,30 +109,30 @@ func (a *assignment) keep(want Want) []*Car {
 }
 
 // grow gives the workload to cars that do not hold it: those that have the file, then the least busy.
-func (a *assignment) grow(want Want, count int) []*Car {
+func (a *assignment) grow(want Want, count int) []*seat {
 	if count <= 0 {
 		return nil
 	}
-	var free []*Car
-	for i := range a.cars {
-		car := &a.cars[i]
+	var free []*seat
+	for i := range a.seats {
+		car := &a.seats[i]
 		if _, holds := car.Holds[want.Workload]; !holds && car.Heard && car.Eligible && car.Presence == Here && !car.Refused[want.Workload] {
 			free = append(free, car)
 		}
 	}
 	a.rank(want, free)
-	slices.SortStableFunc(free, func(x, y *Car) int {
+	slices.SortStableFunc(free, func(x, y *seat) int {
 		return cmp.Or(
-			first(x.Models[want.Digest], y.Models[want.Digest]),
-			cmp.Compare(len(a.given[x.Key]), len(a.given[y.Key])))
+			first(slices.Contains(x.Models, want.Digest), slices.Contains(y.Models, want.Digest)),
+			cmp.Compare(len(x.given), len(y.given)))
 	})
 	return a.giveUpTo(want, free, count)
 }
 
-func (a *assignment) giveUpTo(want Want, cars []*Car, count int) []*Car {
-	var chosen []*Car
+func (a *assignment) giveUpTo(want Want, cars []*seat, count int) []*seat {
+	var chosen []*seat
 	for _, car := range cars {
-		if len(chosen) < count && a.give(car, want) {
+		if len(chosen) < count && car.take(want) {
 			chosen = append(chosen, car)
 		}
 	}
@@ -129,7 +141,7 @@ func (a *assignment) giveUpTo(want Want, cars []*Car, count int) []*Car {
 
 // retain leaves the workload with its other holders until those chosen are all ready: make before break, and a
 // car that comes back soon finds its model still loaded.
-func (a *assignment) retain(want Want, chosen []*Car) {
+func (a *assignment) retain(want Want, chosen []*seat) {
 	ready := 0
 	for _, car := range chosen {
 		if car.Holds[want.Workload] && car.Heard && car.Presence == Here {
@@ -139,17 +151,17 @@ func (a *assignment) retain(want Want, chosen []*Car) {
 	if ready >= want.Replicas {
 		return
 	}
-	for i := range a.cars {
-		car := &a.cars[i]
+	for i := range a.seats {
+		car := &a.seats[i]
 		if _, holds := car.Holds[want.Workload]; holds && !car.Refused[want.Workload] && !slices.Contains(chosen, car) {
-			a.give(car, want)
+			car.take(want)
 		}
 	}
 }
 
 // rank orders cars so that each (cell, workload) prefers others; sorts by what matters more follow, stably.
-func (a *assignment) rank(want Want, cars []*Car) {
-	sortByRank(cars, a.cell+"\n"+want.Workload, func(c *Car) Key { return c.Key })
+func (a *assignment) rank(want Want, cars []*seat) {
+	sortByRank(cars, a.cell+"\n"+want.Workload, func(c *seat) Key { return c.Key })
 }
 
 func first(x, y bool) int {

@@ -13,7 +13,7 @@ const gib = int64(1) << 30
 func car(id string, change ...func(*Car)) Car {
 	c := Car{
 		Key: Key{"f", id}, Presence: Here, Eligible: true, Heard: true, Memory: 8 * gib,
-		Models: map[string]bool{}, Holds: map[string]bool{}, Refused: map[string]bool{},
+		Holds: map[string]bool{}, Refused: map[string]bool{},
 	}
 	for _, f := range change {
 		f(&c)
@@ -25,7 +25,7 @@ func holds(workload string, ready bool) func(*Car) { return func(c *Car) { c.Hol
 func is(presence Presence) func(*Car)              { return func(c *Car) { c.Presence = presence } }
 func ineligible(c *Car)                            { c.Eligible = false }
 func unheard(c *Car)                               { c.Heard = false }
-func has(digest string) func(*Car)                 { return func(c *Car) { c.Models[digest] = true } }
+func has(digest string) func(*Car)                 { return func(c *Car) { c.Models = append(c.Models, digest) } }
 func refuses(workload string) func(*Car)           { return func(c *Car) { c.Refused[workload] = true } }
 
 // holdersOf lists the ids that were given a workload.
@@ -107,7 +107,9 @@ func randomCell(random *rand.Rand) ([]Want, []Car) {
 			if random.IntN(4) == 0 {
 				c.Holds[w.Workload] = random.IntN(2) == 0
 			}
-			c.Models[w.Digest] = random.IntN(3) == 0
+			if random.IntN(3) == 0 {
+				c.Models = append(c.Models, w.Digest)
+			}
 			c.Refused[w.Workload] = random.IntN(8) == 0
 		}
 		cars = append(cars, c)

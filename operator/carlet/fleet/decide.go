@@ -3,6 +3,7 @@ package fleet
 import (
 	"cmp"
 	"slices"
+	"time"
 )
 
 // Decide places vehicles into cells, gives them replicas and says how every cell stands. It is pure: equal worlds
@@ -11,25 +12,39 @@ func Decide(world World) Decision { return decide(world, nil) }
 
 // decide repeats what a memory says, if there is one.
 func decide(world World, memory *Decider) Decision {
-	d := decider{world: world, memory: memory, pools: map[string]Pool{}, cells: map[string]Cell{}, ownedCells: map[string]bool{}, ownedPools: map[string]bool{}}
-	for _, pool := range world.Pools {
-		d.pools[pool.Name] = pool
+	slices.SortFunc(world.Vehicles, func(a, b *Vehicle) int { return CompareKeys(a.Key, b.Key) })
+	slices.SortFunc(world.Cells, func(a, b Cell) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(world.Pools, func(a, b Pool) int { return cmp.Compare(a.Name, b.Name) })
+	d := decider{
+		world: world, memory: memory, pools: make(map[string]*Pool, len(world.Pools)), sites: make([]site, len(world.Cells)),
+		siteOf: make(map[string]*site, len(world.Cells)), ownedCells: map[string]bool{}, ownedPools: map[string]bool{},
 	}
-	for _, cell := range world.Cells {
-		d.cells[cell.Name] = cell
+	for i := range world.Pools {
+		d.pools[world.Pools[i].Name] = &world.Pools[i]
 	}
-	slices.SortFunc(d.world.Vehicles, func(a, b Vehicle) int { return CompareKeys(a.Key, b.Key) })
-	slices.SortFunc(d.world.Cells, func(a, b Cell) int { return cmp.Compare(a.Name, b.Name) })
-	slices.SortFunc(d.world.Pools, func(a, b Pool) int { return cmp.Compare(a.Name, b.Name) })
+	for i := range world.Cells {
+		cell := &world.Cells[i]
+		d.sites[i] = site{Cell: cell, pool: d.pools[cell.Pool]}
+		d.siteOf[cell.Name] = &d.sites[i]
+	}
 	return d.run()
 }
 
 type decider struct {
 	world                  World
 	memory                 *Decider
-	pools                  map[string]Pool
-	cells                  map[string]Cell
+	pools                  map[string]*Pool
+	sites                  []site
+	siteOf                 map[string]*site
 	ownedCells, ownedPools map[string]bool // as far as the share was asked
+}
+
+// site is a cell and its vehicles for the length of one decision.
+type site struct {
+	*Cell
+	pool      *Pool // nil if there is none of the name
+	claimed   int   // vehicles of the pool that are in the cell, or were told it
+	residents []*resident
 }
 
 // resident is a vehicle in its cell for the length of one decision.
@@ -41,55 +56,68 @@ type resident struct {
 	foreign bool // another carlet orders it
 	given   []string
 	staged  []Staged
-	desired Desired
+	desired *Desired
 }
 
 func (d *decider) run() Decision {
 	all := d.residents()
-	placed, waiting := d.place(all)
-	byCell := map[string][]*resident{}
+	waiting := d.place(all)
 	out := Decision{
-		Vehicles: make(map[Key]Told, len(all)), Cells: make(map[string]CellFacts, len(d.world.Cells)), Presence: map[PoolPresence]int{},
+		Vehicles: make([]Told, 0, len(all)), Cells: make(map[string]CellFacts, len(d.world.Cells)), Presence: map[PoolPresence]int{},
 	}
 	for i := range all {
 		r := &all[i]
-		r.cell = placed(i)
 		if r.foreign = d.foreign(r); r.foreign {
 			continue
 		}
-		out.Presence[PoolPresence{r.pool, r.Standing}]++
-		if r.cell != "" {
-			byCell[r.cell] = append(byCell[r.cell], r)
+		if site := d.siteOf[r.cell]; site != nil {
+			site.residents = append(site.residents, r)
 		}
 	}
-	malformed := d.malformed(all, placed)
+	malformed := d.malformed(all)
 	firstCell := map[string]bool{}
-	for _, cell := range d.world.Cells {
-		first := !firstCell[cell.Pool]
-		firstCell[cell.Pool] = true
-		if !d.owns(d.ownedCells, cell.Name, d.world.Share.OwnsCell) {
+	for i := range d.sites {
+		site := &d.sites[i]
+		first := !firstCell[site.Pool]
+		firstCell[site.Pool] = true
+		if !d.owns(d.ownedCells, site.Name, d.world.Share.OwnsCell) {
 			continue
 		}
-		facts := d.settle(cell, byCell[cell.Name])
+		facts := d.settle(*site.Cell, site.residents)
 		if first {
-			facts.Counts.Waiting = waiting[cell.Pool]
+			facts.Counts.Waiting = waiting[site.Pool]
 		}
-		facts.Malformed = malformed[cell.Name]
-		out.Cells[cell.Name] = facts
+		facts.Malformed = malformed[site.Name]
+		out.Cells[site.Name] = facts
+		for standing, number := range facts.Standings {
+			out.Presence[PoolPresence{site.Pool, standing}] += number
+		}
 	}
-	nothing := NewDesired("", Terms{}, nil)
+	d.tell(all, &out)
+	return out
+}
+
+// tell lists what every vehicle is told, those in no cell that is served here too.
+func (d *decider) tell(all []resident, out *Decision) {
+	none := NewDesired("", Terms{}, nil)
 	for i := range all {
 		r := &all[i]
 		switch {
-		case r.foreign || r.cell != "" && d.owns(d.ownedCells, r.cell, d.world.Share.OwnsCell):
+		case r.foreign:
+			r.desired = nil
+		case r.cell != "" && d.owns(d.ownedCells, r.cell, d.world.Share.OwnsCell):
 		case r.cell == "":
-			r.desired = nothing
+			r.desired = &none
+			out.Presence[PoolPresence{r.pool, r.Standing}]++
 		default:
-			r.desired = d.introduction(r)
+			introduced := d.introduction(r)
+			r.desired = &introduced
+			out.Presence[PoolPresence{r.pool, r.Standing}]++
 		}
-		out.Vehicles[r.Key] = Told{Pool: r.pool, Cell: r.cell, Standing: r.Standing, Desired: r.desired, Foreign: r.foreign}
+		out.Vehicles = append(out.Vehicles, Told{
+			Vehicle: r.Vehicle, Pool: r.pool, Cell: r.cell, Standing: r.Standing, Desired: r.desired, Foreign: r.foreign,
+		})
 	}
-	return out
 }
 
 // foreign says whether another carlet orders the vehicle: the one that has its cell, once the vehicle says that it is in it,
@@ -119,19 +147,19 @@ func (d *decider) introduction(r *resident) Desired {
 			assignments = append(assignments, d.assignment(workload, digest))
 		}
 	}
-	return NewDesired(r.cell, d.pools[r.pool].Terms, assignments)
+	return NewDesired(r.cell, d.poolNamed(r.pool).Terms, assignments)
 }
 
 // malformed counts, by cell, the vehicles that could not be understood lately.
-func (d *decider) malformed(all []resident, placed func(int) string) map[string]int {
+func (d *decider) malformed(all []resident) map[string]int {
 	counts := map[string]int{}
 	for _, key := range d.world.Malformed {
 		cell := ""
 		if i, known := slices.BinarySearchFunc(all, key, func(r resident, key Key) int { return CompareKeys(r.Key, key) }); known {
-			cell = placed(i)
+			cell = all[i].cell
 		}
 		for i := 0; i < len(d.world.Cells) && cell == ""; i++ {
-			if d.pools[d.world.Cells[i].Pool].Fleet == key.Fleet {
+			if d.poolNamed(d.world.Cells[i].Pool).Fleet == key.Fleet {
 				cell = d.world.Cells[i].Name
 			}
 		}
@@ -140,16 +168,28 @@ func (d *decider) malformed(all []resident, placed func(int) string) map[string]
 	return counts
 }
 
-// residents are the vehicles that have said hello, with pool and presence, by key.
+// poolNamed is a pool, or an empty one if there is none of the name.
+func (d *decider) poolNamed(name string) Pool {
+	if pool := d.pools[name]; pool != nil {
+		return *pool
+	}
+	return Pool{}
+}
+
+// residents are the vehicles that have said hello, with pool, presence and the cell that they are in so far, by key.
 func (d *decider) residents() []resident {
-	all := make([]resident, 0, len(d.world.Vehicles))
-	for i := range d.world.Vehicles {
-		v := &d.world.Vehicles[i]
-		if v.HasHello {
-			pool := d.poolOf(v, v.cell())
-			verdict := Judge(d.world.Now, v.Testimony(), d.pools[pool].KeepFor)
-			all = append(all, resident{Vehicle: v, pool: pool, Standing: verdict.Standing})
+	all := d.memory.room(len(d.world.Vehicles))
+	for _, v := range d.world.Vehicles {
+		if !v.HasHello {
+			continue
 		}
+		r := resident{Vehicle: v, cell: v.cell()}
+		keepFor := time.Duration(0)
+		if pool := d.poolOf(v, d.siteOf[r.cell]); pool != nil {
+			r.pool, keepFor = pool.Name, pool.KeepFor
+		}
+		r.Standing = Judge(d.world.Now, v.Testimony(), keepFor).Standing
+		all = append(all, r)
 	}
 	return all
 }
@@ -157,29 +197,38 @@ func (d *decider) residents() []resident {
 // cell is the cell that the vehicle is in, or was told before this life of carlet.
 func (v *Vehicle) cell() string { return cmp.Or(v.Cell, v.Hello.Cell) }
 
-// place says the cell of each vehicle, and how many wait for one by pool.
-func (d *decider) place(all []resident) (func(int) string, map[string]int) {
-	if d.allStay(all) {
-		return func(i int) string { return all[i].Vehicle.cell() }, nil
-	}
+// place gives each vehicle its cell, and counts those that wait for one by pool.
+func (d *decider) place(all []resident) (waiting map[string]int) {
+	moving := d.moving(all)
 	var members []Member
 	for i := range all {
-		if r := &all[i]; r.pool != "" {
-			members = append(members, Member{Key: r.Key, Pool: r.pool, Cell: r.Vehicle.cell(), Holds: r.holds()})
+		r := &all[i]
+		switch {
+		case r.pool == "":
+			r.cell = ""
+		case moving[r.pool]:
+			members = append(members, Member{Key: r.Key, Pool: r.pool, Cell: r.cell, Holds: r.holds()})
 		}
+	}
+	if len(members) == 0 {
+		return nil
 	}
 	var rooms []Room
-	for _, cell := range d.world.Cells {
-		rooms = append(rooms, Room{Cell: cell.Name, Pool: cell.Pool, Max: cell.MaxVehicles, Closed: cell.Cordoned, Closing: cell.Closing})
-	}
-	placed := Place(members, rooms)
-	waiting := map[string]int{}
-	for i := range all {
-		if r := &all[i]; r.pool != "" && placed[r.Key] == "" && r.Presence != Gone {
-			waiting[r.pool]++
+	for i := range d.sites {
+		if cell := d.sites[i].Cell; moving[cell.Pool] {
+			rooms = append(rooms, Room{Cell: cell.Name, Pool: cell.Pool, Max: cell.MaxVehicles, Closed: cell.Cordoned, Closing: cell.Closing})
 		}
 	}
-	return func(i int) string { return placed[all[i].Key] }, waiting
+	placed := Place(members, rooms)
+	waiting = map[string]int{}
+	for i := range all {
+		if r := &all[i]; moving[r.pool] {
+			if r.cell = placed[r.Key]; r.cell == "" && r.Presence != Gone {
+				waiting[r.pool]++
+			}
+		}
+	}
+	return waiting
 }
 
 // holds says whether the vehicle has work, or has not said yet that it has none.
@@ -187,33 +236,39 @@ func (v *Vehicle) holds() bool {
 	return !v.HasState || len(v.Given) > 0 || len(v.State.Assignments) > 0
 }
 
-// allStay says whether every vehicle is in a cell of its pool that has room for all of its own, and none is to be emptied:
-// then Place leaves it there.
-func (d *decider) allStay(all []resident) bool {
-	taken := map[string]int{}
+// moving are the pools of which a vehicle may change its cell. In the others every vehicle is in a cell of the pool that has room for
+// all of its own, and none is to be emptied: Place would leave it there.
+func (d *decider) moving(all []resident) map[string]bool {
+	pools := map[string]bool{}
 	for i := range all {
 		r := &all[i]
-		name := r.Vehicle.cell()
-		cell, exists := d.cells[name]
-		if taken[name]++; !exists || cell.Pool != r.pool || r.pool == "" || taken[name] > cell.MaxVehicles || cell.Closing && !r.holds() {
-			return false
+		if r.pool == "" {
+			continue
+		}
+		site := d.siteOf[r.cell]
+		if site == nil || site.Pool != r.pool {
+			pools[r.pool] = true
+			continue
+		}
+		if site.claimed++; site.claimed > site.MaxVehicles || site.Closing && !r.holds() {
+			pools[r.pool] = true
 		}
 	}
-	return true
+	return pools
 }
 
-// poolOf is the pool that wants the vehicle: that of its cell if it fits, else the first by name.
-func (d *decider) poolOf(v *Vehicle, cell string) string {
-	fits := func(pool Pool) bool { return pool.Fleet == v.Key.Fleet && pool.Hardware == v.Hello.Hardware }
-	if pool, ok := d.pools[d.cells[cell].Pool]; ok && fits(pool) {
-		return pool.Name
+// poolOf is the pool that wants the vehicle: that of its cell if it fits, else the first by name; nil if there is none.
+func (d *decider) poolOf(v *Vehicle, at *site) *Pool {
+	fits := func(pool *Pool) bool { return pool.Fleet == v.Key.Fleet && pool.Hardware == v.Hello.Hardware }
+	if at != nil && at.pool != nil && fits(at.pool) {
+		return at.pool
 	}
-	for _, pool := range d.world.Pools {
-		if fits(pool) {
-			return pool.Name
+	for i := range d.world.Pools {
+		if pool := &d.world.Pools[i]; fits(pool) {
+			return pool
 		}
 	}
-	return ""
+	return nil
 }
 
 func (d *decider) assign(cell Cell, residents []*resident) {
@@ -237,18 +292,20 @@ func (d *decider) assign(cell Cell, residents []*resident) {
 
 func (d *decider) car(cell Cell, r *resident, digests map[string]string) Car {
 	car := Car{
-		Key: r.Key, Presence: r.Presence, Eligible: r.Eligible(), Heard: r.Heard, Memory: d.memoryOf(cell, r),
-		Models: map[string]bool{}, Holds: map[string]bool{}, Refused: map[string]bool{},
+		Key: r.Key, Presence: r.Presence, Eligible: r.Eligible(), Heard: r.Heard, Memory: d.memoryOf(cell, r), Models: r.Hello.Models,
 	}
-	for _, digest := range r.Hello.Models {
-		car.Models[digest] = true
+	if len(r.Given) > 0 {
+		car.Holds = make(map[string]bool, len(r.Given))
+		for workload := range r.Given {
+			car.Holds[workload] = r.phase(workload, digests[workload]) == PhaseReady
+		}
 	}
-	for workload := range r.Given {
-		car.Holds[workload] = r.phase(workload, digests[workload]) == PhaseReady
-	}
-	for workload, refusal := range r.Refusals {
-		if refusal.Digest == digests[workload] && refusal.Until.After(d.world.Now) && !r.serves(workload) {
-			car.Refused[workload] = true
+	if len(r.Refusals) > 0 {
+		car.Refused = map[string]bool{}
+		for workload, refusal := range r.Refusals {
+			if refusal.Digest == digests[workload] && refusal.Until.After(d.world.Now) && !r.serves(workload) {
+				car.Refused[workload] = true
+			}
 		}
 	}
 	return car
@@ -256,7 +313,7 @@ func (d *decider) car(cell Cell, r *resident, digests map[string]string) Car {
 
 // memoryOf is what models may take of the vehicle: what it says, and no more than its pool declares.
 func (d *decider) memoryOf(cell Cell, r *resident) int64 {
-	declared := d.pools[cell.Pool].Memory
+	declared := d.poolNamed(cell.Pool).Memory
 	if r.Hello.Memory == 0 || declared > 0 && declared < r.Hello.Memory {
 		return declared
 	}
@@ -289,7 +346,7 @@ func (d *decider) desired(cell Cell, r *resident) Desired {
 		}
 		assignments = append(assignments, d.assignment(order.Workload, order.Digest))
 	}
-	return NewDesired(cell.Name, d.pools[cell.Pool].Terms, assignments, r.staged...)
+	return NewDesired(cell.Name, d.poolNamed(cell.Pool).Terms, assignments, r.staged...)
 }
 
 func (d *decider) assignment(name, digest string) Assignment {

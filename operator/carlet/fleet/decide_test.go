@@ -66,6 +66,7 @@ func (s *street) decide() (Decision, []string) {
 	decision, told := s.decideUnheard()
 	for _, vehicle := range told {
 		v := s.registry.vehicles[Key{"f", vehicle}]
+		s.registry.private(v)
 		v.State.Desired = v.sent
 	}
 	return decision, told
@@ -77,8 +78,8 @@ func (s *street) decideUnheard() (Decision, []string) {
 	decision := Decide(s.world)
 	var told []string
 	tell, _ := s.registry.Commit(decision, s.world.Now, time.Hour, MaxVehicles)
-	for _, key := range tell {
-		told = append(told, key.Vehicle)
+	for _, order := range tell {
+		told = append(told, order.Vehicle.Key.Vehicle)
 	}
 	return decision, told
 }
@@ -95,12 +96,12 @@ func TestAReplicaComesUp(t *testing.T) {
 	}
 	s.hello("v-1")
 	decision, told := s.decide()
-	if len(told) != 1 || len(decision.Vehicles[Key{"f", "v-1"}].Desired.Assignments) != 0 {
+	if len(told) != 1 || len(decision.Told(Key{"f", "v-1"}).Desired.Assignments) != 0 {
 		t.Errorf("a hello is answered, even by nothing: %v", told)
 	}
 	s.say("v-1", KindState, wellState(), false)
 	decision, told = s.decide()
-	desired := decision.Vehicles[Key{"f", "v-1"}].Desired
+	desired := decision.Told(Key{"f", "v-1"}).Desired
 	want := Assignment{Workload: "vision/sign", Model: "sign", Digest: digest, Bytes: 42, Format: "onnx", Memory: gib, Router: "127.0.0.1:7443"}
 	if !slices.Equal(told, []string{"v-1"}) || desired.Cell != "home-0" || len(desired.Assignments) != 1 || desired.Assignments[0] != want {
 		t.Fatalf("told %v: %+v", told, desired)
@@ -128,19 +129,19 @@ func TestThePoolsContractTravelsToItsVehicles(t *testing.T) {
 	s.hello("v-1")
 	s.say("stranger", KindHello, Hello{V: 1, Vehicle: "stranger", Fleet: "f", Hardware: "abacus"}, false)
 	decision, _ := s.decide()
-	first := decision.Vehicles[Key{"f", "v-1"}].Desired
+	first := decision.Told(Key{"f", "v-1"}).Desired
 	if string(first.Contract) != `{"minStateOfCharge":50}` {
 		t.Errorf("the vehicle is told the contract %q", first.Contract)
 	}
 	if text, _ := json.Marshal(first); !strings.Contains(string(text), `"payout":{"perComputeHour":"0.04"},"energyPrice":{"perKWh":"0.31"}`) {
 		t.Errorf("what the pool pays is not told beside the contract: %s", text)
 	}
-	if other := decision.Vehicles[Key{"f", "stranger"}].Desired; other.Contract != nil {
+	if other := decision.Told(Key{"f", "stranger"}).Desired; other.Contract != nil {
 		t.Errorf("a vehicle of no pool is told the contract %q", other.Contract)
 	}
 	s.world.Pools[0].Contract = json.RawMessage(`{"minStateOfCharge":60}`)
 	decision, told := s.decide()
-	if second := decision.Vehicles[Key{"f", "v-1"}].Desired; !slices.Equal(told, []string{"v-1"}) || second.Revision == first.Revision {
+	if second := decision.Told(Key{"f", "v-1"}).Desired; !slices.Equal(told, []string{"v-1"}) || second.Revision == first.Revision {
 		t.Errorf("a changed contract is no new order: told %v, revision %s", told, second.Revision)
 	}
 	s.world.Pools[0].EnergyPrice = nil
@@ -211,7 +212,7 @@ func TestADepartureIsReplacedAtOnceAndTheReturnChangesLittle(t *testing.T) {
 	leaving.Leaving = true
 	s.say(holder, KindState, leaving, false)
 	decision, told := s.decide()
-	if !slices.Equal(told, []string{other}) || decision.Vehicles[Key{"f", holder}].Presence != Gone {
+	if !slices.Equal(told, []string{other}) || decision.Told(Key{"f", holder}).Presence != Gone {
 		t.Fatalf("told %v", told)
 	}
 	s.say(other, KindState, wellState(held(PhaseReady)), false)
@@ -266,7 +267,7 @@ func TestARestartTellsNobodyAnything(t *testing.T) {
 	s.world.Now = noon.Add(20 * time.Minute)
 	for _, v := range before {
 		id := v.Key.Vehicle
-		revision[id] = decision.Vehicles[v.Key].Desired.Revision
+		revision[id] = decision.Told(v.Key).Desired.Revision
 		state := wellState()
 		if len(v.Given) > 0 {
 			state = wellState(held(PhaseReady))
@@ -283,9 +284,9 @@ func TestARestartTellsNobodyAnything(t *testing.T) {
 	if len(told) != 0 || s.fact(decision).Ready != 2 || decision.Cells["home-0"].Counts.Here != 4 {
 		t.Errorf("told %v, %+v, %+v", told, s.fact(decision), decision.Cells["home-0"].Counts)
 	}
-	for key, v := range decision.Vehicles {
-		if v.Desired.Revision != revision[key.Vehicle] {
-			t.Errorf("%s has another revision", key)
+	for _, v := range decision.Vehicles {
+		if v.Desired.Revision != revision[v.Vehicle.Key.Vehicle] {
+			t.Errorf("%s has another revision", v.Vehicle.Key)
 		}
 	}
 	s.hello("v-0")
@@ -345,7 +346,7 @@ func TestACarWhoseAnswersAreRejectedLosesItsReplicaToAnother(t *testing.T) {
 		if want := append([]string{"v-1"}, c.others...); !slices.Equal(told, want) {
 			t.Errorf("%s: told %v, want %v", c.name, told, want)
 		}
-		if left := decision.Vehicles[Key{"f", "v-1"}].Desired.Assignments; len(left) != 0 {
+		if left := decision.Told(Key{"f", "v-1"}).Desired.Assignments; len(left) != 0 {
 			t.Errorf("%s: the car keeps %v", c.name, left)
 		}
 	}
@@ -375,7 +376,7 @@ func TestANewVersionThatFailsKeepsTheOldOne(t *testing.T) {
 	old.Digest = "bbbb"
 	s.say("v-1", KindState, wellState(old, held(PhaseFailed)), false)
 	decision, _ := s.decide()
-	if desired := decision.Vehicles[Key{"f", "v-1"}].Desired; len(desired.Assignments) != 1 {
+	if desired := decision.Told(Key{"f", "v-1"}).Desired; len(desired.Assignments) != 1 {
 		t.Errorf("the car was told to drop what it serves: %+v", desired)
 	}
 	if got := s.fact(decision); !got.Serving || got.Ready != 0 {
@@ -394,7 +395,7 @@ func TestStrangersAndOverflowWait(t *testing.T) {
 	if counts := decision.Cells["home-0"].Counts; counts.Registered != 1 || counts.Waiting != 1 {
 		t.Errorf("%+v", counts)
 	}
-	if len(told) != 3 || decision.Vehicles[Key{"f", "stranger"}].Desired.Cell != "" {
+	if len(told) != 3 || decision.Told(Key{"f", "stranger"}).Desired.Cell != "" {
 		t.Errorf("everybody who says hello gets an answer: %v", told)
 	}
 }
@@ -437,7 +438,7 @@ func BenchmarkDecide(b *testing.B) {
 	world := homeCells(20, 3, 500, 100)
 	for i := range 10_000 {
 		key := Key{"f", fmt.Sprintf("v-%d", i)}
-		world.Vehicles = append(world.Vehicles, Vehicle{
+		world.Vehicles = append(world.Vehicles, &Vehicle{
 			Key: key, HasHello: true, HasState: true, Heard: true, LastHeard: noon, State: wellState(),
 			Hello: Hello{Hardware: "hw4", Memory: 8 * gib, Cell: fmt.Sprintf("home-%d", i/500)},
 		})

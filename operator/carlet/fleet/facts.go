@@ -23,8 +23,7 @@ const (
 
 func (d *decider) facts(cell Cell, residents []*resident) CellFacts {
 	facts := CellFacts{Pool: cell.Pool, Standings: map[Standing]int{}}
-	rows := map[[2]string]*SupplyRow{}
-	trips, forecasts := map[[2]string][]float64{}, map[[2]string][]Leaving{}
+	groups := map[[2]string]*alike{}
 	for _, r := range residents {
 		count(&facts.Counts, r)
 		facts.Standings[r.Standing]++
@@ -32,22 +31,19 @@ func (d *decider) facts(cell Cell, residents []*resident) CellFacts {
 			continue
 		}
 		name := [2]string{r.State.Link, r.State.State}
-		if rows[name] == nil {
-			rows[name] = &SupplyRow{Link: name[0], State: name[1]}
+		group := groups[name]
+		if group == nil {
+			group = &alike{}
+			groups[name] = group
 		}
-		rows[name].Vehicles++
-		trips[name] = append(trips[name], r.State.RTTMillis)
-		if r.State.LeavingWithin != nil {
-			forecasts[name] = append(forecasts[name], r.State.LeavingWithin)
-		}
-		if r.Presence == Here && len(r.given) == 0 {
-			rows[name].Free++
-		}
+		group.add(r)
 	}
-	for name, row := range rows {
-		row.P50, row.P99 = percentile(trips[name], 50), percentile(trips[name], 99)
-		row.Leaving, row.Tellers = mean(forecasts[name]), len(forecasts[name])
-		facts.Supply = append(facts.Supply, *row)
+	for name, group := range groups {
+		facts.Supply = append(facts.Supply, SupplyRow{
+			Link: name[0], State: name[1], Vehicles: len(group.trips), Free: group.free,
+			P50: percentile(group.trips, 50), P99: percentile(group.trips, 99),
+			Leaving: mean(group.forecasts), Tellers: len(group.forecasts),
+		})
 	}
 	slices.SortFunc(facts.Supply, func(a, b SupplyRow) int {
 		return cmp.Or(cmp.Compare(a.Link, b.Link), cmp.Compare(a.State, b.State))
@@ -57,6 +53,23 @@ func (d *decider) facts(cell Cell, residents []*resident) CellFacts {
 	}
 	slices.SortFunc(facts.Assignments, func(a, b AssignmentFact) int { return cmp.Compare(a.Workload, b.Workload) })
 	return facts
+}
+
+// alike are vehicles of one link and state; round trips are in milliseconds.
+type alike struct {
+	free      int
+	trips     []float64
+	forecasts []Leaving
+}
+
+func (g *alike) add(r *resident) {
+	g.trips = append(g.trips, r.State.RTTMillis)
+	if r.State.LeavingWithin != nil {
+		g.forecasts = append(g.forecasts, r.State.LeavingWithin)
+	}
+	if r.Presence == Here && len(r.given) == 0 {
+		g.free++
+	}
 }
 
 func count(counts *Counts, r *resident) {
@@ -104,7 +117,7 @@ func mean(forecasts []Leaving) Leaving {
 // tally counts the holders of one order by how far they are.
 type tally struct {
 	given, ready, silent, loading, fetching int
-	refusal                                 *Refusal
+	refusal                                 Refusal // of the last that refused
 	refused                                 int
 }
 
@@ -114,7 +127,7 @@ func (d *decider) assignmentFact(order Order, residents []*resident) AssignmentF
 	for _, r := range residents {
 		if refusal, ok := r.Refusals[order.Workload]; ok && refusal.Digest == order.Digest && refusal.Until.After(d.world.Now) {
 			t.refused++
-			t.refusal = &refusal
+			t.refusal = refusal
 		}
 		if !slices.Contains(r.given, order.Workload) || r.Presence == Gone || !r.Eligible() {
 			continue
@@ -151,7 +164,7 @@ func (d *decider) explain(order Order, t tally) (string, string) {
 	}
 	missing := order.Replicas - t.given
 	switch {
-	case t.refusal != nil && missing > 0:
+	case t.refused > 0 && missing > 0:
 		reason := ReasonRefused
 		if t.refusal.Phase == PhaseFailed {
 			reason = ReasonFailed

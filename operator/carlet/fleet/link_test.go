@@ -158,7 +158,7 @@ func (e *ear) await(t *testing.T, what string, holds func(map[string]Vehicle) bo
 	testplane.Eventually(t, what, func() error {
 		vehicles := map[string]Vehicle{}
 		for _, v := range e.registry.Vehicles() {
-			vehicles[v.Key.Vehicle] = v
+			vehicles[v.Key.Vehicle] = *v
 		}
 		if !holds(vehicles) {
 			text, _ := json.Marshal(vehicles)

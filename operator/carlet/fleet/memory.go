@@ -10,7 +10,10 @@ import (
 
 // Decider decides as Decide does, and remembers: a cell in which nothing has changed that matters to its decision is
 // told and shown the same again, which costs a comparison of its vehicles. It is not safe for concurrent use.
-type Decider struct{ cells map[string]*settled }
+type Decider struct {
+	cells     map[string]*settled
+	residents []resident // room for those of one decision
+}
 
 // NewDecider remembers nothing yet.
 func NewDecider() *Decider { return &Decider{cells: map[string]*settled{}} }
@@ -25,12 +28,29 @@ func (m *Decider) Decide(world World) Decision {
 	return decision
 }
 
+// room for so many residents; those of the decision before are forgotten.
+func (m *Decider) room(vehicles int) []resident {
+	if m == nil {
+		return make([]resident, 0, vehicles)
+	}
+	m.residents = slices.Grow(m.residents[:0], vehicles)
+	return m.residents
+}
+
 // settled is what was decided for a cell, with all that it was decided from.
 type settled struct {
-	around    surroundings
-	residents []resident
-	until     time.Time // when a refusal ends, which changes the decision; zero if none does
-	facts     CellFacts
+	around   surroundings
+	outcomes []outcome
+	until    time.Time // when a refusal ends, which changes the decision; zero if none does
+	facts    CellFacts
+}
+
+// outcome is what was decided for a vehicle, and from what.
+type outcome struct {
+	*Vehicle
+	Standing
+	given   []string
+	desired *Desired
 }
 
 // surroundings are what the decision of a cell depends on beside its vehicles and the clock.
@@ -48,7 +68,7 @@ type orderSurroundings struct {
 }
 
 func (d *decider) surroundings(cell Cell) surroundings {
-	around := surroundings{cell: cell, pool: d.pools[cell.Pool]}
+	around := surroundings{cell: cell, pool: d.poolNamed(cell.Pool)}
 	for _, order := range cell.Orders {
 		workload, known := d.world.Workloads[order.Workload]
 		owner, _ := Owner(order.Workload, d.world.Routers)
@@ -67,7 +87,7 @@ func (d *decider) settle(cell Cell, here []*resident) CellFacts {
 	}
 	d.assign(cell, here)
 	d.stage(cell, here)
-	sets := map[string]Desired{} // vehicles that are given the same are told the same
+	sets := map[string]*Desired{} // vehicles that are given the same are told the same
 	for _, r := range here {
 		given := strings.Join(r.given, "\n")
 		for _, file := range r.staged {
@@ -75,18 +95,17 @@ func (d *decider) settle(cell Cell, here []*resident) CellFacts {
 		}
 		desired, known := sets[given]
 		if !known {
-			desired = d.desired(cell, r)
+			set := d.desired(cell, r)
+			desired = &set
 			sets[given] = desired
 		}
 		r.desired = desired
 	}
 	facts := d.facts(cell, here)
 	if d.memory != nil {
-		kept := &settled{around: around, facts: facts, residents: make([]resident, len(here))}
+		kept := &settled{around: around, facts: facts, outcomes: make([]outcome, len(here))}
 		for i, r := range here {
-			kept.residents[i] = *r
-			vehicle := *r.Vehicle // the snapshot that it is in is not kept alive
-			kept.residents[i].Vehicle = &vehicle
+			kept.outcomes[i] = outcome{r.Vehicle, r.Standing, r.given, r.desired}
 			kept.until = earliest(kept.until, r.Refusals, d.world.Now)
 		}
 		d.memory.cells[cell.Name] = kept
@@ -106,11 +125,12 @@ func earliest(until time.Time, refusals map[string]Refusal, now time.Time) time.
 
 // stands says whether the decision would come out as before; round trips and forecasts do not matter to it.
 func (s *settled) stands(around surroundings, here []*resident, now time.Time) bool {
-	if !s.until.IsZero() && !now.Before(s.until) || len(here) != len(s.residents) || !reflect.DeepEqual(around, s.around) {
+	if !s.until.IsZero() && !now.Before(s.until) || len(here) != len(s.outcomes) || !reflect.DeepEqual(around, s.around) {
 		return false
 	}
 	for i, r := range here {
-		if r.Standing != s.residents[i].Standing || !decidesAlike(r.Vehicle, s.residents[i].Vehicle) {
+		before := &s.outcomes[i]
+		if r.Standing != before.Standing || r.Vehicle != before.Vehicle && !decidesAlike(r.Vehicle, before.Vehicle) {
 			return false
 		}
 	}
@@ -121,10 +141,12 @@ func (s *settled) stands(around surroundings, here []*resident, now time.Time) b
 func (s *settled) repeat(d *decider, here []*resident) CellFacts {
 	moved := false
 	for i, r := range here {
-		before := &s.residents[i]
+		before := &s.outcomes[i]
 		r.given, r.desired = before.given, before.desired
-		moved = moved || r.State.RTTMillis != before.State.RTTMillis || !slices.Equal(r.State.LeavingWithin, before.State.LeavingWithin)
-		before.State.RTTMillis, before.State.LeavingWithin = r.State.RTTMillis, r.State.LeavingWithin
+		if r.Vehicle != before.Vehicle {
+			moved = moved || r.State.RTTMillis != before.State.RTTMillis || !slices.Equal(r.State.LeavingWithin, before.State.LeavingWithin)
+			before.Vehicle = r.Vehicle
+		}
 	}
 	if moved {
 		s.facts = d.facts(s.around.cell, here)

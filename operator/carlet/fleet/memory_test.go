@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 )
@@ -89,7 +90,7 @@ func TestADeciderDecidesAsDecideDoes(t *testing.T) {
 func smallFleet() World {
 	world := homeCells(3, 2, 5, 2)
 	for i := range 12 {
-		world.Vehicles = append(world.Vehicles, Vehicle{
+		world.Vehicles = append(world.Vehicles, &Vehicle{
 			Key: Key{"f", fmt.Sprintf("v-%02d", i)}, HasHello: true, HasState: true, Heard: true, LastHeard: noon, State: wellState(),
 			Hello: Hello{Hardware: "hw4", Memory: 8 * gib}, Given: map[string]string{}, Refusals: map[string]Refusal{},
 		})
@@ -99,25 +100,32 @@ func smallFleet() World {
 
 // copied has its own lists, which decisions order.
 func copied(world World) World {
-	world.Vehicles = append([]Vehicle(nil), world.Vehicles...)
+	world.Vehicles = slices.Clone(world.Vehicles)
 	world.Cells = append([]Cell(nil), world.Cells...)
 	world.Pools = append([]Pool(nil), world.Pools...)
 	return world
 }
 
 // adopt does what Commit does.
-func adopt(vehicles []Vehicle, decision Decision) {
+func adopt(vehicles []*Vehicle, decision Decision) {
 	for i := range vehicles {
-		v := &vehicles[i]
-		v.Cell, v.Given = decision.Vehicles[v.Key].Cell, map[string]string{}
-		for _, assignment := range decision.Vehicles[v.Key].Desired.Assignments {
+		v := changeable(vehicles, i)
+		v.Cell, v.Given = decision.Told(v.Key).Cell, map[string]string{}
+		for _, assignment := range decision.Told(v.Key).Desired.Assignments {
 			v.Given[assignment.Workload] = assignment.Digest
 		}
 	}
 }
 
+// changeable is a vehicle that no earlier decision has seen.
+func changeable(vehicles []*Vehicle, i int) *Vehicle {
+	v := *vehicles[i]
+	vehicles[i] = &v
+	return &v
+}
+
 func disturb(chance *rand.Rand, world *World) {
-	v := &world.Vehicles[chance.IntN(len(world.Vehicles))]
+	v := changeable(world.Vehicles, chance.IntN(len(world.Vehicles)))
 	world.Now = world.Now.Add(time.Duration(chance.IntN(20)) * time.Second)
 	switch chance.IntN(12) {
 	case 0:
@@ -147,33 +155,9 @@ func disturb(chance *rand.Rand, world *World) {
 		v.Others, _ = v.Others.With(seen)
 	case 9:
 		for i := range world.Vehicles {
-			world.Vehicles[i].LastHeard = world.Now
+			changeable(world.Vehicles, i).LastHeard = world.Now
 		}
 	case 11:
 		v.State.LeavingWithin = Leaving{0, float64(5 * chance.IntN(3)), 10}
-	}
-}
-
-// BenchmarkDecideSettled is one cycle over 100,000 vehicles in 200 cells in which nothing changed.
-func BenchmarkDecideSettled(b *testing.B) {
-	world := World{
-		Now: noon, Pools: []Pool{{Name: "home", Fleet: "f", Hardware: "hw4", Memory: 8 * gib, KeepFor: time.Minute}},
-		Workloads: map[string]Workload{"n/w": {Name: "n/w", Model: "w", Memory: gib}}, Routers: routers(3, noon), Staged: map[string]int64{digest: 1},
-	}
-	for i := range 200 {
-		world.Cells = append(world.Cells, Cell{
-			Name: fmt.Sprintf("home-%03d", i), Pool: "home", MaxVehicles: 500, Orders: []Order{{Workload: "n/w", Digest: digest, Replicas: 150}},
-		})
-	}
-	for i := range 100_000 {
-		world.Vehicles = append(world.Vehicles, Vehicle{
-			Key: Key{"f", fmt.Sprintf("v-%06d", i)}, HasHello: true, HasState: true, Heard: true, LastHeard: noon, State: wellState(),
-			Hello: Hello{Hardware: "hw4", Memory: 8 * gib, Cell: fmt.Sprintf("home-%03d", i/500)},
-		})
-	}
-	decider := NewDecider()
-	decider.Decide(world)
-	for b.Loop() {
-		decider.Decide(world)
 	}
 }

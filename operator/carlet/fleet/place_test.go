@@ -96,7 +96,7 @@ func TestACordonedCellKeepsWhatItHoldsAndTakesNobody(t *testing.T) {
 	s.hello("v-2")
 	s.say("v-2", KindState, wellState(), false)
 	decision, _ := s.decide()
-	inside, outside := decision.Vehicles[Key{"f", "v-1"}].Desired, decision.Vehicles[Key{"f", "v-2"}].Desired
+	inside, outside := decision.Told(Key{"f", "v-1"}).Desired, decision.Told(Key{"f", "v-2"}).Desired
 	if inside.Cell != "home-0" || len(inside.Assignments) != 1 || outside.Cell != "" {
 		t.Errorf("inside: %+v, outside: %+v", inside, outside)
 	}
@@ -156,7 +156,7 @@ func TestAClosingCellKeepsItsWorkAndLetsTheOthersGo(t *testing.T) {
 	world := homeCells(2, 1, 10, 2)
 	world.Cells[1].Orders = nil
 	for i := range 4 {
-		v := Vehicle{
+		v := &Vehicle{
 			Key: Key{"f", fmt.Sprintf("v-%d", i)}, HasHello: true, HasState: true, Heard: true, LastHeard: noon, State: wellState(),
 			Hello: Hello{Hardware: "hw4", Memory: 8 * gib, Cell: world.Cells[0].Name}, Given: map[string]string{}, Refusals: map[string]Refusal{},
 		}
@@ -168,7 +168,7 @@ func TestAClosingCellKeepsItsWorkAndLetsTheOthersGo(t *testing.T) {
 	world.Cells[0].Closing = true
 	decision := decider.Decide(copied(world))
 	for _, v := range world.Vehicles {
-		told, want := decision.Vehicles[v.Key], world.Cells[1].Name
+		told, want := decision.Told(v.Key), world.Cells[1].Name
 		if len(v.Given) > 0 {
 			want = world.Cells[0].Name
 		}

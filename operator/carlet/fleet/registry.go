@@ -24,6 +24,7 @@ type Registry struct {
 	mu        sync.Mutex
 	vehicles  map[Key]*record
 	sorted    []*record         // by key; nil if a vehicle came since
+	snapshots int               // that were handed out
 	malformed map[Key]time.Time // when a message of the vehicle was malformed last
 	revoked   map[Key]bool
 	changes   map[PoolPresence]int
@@ -31,14 +32,15 @@ type Registry struct {
 
 // record is a vehicle with the bookkeeping that decisions do not see.
 type record struct {
-	Vehicle
-	decided string    // revision decided last; what was given is known from it
-	sent    string    // revision sent last, or reported by the vehicle
-	sentAt  time.Time // when URLs were signed last
-	repeats int       // of the revision sent last
-	greeted bool      // the last hello was answered
-	shown   Presence  // decided last
-	foreign bool      // another carlet orders it
+	*Vehicle           // not changed once it is in a snapshot: see private
+	copied   int       // snapshots there were when the Vehicle was made
+	decided  string    // revision decided last; what was given is known from it
+	sent     string    // revision sent last, or reported by the vehicle
+	sentAt   time.Time // when URLs were signed last
+	repeats  int       // of the revision sent last
+	greeted  bool      // the last hello was answered
+	shown    Presence  // decided last
+	foreign  bool      // another carlet orders it
 }
 
 // Heard is what a message meant.
@@ -75,7 +77,7 @@ func (r *Registry) Hear(subject string, data []byte, at time.Time, replayed bool
 			heard.Outcome = OverCapacity
 			return heard
 		}
-		v = &record{Vehicle: Vehicle{Key: key, Given: map[string]string{}, Refusals: map[string]Refusal{}}}
+		v = &record{Vehicle: &Vehicle{Key: key, Given: map[string]string{}, Refusals: map[string]Refusal{}}, copied: r.snapshots}
 	}
 	heard.Outcome = said.outcome
 	if heard.Outcome != Accepted {
@@ -85,6 +87,7 @@ func (r *Registry) Hear(subject string, data []byte, at time.Time, replayed bool
 		heard.Changed = r.misunderstood(key, heard.Outcome, at)
 		return heard
 	}
+	r.private(v)
 	switch kind {
 	case KindHello:
 		heard.Changed = v.hello(said.hello, replayed)
@@ -212,6 +215,7 @@ func (r *Registry) Adopt(now time.Time) {
 	defer r.mu.Unlock()
 	for _, v := range r.vehicles {
 		if !v.Heard && now.Sub(v.LastHeard) < forgottenAfter {
+			r.private(v)
 			v.LastHeard = now
 		}
 	}
@@ -222,6 +226,7 @@ func (r *Registry) Resume(from, to time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, v := range r.vehicles {
+		r.private(v)
 		v.LastHeard, v.Others = Resume(v.Testimony(), from, to)
 	}
 }
@@ -232,6 +237,7 @@ func (r *Registry) Revoke(key Key) {
 	defer r.mu.Unlock()
 	r.revoked[key] = true
 	if v := r.vehicles[key]; v != nil {
+		r.private(v)
 		v.Revoked = true
 	}
 }
@@ -242,6 +248,7 @@ func (r *Registry) Readmit(key Key) {
 	defer r.mu.Unlock()
 	delete(r.revoked, key)
 	if v := r.vehicles[key]; v != nil {
+		r.private(v)
 		v.Revoked = false
 	}
 }
@@ -255,75 +262,100 @@ func (r *Registry) Forget(key Key) {
 	delete(r.revoked, key)
 }
 
-// Vehicles is a copy for one decision, ordered by key. Maps and lists in it are shared and never changed in place.
-func (r *Registry) Vehicles() []Vehicle {
+// private makes a vehicle that is in a snapshot one that may be changed.
+func (r *Registry) private(v *record) {
+	if v.copied != r.snapshots {
+		vehicle := *v.Vehicle
+		v.Vehicle, v.copied = &vehicle, r.snapshots
+	}
+}
+
+// Vehicles is a snapshot for one decision, ordered by key. Nothing in it changes: what is said later makes another Vehicle,
+// so that equal pointers of two snapshots say that nothing was.
+func (r *Registry) Vehicles() []*Vehicle {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.sorted) != len(r.vehicles) {
-		r.sorted = slices.SortedFunc(maps.Values(r.vehicles), func(a, b *record) int { return CompareKeys(a.Key, b.Key) })
-	}
-	vehicles := make([]Vehicle, len(r.sorted))
-	for i, v := range r.sorted {
+	r.snapshots++
+	vehicles := make([]*Vehicle, len(r.vehicles))
+	for i, v := range r.ordered() {
 		vehicles[i] = v.Vehicle
 	}
 	return vehicles
 }
 
-// Commit records a decision and returns the keys of vehicles that must be told: those whose order changed, those
+func (r *Registry) ordered() []*record {
+	if len(r.sorted) != len(r.vehicles) {
+		r.sorted = slices.SortedFunc(maps.Values(r.vehicles), func(a, b *record) int { return CompareKeys(a.Key, b.Key) })
+	}
+	return r.sorted
+}
+
+// Commit records a decision and returns the vehicles that must be told: those whose order changed, those
 // whose hello is not answered yet, those still fetching with URLs older than resign, and those whose order must have been lost on
 // the way, as their states name another one. No more than most are told now; the
 // others wait for the next decision, and only what is newest then is told. Who holds something else than what is
 // decided comes first, and who merely wants to hear that nothing changed comes last.
-func (r *Registry) Commit(decision Decision, now time.Time, resign time.Duration, most int) (tell []Key, waiting int) {
+func (r *Registry) Commit(decision Decision, now time.Time, resign time.Duration, most int) (tell []Told, waiting int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var news, confirmations []Key
-	for key, told := range decision.Vehicles {
-		v := r.vehicles[key]
-		if v == nil {
+	var news, confirmations []int // in decision.Vehicles
+	rest := r.ordered()
+	for i, told := range decision.Vehicles {
+		for len(rest) > 0 && CompareKeys(rest[0].Key, told.Vehicle.Key) < 0 {
+			rest = rest[1:]
+		}
+		if len(rest) == 0 || rest[0].Key != told.Vehicle.Key { // forgotten meanwhile
 			continue
 		}
+		v := rest[0]
 		if told.Foreign {
-			v.leave()
+			r.leave(v)
 			continue
 		}
-		if v.foreign { // told even what it knows, so that it heeds nobody's older orders
-			v.foreign, v.sent = false, ""
-		}
-		v.Cell = told.Cell
-		if v.shown != told.Presence && v.shown != "" {
-			r.changes[PoolPresence{told.Pool, told.Standing}]++
-		}
-		v.shown = told.Presence
-		if v.decided != told.Desired.Revision {
-			v.decided, v.Given = told.Desired.Revision, make(map[string]string, len(told.Desired.Assignments))
-			for _, assignment := range told.Desired.Assignments {
-				v.Given[assignment.Workload] = assignment.Digest
-			}
-		}
+		r.commit(v, told)
 		stale := now.Sub(v.sentAt) > resign && told.Presence == Here && v.fetches(told.Desired)
-		if v.greeted && v.sent == told.Desired.Revision && !stale && !v.missed(told, now) {
-			continue
-		}
-		if v.greeted || v.Hello.Desired != told.Desired.Revision {
-			news = append(news, key)
-		} else {
-			confirmations = append(confirmations, key)
+		switch {
+		case v.greeted && v.sent == told.Desired.Revision && !stale && !v.missed(told, now):
+		case v.greeted || v.Hello.Desired != told.Desired.Revision:
+			news = append(news, i)
+		default:
+			confirmations = append(confirmations, i)
 		}
 	}
-	slices.SortFunc(news, CompareKeys)
-	slices.SortFunc(confirmations, CompareKeys)
-	tell = append(news, confirmations...)
-	waiting = max(0, len(tell)-most)
-	tell = tell[:len(tell)-waiting]
-	for _, key := range tell {
-		v, revision := r.vehicles[key], decision.Vehicles[key].Desired.Revision
-		if v.repeats++; v.sent != revision {
+	due := append(news, confirmations...)
+	waiting = max(0, len(due)-most)
+	for _, i := range due[:len(due)-waiting] {
+		told := decision.Vehicles[i]
+		v := r.vehicles[told.Vehicle.Key]
+		if v.repeats++; v.sent != told.Desired.Revision {
 			v.repeats = 0
 		}
-		v.sent, v.sentAt, v.greeted = revision, now, true
+		v.sent, v.sentAt, v.greeted = told.Desired.Revision, now, true
+		tell = append(tell, told)
 	}
 	return tell, waiting
+}
+
+// commit records what is decided for a vehicle.
+func (r *Registry) commit(v *record, told Told) {
+	if v.foreign { // told even what it knows, so that it heeds nobody's older orders
+		v.foreign, v.sent = false, ""
+	}
+	if v.Cell != told.Cell {
+		r.private(v)
+		v.Cell = told.Cell
+	}
+	if v.shown != told.Presence && v.shown != "" {
+		r.changes[PoolPresence{told.Pool, told.Standing}]++
+	}
+	v.shown = told.Presence
+	if v.decided != told.Desired.Revision {
+		r.private(v)
+		v.decided, v.Given = told.Desired.Revision, make(map[string]string, len(told.Desired.Assignments))
+		for _, assignment := range told.Desired.Assignments {
+			v.Given[assignment.Workload] = assignment.Digest
+		}
+	}
 }
 
 // answerWithin is the time in which a vehicle names the order it was sent in its state. It doubles with each repetition, for a vehicle
@@ -357,9 +389,13 @@ func (r *Registry) Untold(key Key) {
 }
 
 // leave takes the vehicle for another carlet's: what it says is all that is known of its orders.
-func (v *record) leave() {
-	v.Cell = ""
+func (r *Registry) leave(v *record) {
+	if v.Cell != "" {
+		r.private(v)
+		v.Cell = ""
+	}
 	if !v.foreign {
+		r.private(v)
 		v.foreign, v.shown = true, ""
 		if v.HasState {
 			v.adopt()
@@ -368,9 +404,9 @@ func (v *record) leave() {
 }
 
 // fetches says whether the vehicle still has a file to download.
-func (v *record) fetches(desired Desired) bool {
+func (v *record) fetches(desired *Desired) bool {
 	for _, assignment := range desired.Assignments {
-		if !slices.Contains(v.Hello.Models, assignment.Digest) && !(&resident{Vehicle: &v.Vehicle}).serves(assignment.Workload) {
+		if !slices.Contains(v.Hello.Models, assignment.Digest) && !(&resident{Vehicle: v.Vehicle}).serves(assignment.Workload) {
 			return true
 		}
 	}

@@ -20,7 +20,7 @@ func TestARevokedVehicleIsGoneAndNotHeardUntilReadmitted(t *testing.T) {
 		if len(vehicles) != 1 {
 			t.Fatalf("%d vehicles", len(vehicles))
 		}
-		return vehicles[0]
+		return *vehicles[0]
 	}
 	if v := one(); !v.Eligible() || PresenceAt(now, v.Testimony(), time.Hour) != Here {
 		t.Fatalf("%+v", v)
@@ -62,7 +62,7 @@ func TestAnOrderThatWasLostOnTheWayIsRepeatedLessAndLessOften(t *testing.T) {
 		t.Errorf("told %v, and again after %v; want %v", told, after, want)
 	}
 	answered := wellState(held(PhaseFetching))
-	answered.Desired = decision.Vehicles[Key{"f", "v-1"}].Desired.Revision
+	answered.Desired = decision.Told(Key{"f", "v-1"}).Desired.Revision
 	s.say("v-1", KindState, answered, false)
 	s.world.Now = s.world.Now.Add(20 * time.Minute)
 	s.say("v-1", KindBeat, Beat{V: 1, BeatSeconds: 60}, false)

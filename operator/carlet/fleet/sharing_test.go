@@ -99,11 +99,11 @@ func (s *sharedStreet) cycle(members ...string) map[string][]string {
 	for _, id := range members {
 		world, registry := s.world, s.carlets[id]
 		world.Vehicles, world.Share = registry.Vehicles(), &Share{ID: id, Within: [][]string{members}}
-		decision := Decide(world)
-		tell, _ := registry.Commit(decision, world.Now, time.Hour, MaxVehicles)
-		for _, key := range tell {
-			told[key.Vehicle] = append(told[key.Vehicle], id)
-			orders[key.Vehicle] = decision.Vehicles[key].Desired
+		tell, _ := registry.Commit(Decide(world), world.Now, time.Hour, MaxVehicles)
+		for _, order := range tell {
+			vehicle := order.Vehicle.Key.Vehicle
+			told[vehicle] = append(told[vehicle], id)
+			orders[vehicle] = *order.Desired
 		}
 	}
 	for _, vehicle := range slices.Sorted(maps.Keys(orders)) {

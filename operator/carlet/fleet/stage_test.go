@@ -9,9 +9,9 @@ import (
 // stagedAt are the vehicles that a decision tells to fetch ahead.
 func stagedAt(decision Decision) []string {
 	var names []string
-	for key, told := range decision.Vehicles {
+	for _, told := range decision.Vehicles {
 		if len(told.Desired.Stage) > 0 {
-			names = append(names, key.Vehicle)
+			names = append(names, told.Vehicle.Key.Vehicle)
 		}
 	}
 	slices.Sort(names)
@@ -37,7 +37,7 @@ func TestSparesFetchAheadAndAreThePlaceOfTheNextReplica(t *testing.T) {
 		t.Fatalf("20 %% of 3 replicas, rounded up, is 1 spare: %v", spares)
 	}
 	spare := Key{"f", spares[0]}
-	desired := decision.Vehicles[spare].Desired
+	desired := decision.Told(spare).Desired
 	if len(desired.Assignments) != 0 || desired.Stage[0] != (Staged{Digest: digest, Bytes: 42, Format: "onnx"}) {
 		t.Fatalf("%+v", desired)
 	}
@@ -50,8 +50,8 @@ func TestSparesFetchAheadAndAreThePlaceOfTheNextReplica(t *testing.T) {
 	}
 	s.world.Cells[0].Orders[0].Replicas = 4
 	decision, _ = s.decide()
-	if len(decision.Vehicles[spare].Desired.Assignments) != 1 {
-		t.Errorf("the next replica is where the file is: %+v", decision.Vehicles[spare].Desired)
+	if len(decision.Told(spare).Desired.Assignments) != 1 {
+		t.Errorf("the next replica is where the file is: %+v", decision.Told(spare).Desired)
 	}
 	if after := stagedAt(decision); len(after) != 1 || after[0] == spares[0] {
 		t.Errorf("another spare takes its place: %v", after)
@@ -114,7 +114,7 @@ func TestARestartStagesNothingAnew(t *testing.T) {
 	fresh.world.StagePercent = 50
 	for i := range 8 {
 		name := fmt.Sprintf("v-%d", i)
-		told := decision.Vehicles[Key{"f", name}].Desired
+		told := decision.Told(Key{"f", name}).Desired
 		hello := Hello{V: 1, Vehicle: name, Fleet: "f", Hardware: "hw4", Memory: 8 * gib, Cell: "home-0", Desired: told.Revision}
 		if len(told.Stage) > 0 {
 			hello.Models = []string{digest}
@@ -145,7 +145,7 @@ func TestFilesOfHigherPriorityAreStagedFirstAndNoCarKeepsMoreThanSome(t *testing
 		s.world.Staged[hex] = 42
 	}
 	decision, _ := s.decide()
-	stage := decision.Vehicles[Key{"f", "v-0"}].Desired.Stage
+	stage := decision.Told(Key{"f", "v-0"}).Desired.Stage
 	if len(stage) != MaxStaged {
 		t.Fatalf("%d files", len(stage))
 	}

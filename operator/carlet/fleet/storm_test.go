@@ -198,33 +198,43 @@ func TestOnlyTheNewestWordOfEachVehicleIsTakenInAfterAStorm(t *testing.T) {
 func TestOrdersArePacedChangesFirstAndEachVehicleIsToldTheNewestOnce(t *testing.T) {
 	registry, order := NewRegistry(), NewDesired("home-0", Terms{}, []Assignment{{Workload: "w", Digest: "d"}})
 	nothing := NewDesired("home-0", Terms{}, nil)
-	decision := Decision{Vehicles: map[Key]Told{}}
+	decision := Decision{Vehicles: make([]Told, 10)}
+	tell := func(i int, desired Desired) {
+		decision.Vehicles[i] = Told{Vehicle: &Vehicle{Key: nth(i)}, Pool: "home", Cell: "home-0", Desired: &desired}
+	}
+	commit := func(most int) (keys []Key, waiting int) {
+		told, waiting := registry.Commit(decision, noon, time.Hour, most)
+		for _, order := range told {
+			keys = append(keys, order.Vehicle.Key)
+		}
+		return keys, waiting
+	}
 	for i := range 10 {
 		hello := fmt.Sprintf(`{"v":1,"fleet":"f","vehicle":%q,"desired":%q}`, nth(i).Vehicle, nothing.Revision)
 		registry.Hear(Subject(nth(i), KindHello), []byte(hello), noon, false)
-		decision.Vehicles[nth(i)] = Told{Pool: "home", Cell: "home-0", Desired: nothing}
+		tell(i, nothing)
 	}
 	for _, i := range []int{7, 8, 9} {
-		decision.Vehicles[nth(i)] = Told{Pool: "home", Cell: "home-0", Desired: order}
+		tell(i, order)
 	}
-	told, waiting := registry.Commit(decision, noon, time.Hour, 4)
+	told, waiting := commit(4)
 	if !slices.Equal(told, []Key{nth(7), nth(8), nth(9), nth(0)}) || waiting != 6 {
 		t.Errorf("first told: %v, %d wait", told, waiting)
 	}
-	if told, waiting := registry.Commit(decision, noon, time.Hour, 0); len(told) != 0 || waiting != 6 {
+	if told, waiting := commit(0); len(told) != 0 || waiting != 6 {
 		t.Errorf("told beyond the pace: %v, %d wait", told, waiting)
 	}
-	decision.Vehicles[nth(5)] = Told{Pool: "home", Cell: "home-0", Desired: order} // decided anew while it waits
-	told, waiting = registry.Commit(decision, noon, time.Hour, 4)
+	tell(5, order) // decided anew while it waits
+	told, waiting = commit(4)
 	if !slices.Equal(told, []Key{nth(5), nth(1), nth(2), nth(3)}) || waiting != 2 {
 		t.Errorf("then told: %v, %d wait", told, waiting)
 	}
 	registry.Hear(Subject(nth(4), KindHello), []byte(helloOf(nth(4), 1)), noon, false) // a hello more brings no order more
-	told, waiting = registry.Commit(decision, noon, time.Hour, 4)
+	told, waiting = commit(4)
 	if len(told) != 2 || waiting != 0 {
 		t.Errorf("at last told: %v, %d wait", told, waiting)
 	}
-	if told, _ := registry.Commit(decision, noon, time.Hour, 4); len(told) != 0 {
+	if told, _ := commit(4); len(told) != 0 {
 		t.Errorf("told twice: %v", told)
 	}
 }

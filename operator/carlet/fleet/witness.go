@@ -118,6 +118,7 @@ func (r *Registry) Witnessed(key Key, seen Sighting, now time.Time) (outcome Out
 	if !news {
 		return Outdated, false
 	}
+	r.private(v)
 	v.Others = others
 	after := Judge(now, v.Testimony(), 0)
 	return Accepted, before.Presence != after.Presence || before.By != after.By

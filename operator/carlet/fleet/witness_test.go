@@ -197,7 +197,7 @@ func TestChangesOfPresenceAreCounted(t *testing.T) {
 	r, key := NewRegistry(), Key{"f", "v-1"}
 	r.Hear("parkade.v1.f.v-1.hello", []byte(`{"v":1,"fleet":"f","vehicle":"v-1"}`), noon, false)
 	come := func(standing Standing) map[PoolPresence]int {
-		r.Commit(Decision{Vehicles: map[Key]Told{key: {Pool: "home", Standing: standing}}}, noon, time.Hour, MaxVehicles)
+		r.Commit(Decision{Vehicles: []Told{{Vehicle: &Vehicle{Key: key}, Pool: "home", Standing: standing, Desired: &Desired{}}}}, noon, time.Hour, MaxVehicles)
 		return r.Changes()
 	}
 	for _, c := range []struct {

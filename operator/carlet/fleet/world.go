@@ -108,28 +108,46 @@ type World struct {
 	Workloads map[string]Workload
 	Routers   []Router
 	Staged    map[string]int64 // bytes of each digest in the model store
-	Vehicles  []Vehicle
-	Malformed []Key  // vehicles of which a message was malformed lately
-	Share     *Share // what this carlet serves of it; nil is all
+	Vehicles  []*Vehicle       // none of them is changed any more
+	Malformed []Key            // vehicles of which a message was malformed lately
+	Share     *Share           // what this carlet serves of it; nil is all
 	// StagePercent is the share of each order's replicas that further vehicles keep the file of ready.
 	StagePercent int
 }
 
 // Decision is the answer: what each vehicle is told and what each cell shows, of the cells that are served.
 type Decision struct {
-	Vehicles map[Key]Told
+	Vehicles []Told // by key
 	Cells    map[string]CellFacts
 	Presence map[PoolPresence]int
+}
+
+// Told is what is decided for a vehicle; the zero value for one that was not there.
+func (d *Decision) Told(key Key) Told {
+	i, known := slices.BinarySearchFunc(d.Vehicles, key, func(told Told, key Key) int { return CompareKeys(told.Vehicle.Key, key) })
+	if !known {
+		return Told{}
+	}
+	return d.Vehicles[i]
 }
 
 // Told is what is decided for one vehicle; the URLs of its assignments are added when it is sent. A foreign one is told
 // nothing: another carlet orders it.
 type Told struct {
-	Pool string
-	Cell string
+	Vehicle *Vehicle
+	Pool    string
+	Cell    string
 	Standing
-	Desired Desired
+	Desired *Desired // nil for a foreign one
 	Foreign bool
+}
+
+// Revision of what the vehicle is told; empty if it is told nothing.
+func (t *Told) Revision() string {
+	if t.Desired == nil {
+		return ""
+	}
+	return t.Desired.Revision
 }
 
 // PoolPresence counts vehicles for the metrics; the pool is empty for vehicles that no pool wants.

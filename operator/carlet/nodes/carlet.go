@@ -212,7 +212,7 @@ func (c *Carlet) cycle(ctx context.Context) {
 	c.removeOrphans(ctx, cells, share)
 	cells = slices.DeleteFunc(cells, func(cell cellIdentity) bool { return !share.OwnsCell(cell.Name) })
 	c.writer.show(cells, decision.Cells)
-	c.journal.record(world, decision, began)
+	c.journal.record(decision, began)
 	c.pods.show(decision.Cells)
 	c.showPresence(decision.Presence)
 	c.Metrics.Cells.Set(float64(len(cells)))
@@ -260,21 +260,22 @@ func (c *Carlet) gather(now time.Time) ([]cellIdentity, fleet.World) {
 // tell sends its order to every vehicle that needs to hear it, with URLs for what is in the store.
 // After until, they may be another carlet's to tell.
 func (c *Carlet) tell(decision fleet.Decision, now time.Time, term int64, until time.Time) {
-	keys, waiting := c.Registry.Commit(decision, now, models.URLLife/2, int(c.pace.TokensAt(now)))
-	c.pace.AllowN(now, len(keys))
+	orders, waiting := c.Registry.Commit(decision, now, models.URLLife/2, int(c.pace.TokensAt(now)))
+	c.pace.AllowN(now, len(orders))
 	c.Metrics.OrdersWaiting.Set(float64(waiting))
 	if waiting > 0 {
 		Wake(c.wake)
 	}
 	unsent, reason := 0, error(nil)
-	for _, key := range keys {
+	for _, told := range orders {
+		key := told.Vehicle.Key
 		if !until.IsZero() && !time.Now().Before(until) {
 			c.Registry.Untold(key)
 			continue
 		}
-		desired := decision.Vehicles[key].Desired
+		desired := *told.Desired // the decision is remembered without term and URLs
 		desired.Term = term
-		desired.Assignments = slices.Clone(desired.Assignments) // the decision is remembered without URLs
+		desired.Assignments = slices.Clone(desired.Assignments)
 		for i, assignment := range desired.Assignments {
 			if assignment.Bytes > 0 {
 				desired.Assignments[i].URL = c.Signer.URL(assignment.Digest, now)

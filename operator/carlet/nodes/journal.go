@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -18,24 +19,12 @@ const journalLines = 256
 // place names what a pod shows: a workload in a cell.
 type place struct{ workload, cell string }
 
-// journal keeps the recent events of every (workload, cell), and the phases it compares with.
+// journal keeps the recent events of every (workload, cell), and the decision that it compares with.
 type journal struct {
 	mu     sync.Mutex
 	lines  map[place][]entry
-	phases map[fleet.Key]map[string]string // vehicle to workload to what was said last
-	from   map[fleet.Key]said              // and from what
-	number int                             // of the newest entry
-}
-
-// said is what the phases of a vehicle were read from.
-type said struct {
-	revision string
-	standing fleet.Standing
-	held     []fleet.HeldByVehicle
-}
-
-func (s said) same(other said) bool {
-	return s.revision == other.revision && s.standing == other.standing && slices.Equal(s.held, other.held)
+	told   []fleet.Told // before
+	number int          // of the newest entry
 }
 
 type entry struct {
@@ -45,12 +34,10 @@ type entry struct {
 	text    string
 }
 
-func newJournal() *journal {
-	return &journal{lines: map[place][]entry{}, phases: map[fleet.Key]map[string]string{}, from: map[fleet.Key]said{}}
-}
+func newJournal() *journal { return &journal{lines: map[place][]entry{}} }
 
 // record writes down what changed since the last decision.
-func (j *journal) record(world fleet.World, decision fleet.Decision, now time.Time) {
+func (j *journal) record(decision fleet.Decision, now time.Time) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	ordered := map[place]bool{}
@@ -59,62 +46,76 @@ func (j *journal) record(world fleet.World, decision fleet.Decision, now time.Ti
 			ordered[place{fact.Workload, cell}] = true
 		}
 	}
-	for p := range j.lines {
-		if !ordered[p] {
-			delete(j.lines, p)
+	maps.DeleteFunc(j.lines, func(p place, _ []entry) bool { return !ordered[p] })
+	before, forgotten := j.told, map[fleet.Key]bool{}
+	for _, told := range decision.Vehicles {
+		for len(before) > 0 && fleet.CompareKeys(before[0].Vehicle.Key, told.Vehicle.Key) < 0 {
+			forgotten[before[0].Vehicle.Key] = true
+			before = before[1:]
+		}
+		var last fleet.Told
+		if len(before) > 0 && before[0].Vehicle.Key == told.Vehicle.Key {
+			last, before = before[0], before[1:]
+		}
+		if !sameStory(last, told) {
+			j.write(last, told, ordered, now)
 		}
 	}
-	for i := range world.Vehicles {
-		v := &world.Vehicles[i]
-		told := decision.Vehicles[v.Key]
-		from := said{told.Desired.Revision, told.Standing, v.State.Assignments}
-		if before, known := j.from[v.Key]; known && before.same(from) {
-			continue
-		}
-		j.from[v.Key] = from
-		said := phasesOf(v, told)
-		for workload, text := range said {
-			if p := (place{workload, told.Cell}); ordered[p] && j.phases[v.Key][workload] != text {
-				j.append(p, entry{0, now, v.Key, "vehicle " + alias(v.Key) + ": " + text})
-			}
-		}
-		for workload := range j.phases[v.Key] {
-			if p := (place{workload, told.Cell}); ordered[p] && said[workload] == "" {
-				j.append(p, entry{0, now, v.Key, "vehicle " + alias(v.Key) + ": let go"})
-			}
-		}
-		j.phases[v.Key] = said
+	for _, gone := range before {
+		forgotten[gone.Vehicle.Key] = true
 	}
-	j.forgetOthers(world.Vehicles)
+	j.told = decision.Vehicles
+	j.forget(forgotten)
 }
 
-// forgetOthers drops what was said of vehicles that nobody knows any more, their aliases included.
-func (j *journal) forgetOthers(vehicles []fleet.Vehicle) {
-	if len(j.phases) == len(vehicles) {
+// forget drops what was said of vehicles that nobody knows any more, their aliases included.
+func (j *journal) forget(vehicles map[fleet.Key]bool) {
+	if len(vehicles) == 0 {
 		return
 	}
-	known := make(map[fleet.Key]bool, len(vehicles))
-	for i := range vehicles {
-		known[vehicles[i].Key] = true
+	for p, lines := range j.lines {
+		j.lines[p] = slices.DeleteFunc(lines, func(e entry) bool { return vehicles[e.vehicle] })
 	}
-	for key := range j.phases {
-		if !known[key] {
-			delete(j.phases, key)
-			delete(j.from, key)
+}
+
+// sameStory says whether there is nothing new to write of a vehicle; it is quick where nothing changed at all.
+func sameStory(last, told fleet.Told) bool {
+	return last.Vehicle != nil && last.Standing == told.Standing && last.Cell == told.Cell && last.Revision() == told.Revision() &&
+		(last.Vehicle == told.Vehicle || slices.Equal(last.Vehicle.State.Assignments, told.Vehicle.State.Assignments))
+}
+
+// write writes down how the phases of a vehicle differ from those before.
+func (j *journal) write(last, told fleet.Told, ordered map[place]bool, now time.Time) {
+	key, were, are := told.Vehicle.Key, phasesOf(last), phasesOf(told)
+	add := func(workload, text string) {
+		if p := (place{workload, told.Cell}); ordered[p] {
+			j.append(p, entry{0, now, key, "vehicle " + alias(key) + ": " + text})
 		}
 	}
-	for p, lines := range j.lines {
-		j.lines[p] = slices.DeleteFunc(lines, func(e entry) bool { return !known[e.vehicle] })
+	for _, workload := range slices.Sorted(maps.Keys(are)) {
+		if text := are[workload]; text != were[workload] {
+			add(workload, text)
+		}
+	}
+	for _, workload := range slices.Sorted(maps.Keys(were)) {
+		if are[workload] == "" {
+			add(workload, "let go")
+		}
 	}
 }
 
 // phasesOf describes each workload that the vehicle holds or is given.
-func phasesOf(v *fleet.Vehicle, told fleet.Told) map[string]string {
+func phasesOf(told fleet.Told) map[string]string {
 	said := map[string]string{}
-	for _, assignment := range told.Desired.Assignments {
-		said[assignment.Workload] = "told to hold " + short(assignment.Digest)
+	if told.Vehicle == nil {
+		return said
 	}
-	for _, held := range v.State.Assignments {
+	if told.Desired != nil {
+		for _, assignment := range told.Desired.Assignments {
+			said[assignment.Workload] = "told to hold " + short(assignment.Digest)
+		}
+	}
+	for _, held := range told.Vehicle.State.Assignments {
 		text := string(held.Phase) + " " + short(held.Digest)
 		if held.Reason != "" {
 			text += " (" + held.Reason + ": " + held.Message + ")"
