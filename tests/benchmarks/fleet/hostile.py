@@ -21,7 +21,7 @@ from parkade.local.processes import LaunchSpec
 
 PROMISED = 30.0
 """Seconds within which deleted Nodes are back."""
-PATIENCE = 600.0
+PATIENCE = 1200.0
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,8 @@ class BesiegedPlane(FleetPlane):
     def strike(self, added: int) -> set[str]:
         """Delete every Node and Pod, and add cells; returns the unique ids of the Nodes that were."""
         before = set(self.nodes())
-        self.api.delete("/api/v1/nodes").raise_for_status()
-        self.api.delete(f"/api/v1/namespaces/{NAMESPACE}/pods").raise_for_status()
+        for path in ("/api/v1/nodes", f"/api/v1/namespaces/{NAMESPACE}/pods"):
+            self.api.delete(path, timeout=PATIENCE).raise_for_status()  # answered when the last of them is deleted
         cells = [self.cell(shard) for shard in range(self.born, self.born + added)]
         self.born += added
         listed = {"apiVersion": "v1", "kind": "List", "items": cells}
