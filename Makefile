@@ -19,7 +19,7 @@ test-fast test-cluster e2e: export ROUTER_BIN ?= $(PROGRAMS)/parkade-router
 # $(call need,program,what to install)
 need = command -v $(1) > /dev/null || { echo "make: $(1) is not on PATH; install $(2)" >&2; exit 1; }
 
-.PHONY: help tools setup servers programs demo test test-fast test-rust test-go test-cluster e2e fuzz bench bench-solver bench-router bench-fleet bench-departures lint format crds dashboards clean
+.PHONY: help tools setup servers programs demo docs pages test test-fast test-rust test-go test-cluster e2e fuzz bench bench-solver bench-router bench-fleet bench-departures lint format crds dashboards clean
 
 help: ## List the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -40,7 +40,13 @@ setup: tools $(if $(filter $(CACHE)%,$(UV)),$(UV)) ## Python environment with th
 demo: setup ## Show the whole product on this machine (about a minute, cold 10)
 	@PYTHONPATH=e2e $(RUN) python -m demo.run $(ARGS)
 
-test: lint programs test-fast test-rust test-go test-cluster e2e ## Everything that must be green
+test: lint docs programs test-fast test-rust test-go test-cluster e2e ## Everything that must be green
+
+docs: $(if $(filter $(CACHE)%,$(UV)),$(UV)) ## Build the site of docs/ into build/site, links and anchors checked (seconds)
+	@NO_MKDOCS_2_WARNING=1 $(UV) run --quiet --locked --isolated --only-group docs mkdocs build --strict --quiet
+
+pages: setup ## Generate what docs/ has of code: reference, pictures, index of runbooks
+	@$(RUN) parkade crds > /dev/null && $(RUN) python docs/tools/pictures.py && $(RUN) python docs/tools/runbooks.py
 
 servers: setup ## Upstream servers of the local plane, built once for their version
 	@$(RUN) python -m parkade.local.binaries > /dev/null

@@ -79,7 +79,9 @@ class LeverResult(StatusPart):
     """What one lever gave."""
 
     lever: Lever
+    """What was moved."""
     delivered_kwh: Line = ""
+    """kWh that it gave."""
 
 
 class Settlement(StatusPart):

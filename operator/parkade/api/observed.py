@@ -28,6 +28,7 @@ class ObservedKind(StatusPart):
     service_time: Line = ""
     """Mean without the round trip to the car."""
     service_scv: Line = ""
+    """Squared coefficient of variation of `serviceTime`."""
 
 
 class Observed(StatusPart):
@@ -36,7 +37,9 @@ class Observed(StatusPart):
     rate: Line = ""
     """Requests per second."""
     p50: Line = ""
+    """Median of the time to an answer."""
     p99: Line = ""
+    """Its 99th percentile."""
     failed: Line = ""
     """Share of requests that failed."""
     by_region: Annotated[tuple[RegionRate, ...], Listed(most=65)] = ()

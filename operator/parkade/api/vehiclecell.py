@@ -103,14 +103,18 @@ class RoundTripMillis(StatusPart):
     """Round trip between router and car, milliseconds."""
 
     p50: Count = 0
+    """Median, milliseconds."""
     p99: Count = 0
+    """99th percentile, milliseconds."""
 
 
 class SupplyColumn(StatusPart):
     """Cars of the cell that are alike in link and state."""
 
     link: Link
+    """How the cars reach the network."""
     state: VehicleState
+    """What the cars would do without us."""
     vehicles: Count = 0
     """Cars, eligible and Here."""
     free: Count = 0

@@ -273,7 +273,9 @@ class Placed(StatusPart):
     place: Line
     """A cell or a Triton pool."""
     tier: Tier
+    """Parked cars or Triton servers."""
     replicas: Count = 0
+    """Replicas planned there."""
     share: Percent = 0
     """Percent of the expected rate."""
     reason: Line = ""
@@ -296,6 +298,7 @@ class Expected(StatusPart):
     watts: Count = 0
     """At the plug, above what would be used anyway."""
     grams_co2_per_hour: Count = 0
+    """Of the same energy, at the marginal intensity of its place."""
 
 
 class PlanQuality(StatusPart):
@@ -304,6 +307,7 @@ class PlanQuality(StatusPart):
     gap: Line = ""
     """Largest possible distance from the cheapest plan, as a ratio."""
     solved_at: Line = ""
+    """When."""
 
 
 class WorkloadStatus(StatusPart):
