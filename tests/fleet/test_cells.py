@@ -1,66 +1,25 @@
 """Cells of a pool that needs fewer, and then more: what runs is not moved."""
 
 import json
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
-from fleet.town import FLEET, WORKLOAD, Town, until
-from parkade.local import binaries
+from benchmarks.fleet.drivers import Drivers
+from fleet.carplane import FLEET, WORKLOAD, until
+from fleet.town import Town
 
 CARS = 8
 PATIENCE = 120.0
 """Seconds, on a machine that does other things too."""
 
 
-class Driver:
-    """`carlet drive` with commands."""
-
-    def __init__(self, process: "subprocess.Popen[str]") -> None:
-        self.process = process
-
-    def tell(self, **command: object) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(command) + "\n")
-        self.process.stdin.flush()
-
-    def report(self) -> dict[str, Any]:
-        self.tell(do="report")
-        assert self.process.stdout is not None
-        found: dict[str, Any] = json.loads(self.process.stdout.readline())
-        return found
-
-
-@contextmanager
-def driven(town: Town) -> Iterator[Driver]:
-    plane = town.plane
-    command = [
-        str(binaries.carlet(print)), "drive", "--dir", str(plane.directory / "fleet"), "--nats", plane.nats_url,
-        "--ca", str(plane.authority.certificate), "--fleet", FLEET, "--vehicles", str(CARS), "--beat", "1s",
-        "--links", "WiFi=1", "--commands",
-    ]  # fmt: skip
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    try:
-        yield Driver(process)
-    finally:
-        assert process.stdin is not None
-        process.stdin.close()
-        process.wait(30)
-        assert process.stdout is not None
-        process.stdout.close()
-
-
-def cells(town: Town) -> dict[str, dict[str, Any]]:
-    found = json.loads(town.plane.kubectl("get", "vehiclecells", "-o", "json"))["items"]
-    return {cell["metadata"]["name"]: cell for cell in found}
-
-
 def here(town: Town) -> dict[str, int]:
     """Cars by cell."""
-    return {name: cell.get("status", {}).get("vehicles", {}).get("registered", 0) for name, cell in cells(town).items()}
+    return {
+        name: cell.get("status", {}).get("vehicles", {}).get("registered", 0)
+        for name, cell in town.plane.cells().items()
+    }
 
 
 def resize(town: Town, size: int) -> None:
@@ -73,7 +32,8 @@ def resize(town: Town, size: int) -> None:
 @pytest.mark.timeout(600)
 def test_cells_split_and_merge_while_what_runs_stays(town):
     resize(town, 4)
-    with driven(town) as driver:
+    flags = ("--beat", "1s", "--links", "WiFi=1")
+    with Drivers(town.plane, *flags, vehicles=CARS, fleet=FLEET) as driver:
         until("two cells hold all cars", lambda: sorted(here(town).values()) == [4, 4], PATIENCE)
         until("a car serves", lambda: driver.report()["ready"] >= 1, PATIENCE)
         before = driver.report()
@@ -108,12 +68,12 @@ def test_cells_split_and_merge_while_what_runs_stays(town):
         resize(town, 20)
         until("a cell closes", lambda: len(closing(town)) == 1, PATIENCE)
         [name] = closing(town)
-        until("its idle cars leave it", lambda: idle(cells(town)[name]) == 0, PATIENCE)
+        until("its idle cars leave it", lambda: idle(town.plane.cells()[name]) == 0, PATIENCE)
         assert here(town)[name] > 0
         assert_nothing_moved(driver.report(), busy)
         assert driver.report()["ready"] == CARS - 1
         driver.tell(do="depart", cells=[name], **{"for": 600})
-        until("it goes with its last car", lambda: name not in cells(town), PATIENCE)
+        until("it goes with its last car", lambda: name not in town.plane.cells(), PATIENCE)
         assert driver.report()["unloadsByOrder"] == busy["unloadsByOrder"]
 
 
@@ -123,7 +83,7 @@ def assert_nothing_moved(after: dict[str, Any], before: dict[str, Any]) -> None:
 
 
 def closing(town: Town) -> list[str]:
-    return [name for name, cell in cells(town).items() if cell["spec"].get("closing")]
+    return [name for name, cell in town.plane.cells().items() if cell["spec"].get("closing")]
 
 
 def idle(cell: dict[str, Any]) -> int:

@@ -1,74 +1,25 @@
 """What a person does with kubectl to cells and their pods: the real kubectl, operator and carlet, and driven cars."""
 
-import json
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 
 import pytest
-import yaml
 
 from benchmarks.fleet.drivers import Drivers
-from benchmarks.fleet.places import FLEET
+from fleet.carplane import FLEET, SPACE, WORKLOAD, CarPlane, until
 from parkade.errors import LocalPlaneError
 from parkade.local import binaries
-from parkade.local.plane import Plane
-from vehicle.peers import affine, digest_of
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
-WORKLOAD, SPACE = "sign-reader", "default"
-POOL = "home"
 CARS, IN_CELL = 8, 4
 BEFORE, AFTER = 3, 5
 """Replicas: the first fit into one cell, the others do not."""
 
 
-class Town(Plane):
-    """A plane of one NATS server with two cells of driven cars, and a workload that only cars may serve."""
-
-    vehicles = CARS
-
-    @property
-    def nats_urls(self) -> list[str]:
-        return [self.nats_url]
-
-    def begin(self, root) -> None:
-        self.build()
-        self.start_control_plane()
-        self.install()
-        self.start_link()
-        self.start_parkade()
-        model = self.data / "sign-reader.onnx"
-        model.write_bytes(affine())
-        pool = yaml.safe_load((root / "examples" / "vehiclenodepool.yaml").read_text())
-        del pool["spec"]["contract"]["quietHours"]
-        pool["metadata"]["name"] = POOL
-        hardware = {"name": "hw4", "memory": "8Gi", "slots": 1}
-        pool["spec"] |= {
-            "match": {"fleet": FLEET, "hardware": "hw4"}, "vehicles": CARS, "cell": {"maxVehicles": IN_CELL},
-            "hardware": hardware,
-        }  # fmt: skip
-        self.kubectl("apply", "-f", str(root / "examples" / "regions.yaml"))
-        self.apply(pool, self.workload(root, BEFORE))
-
-    def workload(self, root, replicas: int) -> dict:
-        workload = yaml.safe_load((root / "examples" / "workload.yaml").read_text())
-        workload["metadata"] = {"name": WORKLOAD, "namespace": SPACE}
-        model = self.data / "sign-reader.onnx"
-        artifact = {"hardware": ["*"], "format": "onnx", "source": model.as_uri(), "sha256": digest_of(affine())}
-        workload["spec"]["model"]["artifacts"] = [artifact]
-        workload["spec"]["demand"] = [{"region": "us-ca", "rate": "1"}]
-        workload["spec"]["trust"] = {"fleets": [FLEET]}
-        workload["spec"]["placement"] = {"tiers": ["Vehicle"], "minReplicas": replicas}
-        return workload
-
-    def apply(self, *objects: dict) -> None:
-        self.kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
-
-    def cells(self) -> dict[str, dict]:
-        items = json.loads(self.kubectl("get", "vc", "-o", "json"))["items"]
-        return {cell["metadata"]["name"]: cell for cell in items}
+class Town(CarPlane):
+    """Two cells of driven cars."""
 
     def replicas(self) -> dict[str, int]:
         """Replicas ordered, by cell that has any."""
@@ -93,18 +44,17 @@ class Town(Plane):
         return str(refused.value)
 
     def until(self, what: str, holds: Callable[[], object], seconds: float = 180.0) -> None:
-        deadline = time.monotonic() + seconds
-        while not holds():
-            assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}; {self.replicas()}, {self.pods()}"
-            time.sleep(0.3)
+        until(what, holds, seconds, lambda: f"{self.replicas()}, {self.pods()}")
 
 
 @pytest.fixture(scope="module")
 def town(tmp_path_factory, repository_root) -> Iterator[Town]:
     town = Town(tmp_path_factory.mktemp("town"))
     try:
-        town.begin(repository_root)
-        with Drivers(town, "--beat", "5s", "--links", "WiFi=1") as town.drivers:
+        hardware = {"name": "hw4", "memory": "8Gi", "slots": 1}
+        town.begin(repository_root, BEFORE, vehicles=CARS, cell={"maxVehicles": IN_CELL}, hardware=hardware)
+        flags = ("--beat", "5s", "--links", "WiFi=1")
+        with Drivers(town, *flags, vehicles=CARS, fleet=FLEET) as town.drivers:
             town.until("two cells", lambda: len(town.cells()) == CARS // IN_CELL)
             town.until("every car is answered", lambda: town.drivers.report()["answered"] == CARS)
             town.until("the workload is ready", lambda: town.drivers.report()["ready"] >= BEFORE)
@@ -169,20 +119,20 @@ def test_describe_says_who_is_here_and_why(town):
     assert "InferenceWorkload/sign-reader" in pod
 
 
-def test_a_cordon_lets_nothing_in_a_drain_moves_all_and_uncordon_ends_both(town, repository_root):
+def test_a_cordon_lets_nothing_in_a_drain_moves_all_and_uncordon_ends_both(town):
     cell = holder(town)
     before = town.replicas()
     first = town.drivers.report()
     assert town.condition(cell, "Schedulable") == ("True", "Uncordoned")
     town.kubectl("cordon", cell)
     town.until("the cordon is told", lambda: town.condition(cell, "Schedulable") == ("False", "Cordoned"))
-    town.apply(town.workload(repository_root, AFTER))
+    town.apply(town.workload(AFTER))
     town.until("more replicas are ordered", lambda: sum(town.replicas().values()) == AFTER)
     town.until("they are ready", lambda: town.drivers.report()["ready"] >= AFTER)
     assert town.replicas()[cell] == before[cell]
     assert town.drivers.report()["unloadsByOrder"] == first["unloadsByOrder"]
 
-    town.apply(town.workload(repository_root, BEFORE))
+    town.apply(town.workload(BEFORE))
     town.until("as few as before", lambda: sum(town.replicas().values()) == BEFORE)
     said = town.kubectl("drain", cell, "--timeout=60s")
     assert f"node/{cell} drained" in said
@@ -194,6 +144,6 @@ def test_a_cordon_lets_nothing_in_a_drain_moves_all_and_uncordon_ends_both(town,
 
     town.kubectl("uncordon", cell)
     town.until("that is told", lambda: town.condition(cell, "Schedulable") == ("True", "Uncordoned"))
-    town.apply(town.workload(repository_root, AFTER))
+    town.apply(town.workload(AFTER))
     town.until("it is used again", lambda: town.replicas().get(cell))
     town.until("and shows it", lambda: f"pod/{WORKLOAD}-{cell}" in town.pods())

@@ -10,7 +10,8 @@ import httpx
 import numpy as np
 import pytest
 
-from fleet.town import LIFE_SECONDS, REAL_IDS, WORKLOAD, files_with, found_in, until
+from fleet.carplane import WORKLOAD, until
+from fleet.town import LIFE_SECONDS, REAL_IDS, files_with, found_in
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(480)]
 

@@ -103,7 +103,7 @@ def plane(tmp_path_factory):
         plane.build()
         try:
             plane.start()
-            with Drivers(plane) as drivers:
+            with Drivers(plane, vehicles=plane.vehicles) as drivers:
                 until(lambda: drivers.report()["ready"] >= plane.ordered, "the workload is ready", 120.0)
                 listed = {"apiVersion": "v1", "kind": "List", "items": policies()}
                 plane.kubectl("apply", "-f", "-", stdin=json.dumps(listed))

@@ -11,8 +11,9 @@ from pathlib import Path
 import nats
 import pytest
 
+from fleet.carplane import until
 from fleet.ocpp_session import NOON, STEPS, VERSIONS, session
-from fleet.town import REAL_IDS, Town, files_with, found_in, until
+from fleet.town import REAL_IDS, Town, files_with, found_in
 
 CARD = "CARD-1"
 RECORDED = Path(__file__).parent / "recorded" / "ocpp_session.jsonl"

@@ -3,19 +3,13 @@
 import json
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import httpx
-import yaml
 
-from parkade.local.plane import Plane
+from fleet.carplane import FLEET, CarPlane, until
 from parkade.local.processes import LaunchSpec
-from vehicle.peers import affine, digest_of
 
-FLEET = "owners-ca"
-WORKLOAD = "sign-reader"
 REAL_IDS = {"car-a": "5YJ3E1EA7KF317001", "car-b": "5YJ3E1EA7KF317002"}
 LIFE = "15s"
 LIFE_SECONDS = 15.0
@@ -25,33 +19,13 @@ class Town:
     """A plane with two cars and one workload that only cars may serve."""
 
     def __init__(self, directory: Path) -> None:
-        self.plane = Plane(directory, say=print)
+        self.plane = CarPlane(directory, say=print)
         self.plane.credentials_life = LIFE
         self.names: dict[str, str] = {}
         self.pids: dict[str, int] = {}
 
     def start(self, root: Path) -> None:
-        plane = self.plane
-        plane.build()
-        plane.start_control_plane()
-        plane.install()
-        plane.start_link()
-        plane.start_parkade()
-        model = plane.data / "sign-reader.onnx"
-        model.write_bytes(affine())
-        pool = yaml.safe_load((root / "examples" / "vehiclenodepool.yaml").read_text())
-        del pool["spec"]["contract"]["quietHours"]
-        pool["spec"] |= {"match": {"fleet": FLEET, "hardware": "hw4"}, "vehicles": 2, "cell": {"maxVehicles": 10}}
-        workload = yaml.safe_load((root / "examples" / "workload.yaml").read_text())
-        workload["metadata"] = {"name": WORKLOAD, "namespace": "default"}
-        artifact = {"hardware": ["*"], "format": "onnx", "source": model.as_uri(), "sha256": digest_of(affine())}
-        workload["spec"]["model"]["artifacts"] = [artifact]
-        workload["spec"]["demand"] = [{"region": "us-ca", "rate": "1"}]
-        workload["spec"]["trust"] = {"fleets": [FLEET]}
-        workload["spec"]["placement"] = {"tiers": ["Vehicle"], "minReplicas": 1}
-        plane.kubectl("apply", "-f", str(root / "examples" / "regions.yaml"))
-        objects = {"apiVersion": "v1", "kind": "List", "items": [pool, workload]}
-        plane.kubectl("apply", "-f", "-", stdin=json.dumps(objects))
+        self.plane.begin(root, vehicles=2, cell={"maxVehicles": 10})
 
     def state(self, car: str) -> Path:
         return self.plane.data / "vehicles" / car
@@ -130,13 +104,6 @@ class Town:
                 assert "parkade_" in answer.text
                 seen[name] = answer.text
         return seen
-
-
-def until(what: str, holds: Callable[[], bool], seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
-        time.sleep(0.2)
 
 
 def found_in(places: dict[str, str], words: list[str]) -> list[str]:

@@ -86,7 +86,9 @@ def measure_fleet(folder: Path, terms: Terms, names: Sequence[str], results: Res
     plane.build()
     try:
         plane.start()
-        with Drivers(plane, "--beat", f"{terms.beat:g}s", "--staying", f"{terms.staying:g}s") as drivers:
+        with Drivers(
+            plane, "--beat", f"{terms.beat:g}s", "--staying", f"{terms.staying:g}s", vehicles=plane.vehicles
+        ) as drivers:
             ordered = ["connect", *(name for name in names if name != "connect")]
             measure(Run(plane, drivers, terms), ordered, results)
     finally:

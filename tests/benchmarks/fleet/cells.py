@@ -196,7 +196,7 @@ def many_cells(directory: Path, terms: Terms) -> Section:
     try:
         plane.start()
         accountant = Accountant(plane)
-        with Drivers(plane, "--beat", f"{terms.beat:g}s") as drivers:
+        with Drivers(plane, "--beat", f"{terms.beat:g}s", vehicles=plane.vehicles) as drivers:
             return measured(plane, drivers, accountant, terms)
     finally:
         plane.stop()

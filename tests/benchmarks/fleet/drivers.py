@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from benchmarks.fleet.places import CLIENTS_PER_SERVER, FLEET, FRUGAL, FleetPlane
+from benchmarks.fleet.places import CLIENTS_PER_SERVER, FLEET, FRUGAL
 from parkade.local import binaries
+from parkade.local.plane import Plane
 
 STOPPING = 20.0
 """Seconds from the end of standard input to SIGKILL."""
@@ -18,9 +19,8 @@ STOPPING = 20.0
 class Drivers:
     """All drivers as one: commands go to each, reports are added up."""
 
-    def __init__(self, plane: FleetPlane, *flags: str, fleet: str = FLEET, vehicles: int | None = None) -> None:
-        self.plane, self.flags, self.fleet = plane, flags, fleet
-        self.vehicles = vehicles or plane.vehicles
+    def __init__(self, plane: Plane, *flags: str, vehicles: int, fleet: str = FLEET) -> None:
+        self.plane, self.flags, self.vehicles, self.fleet = plane, flags, vehicles, fleet
         self.processes: list[subprocess.Popen[str]] = []
 
     def __enter__(self) -> Self:
@@ -30,7 +30,7 @@ class Drivers:
         for number in range(count):
             first = number * share
             command = [
-                program, "drive", "--dir", plane.fleet, "--nats", ",".join(plane.nats_urls),
+                program, "drive", "--dir", plane.fleet, "--nats", plane.nats_url,
                 "--ca", plane.authority.certificate, "--fleet", self.fleet, "--first", first,
                 "--vehicles", min(share, self.vehicles - first), "--commands", *self.flags,
             ]  # fmt: skip

@@ -238,7 +238,7 @@ def hostile(folder: Path, terms: Terms) -> Section:
     plane.build()
     try:
         plane.start()
-        with Drivers(plane, "--beat", f"{siege.beat:g}s") as drivers:
+        with Drivers(plane, "--beat", f"{siege.beat:g}s", vehicles=plane.vehicles) as drivers:
             besieger = Besieger(plane, drivers, siege)
             until(besieger.settled, "every vehicle is answered and every replica ready", PATIENCE)
             until(plane.pods_back, "every pod is ready", PATIENCE)
