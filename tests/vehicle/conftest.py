@@ -18,6 +18,12 @@ def pki(tmp_path_factory) -> Pki:
 
 
 @pytest.fixture
+def anyio_backend() -> str:
+    """Tests marked `anyio` run in a loop of the kind that the agent has."""
+    return "asyncio"
+
+
+@pytest.fixture
 def shelf(pki) -> Iterator[Shelf]:
     shelf = Shelf()
     with over_tls(pki, handler_of(shelf)) as shelf.port:
