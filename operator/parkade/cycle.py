@@ -349,10 +349,9 @@ def _vehicles(snapshot: Snapshot) -> Iterator[tuple[str, str, int]]:
 
 
 def _energy(snapshot: Snapshot) -> Iterator[EnergyFigures]:
-    texts = {(name, key): text for name, key, text in snapshot.price_series}
     regions = {region.metadata.name: region for region in snapshot.regions}
     pools: tuple[VehicleNodePool | TritonPool, ...] = (*snapshot.vehicle_pools, *snapshot.triton_pools)
     for pool in pools:
         if region := regions.get(pool.spec.region):
-            rate = energy_rate(region, snapshot.now, texts, pool)
+            rate = energy_rate(region, snapshot.now, snapshot.series, pool)
             yield EnergyFigures(pool.metadata.name, rate.dollars, rate.grams)

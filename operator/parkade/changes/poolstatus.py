@@ -74,8 +74,7 @@ def _mistakes(snapshot: Snapshot, pool: VehicleNodePool | TritonPool) -> Iterato
 
 def _without_value(snapshot: Snapshot, owner: Region | VehicleNodePool | TritonPool) -> Iterator[Finding]:
     """Price and carbon series that say nothing for now."""
-    texts = {(name, key): text for name, key, text in snapshot.price_series}
-    for said in series_mistakes(owner, snapshot.now, texts):
+    for said in series_mistakes(owner, snapshot.now, snapshot.series):
         yield Finding("FieldsHonoured", "False", Reason.INVALID_VALUES.value, said)
 
 

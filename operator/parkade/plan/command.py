@@ -207,8 +207,7 @@ def _notes(snapshot: Snapshot) -> list[str]:
             notes.append(f"TritonPool {resource.key}: {Reason.SERVERS_NOT_COUNTED}: {Reason.SERVERS_NOT_COUNTED.say()}")
         fields = unhonoured_fields(resource)
         if isinstance(resource, (VehicleNodePool, TritonPool, Region)):
-            texts = {(name, key): text for name, key, text in snapshot.price_series}
-            notes += list(series_mistakes(resource, snapshot.now, texts))
+            notes += list(series_mistakes(resource, snapshot.now, snapshot.series))
         if fields:
             said = Reason.FIELDS_NOT_HONOURED.say(fields=", ".join(fields))
             notes.append(f"{resource.kind} {resource.key}: {Reason.FIELDS_NOT_HONOURED}: {said}")

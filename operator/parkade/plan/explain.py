@@ -141,8 +141,7 @@ def price_of(snapshot: Snapshot, varied: Varied, pool: str) -> float:
     if varied == PAYOUT:
         return cars.spec.payout.per_compute_hour.value
     region = next(region for region in snapshot.regions if region.key == cars.spec.region)
-    texts = {(name, key): text for name, key, text in snapshot.price_series}
-    return energy_rate(region, snapshot.now, texts, cars).dollars
+    return energy_rate(region, snapshot.now, snapshot.series, cars).dollars
 
 
 def _least(wins: Callable[[float], bool], most: float) -> float | None:

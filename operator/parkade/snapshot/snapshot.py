@@ -1,7 +1,9 @@
 """The frozen facts that one planning cycle decides on."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Literal
 
 from parkade.api import GridEvent, InferenceWorkload, Region, TritonPool, VehicleCell, VehicleNodePool
@@ -104,7 +106,7 @@ class RouterAddress:
     """Where it tells what it observed."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Snapshot:
     """Everything the cycle decides on; tuples are sorted by name, so that equal facts compare equal."""
 
@@ -140,3 +142,8 @@ class Snapshot:
     """What the repositories hold; empty where they were not read this time, None when one does not answer."""
     unreadable: frozenset[str] = frozenset()
     """`namespace/name` of workloads that exist but break their kind's rules: what they run is left alone."""
+
+    @cached_property
+    def series(self) -> Mapping[tuple[str, str], str]:
+        """CSV text of price and carbon series by (ConfigMap name, key)."""
+        return {(name, key): text for name, key, text in self.price_series}
