@@ -21,7 +21,6 @@ from parkade.plan.plan import (
 )
 from parkade.plan.tally import Tally, shares, tally
 from parkade.problem.arrays import ProblemArrays
-from parkade.problem.cordons import offered_cells
 from parkade.problem.costs import CostSplit
 from parkade.problem.eligibility import artifact_for
 from parkade.problem.framing import Framed, frame
@@ -122,7 +121,7 @@ def _cell_orders(framed: Framed, snapshot: Snapshot, result: Tally, packed: Pack
         found[name][workload] = replicas + count, weight + part
     hardware_of = {pool.key: pool.spec.hardware.name for pool in snapshot.vehicle_pools}
     orders = []
-    stays = {(row.workload, cell.key) for cell in offered_cells(snapshot) for row in cell.spec.assignments}
+    stays = {(row.workload, it.key) for cells in framed.offered.values() for it in cells for row in it.spec.assignments}
     for cell in snapshot.cells:
         assignments = [
             CellAssignment(a.workload, a.digest, a.replicas, a.share, a.priority)

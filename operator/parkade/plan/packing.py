@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from parkade.api import VehicleCell
-from parkade.problem.cordons import offered_cells
 from parkade.problem.current import fits, in_cell, on_servers, place_id
 from parkade.problem.framing import Framed
 from parkade.problem.supply import Place, cell_columns
@@ -85,13 +84,13 @@ def pack(framed: Framed, snapshot: Snapshot, solved: Solved, *, offline: bool = 
     for (workload, at), count in sorted(solved.wanted.items()):
         if count > 0:
             wanted_at[at][workload] = count
-    cells_of, servers_of = _cells_of(snapshot), _servers_of(snapshot)
+    servers_of = _servers_of(snapshot)
     for index, here in sorted(wanted_at.items()):
         place = framed.places[index]
         if place.tier == "Vehicle":
             if offline:
                 continue
-            onto_cells, missing = _into_cells(framed, snapshot, (place, cells_of.get(place.pool, ())), here)
+            onto_cells, missing = _into_cells(framed, snapshot, (place, framed.offered.get(place.pool, ())), here)
             cells |= {(workload, index, cell): count for (workload, cell), count in onto_cells.items()}
         else:
             items = _items(framed, index, here, solved.apart)
@@ -110,14 +109,6 @@ def pack(framed: Framed, snapshot: Snapshot, solved: Solved, *, offline: bool = 
             used[index] = len({http for _, http in onto_servers})
         left |= {(workload, index): count for workload, count in missing.items() if count > 0}
     return Packed(cells, servers, left, used)
-
-
-def _cells_of(snapshot: Snapshot) -> dict[str, list[VehicleCell]]:
-    """Cells by pool, but for those that are drained."""
-    found: dict[str, list[VehicleCell]] = defaultdict(list)
-    for cell in offered_cells(snapshot):
-        found[cell.spec.pool].append(cell)
-    return found
 
 
 def _servers_of(snapshot: Snapshot) -> dict[str, dict[str, TritonServer]]:

@@ -5,9 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from parkade.api import InferenceWorkload, VehicleCell, VehicleNodePool
-from parkade.problem.cordons import offered_cells
 from parkade.problem.eligibility import artifact_for
-from parkade.problem.supply import STATES, Column, Place, cell_columns
+from parkade.problem.supply import STATES, Column, Facts, Place, cell_columns
 from parkade.snapshot import Snapshot, TritonServer
 from parkade.snapshot.versions import version_of
 
@@ -25,14 +24,15 @@ class Kept:
 
 
 def running(
-    snapshot: Snapshot, workloads: Sequence[InferenceWorkload], places: Sequence[Place]
+    facts: Facts, workloads: Sequence[InferenceWorkload], places: Sequence[Place]
 ) -> Mapping[tuple[str, str], Kept]:
     """Replicas ordered in cells, or loaded on live Triton servers, of the artifacts that the manifests name now."""
+    snapshot = facts.snapshot
     counts: dict[tuple[str, str], Kept] = defaultdict(Kept)
     by_key = {workload.key: workload for workload in workloads}
     pools = {pool.key: pool for pool in snapshot.vehicle_pools}
     failed = failed_files(snapshot)
-    for cell in offered_cells(snapshot):
+    for cell in facts.offered:
         pool = pools.get(cell.spec.pool)
         if pool is not None:
             for key, place_id, kept in in_cell(cell, pool, by_key, failed):
@@ -71,13 +71,13 @@ def failed_files(snapshot: Snapshot) -> frozenset[str]:
     return frozenset(file.sha256 for file in snapshot.artifacts if file.state == "Failed")
 
 
-def spare(snapshot: Snapshot, place: Place, memory: int) -> int:
+def spare(facts: Facts, place: Place, memory: int) -> int:
     """Replicas of one model for which the place has cars or instances that nobody uses."""
     if place.tier == "Datacenter":
-        servers = [server for server in snapshot.servers if server.pool == place.pool and server.live]
+        servers = [server for server in facts.snapshot.servers if server.pool == place.pool and server.live]
         return sum(max(0, place.slots - sum(model.instances for model in server.models)) for server in servers)
-    pool = next(pool for pool in snapshot.vehicle_pools if pool.key == place.pool)
-    cells = [cell for cell in offered_cells(snapshot) if cell.spec.pool == pool.key]
+    pool = next(pool for pool in facts.snapshot.vehicle_pools if pool.key == place.pool)
+    cells = facts.offered_of.get(pool.key, ())
     columns = [column for cell in cells for column in cell_columns(cell, pool) if place_id(pool, column) == place.id]
     return fits(place, memory) * sum(max(0, column.vehicles - column.held) for column in columns)
 

@@ -8,7 +8,7 @@ from parkade.api import InferenceWorkload
 from parkade.problem.current import Kept, spare
 from parkade.problem.eligibility import FILE_REASONS, artifact_for
 from parkade.problem.reasons import Reason, Refusal
-from parkade.problem.supply import Place
+from parkade.problem.supply import Facts, Place
 from parkade.snapshot import Rejection, Snapshot, StagedArtifact
 
 
@@ -16,11 +16,16 @@ from parkade.snapshot import Rejection, Snapshot, StagedArtifact
 class Files:
     """The store's files and who rejected them, and what runs of them already."""
 
-    snapshot: Snapshot
+    facts: Facts
     waits: bool
     """A file that nobody has asked for yet is waited for."""
     kept: Mapping[tuple[str, str], Kept]
     """By workload and place."""
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What is true now."""
+        return self.facts.snapshot
 
     @cached_property
     def staged(self) -> dict[str, StagedArtifact]:
@@ -77,7 +82,7 @@ class Files:
         if self.is_missing(workload, place.hardware):
             return 0
         if self.rejection(workload, place.pool, place.hardware) is not None:
-            return spare(self.snapshot, place, workload.spec.model.memory.bytes)
+            return spare(self.facts, place, workload.spec.model.memory.bytes)
         return None
 
     def is_simple(self, workload: InferenceWorkload) -> bool:

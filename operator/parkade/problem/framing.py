@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from parkade.api import InferenceWorkload, Region, TritonPool, VehicleNodePool
+from parkade.api import InferenceWorkload, Region, TritonPool, VehicleCell, VehicleNodePool
 from parkade.problem.arcs import Tables
 from parkade.problem.arrays import ProblemArrays
 from parkade.problem.batch import Pools, items_per_second, with_patience
@@ -94,6 +94,11 @@ class Framed:
         return {str(it.spec.model.name): it for it in self.files.snapshot.workloads if it.key in self.held}
 
     @property
+    def offered(self) -> Mapping[str, Sequence[VehicleCell]]:
+        """Cells as the plan may use them, by pool."""
+        return self.files.facts.offered_of
+
+    @property
     def economics(self) -> Economics:
         """Constants that no manifest gives."""
         return self.tables.economics
@@ -167,10 +172,11 @@ def frame(snapshot: Snapshot, economics: Economics, *, offline: bool = False) ->
         offline: whether pools offer what they expect instead of the cells and servers of the snapshot.
     """
     regions = {region.key: region for region in snapshot.regions}
-    places, missing = _places(Facts(snapshot, economics, offline), regions)
+    facts = Facts(snapshot, economics, offline)
+    places, missing = _places(facts, regions)
     columns = PlaceColumns.of(places)
     everything = sorted(snapshot.workloads, key=lambda workload: workload.key)
-    files = Files(snapshot, not offline and snapshot.mode == "Apply", running(snapshot, everything, places))
+    files = Files(facts, not offline and snapshot.mode == "Apply", running(facts, everything, places))
     left_out, candidates = _sorted_out(everything, offline=offline)
     usable = usable_places(candidates, columns, files)
     some: Bools = np.any(usable.rows[usable.of_row], axis=1)
@@ -327,8 +333,7 @@ def _framed(
     arcs = expand(tables)
     if tables.workloads.batch.any():
         pools: Pools = {it.key: it for it in snapshot.vehicle_pools} | {it.key: it for it in snapshot.triton_pools}
-        texts = {(name, key): text for name, key, text in snapshot.price_series}
-        arcs = replace(arcs, short_cost=with_patience(tables, arcs, regions, pools, (snapshot.now, texts)))
+        arcs = replace(arcs, short_cost=with_patience(tables, arcs, regions, pools, (snapshot.now, snapshot.series)))
     by_key: dict[str, int] = {}
     for (key, _), kept in files.kept.items():
         by_key[key] = by_key.get(key, 0) + kept.replicas

@@ -4,15 +4,17 @@ One unit of a vehicle place is one car, one unit of a Triton place is one server
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Final
 
 from parkade.api import Region, TritonPool, VehicleCell, VehicleNodePool
 from parkade.problem.cordons import offered_cells
 from parkade.problem.costs import CostSplit, Running
-from parkade.problem.energy import EnergyRate, SeriesTexts, energy_rate, plug_watts
+from parkade.problem.energy import EnergyRate, energy_rate, plug_watts
 from parkade.problem.reasons import Tier
 from parkade.problem.schedule import holds
 from parkade.settings import Economics, RoundTrip
@@ -92,7 +94,7 @@ class Column:
     """Percent that leave by 5, 15 and 60 minutes, as observed; only zeros are what cells write where no car told."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Facts:
     """What places are made from besides their pool and region."""
 
@@ -101,17 +103,25 @@ class Facts:
     offline: bool
     """Whether pools offer what they expect instead of what is observed."""
 
-    @property
-    def series(self) -> SeriesTexts:
-        """Price and carbon series by ConfigMap and key."""
-        return {(name, key): text for name, key, text in self.snapshot.price_series}
+    @cached_property
+    def offered(self) -> tuple[VehicleCell, ...]:
+        """Cells as a plan may use them."""
+        return offered_cells(self.snapshot)
+
+    @cached_property
+    def offered_of(self) -> Mapping[str, Sequence[VehicleCell]]:
+        """The same by pool."""
+        found: dict[str, list[VehicleCell]] = defaultdict(list)
+        for cell in self.offered:
+            found[cell.spec.pool].append(cell)
+        return found
 
 
 def vehicle_places(pool: VehicleNodePool, region: Region, facts: Facts) -> Iterator[Place]:
     """Places of one vehicle pool, in the order of their ids; links outside the owners' contract are none."""
     economics = facts.economics
-    rate = energy_rate(region, facts.snapshot.now, facts.series, pool)
-    columns = pool_columns(pool, facts.snapshot, offline=facts.offline)
+    rate = energy_rate(region, facts.snapshot.now, facts.snapshot.series, pool)
+    columns = pool_columns(pool, facts)
     prices = {link.name: link.per_gb.value for link in pool.spec.links}
     hardware = pool.spec.hardware
     for link, state in sorted({(c.link, c.state) for c in columns if c.link in pool.spec.contract.links}):
@@ -153,12 +163,11 @@ def car_running(pool: VehicleNodePool, state: str, rate: EnergyRate, economics: 
     )
 
 
-def pool_columns(pool: VehicleNodePool, snapshot: Snapshot, *, offline: bool) -> tuple[Column, ...]:
+def pool_columns(pool: VehicleNodePool, facts: Facts) -> tuple[Column, ...]:
     """What is observed in the pool's cells; offline, what is expected of the pool."""
-    if offline:
+    if facts.offline:
         return tuple(_expected_columns(pool))
-    cells = [cell for cell in offered_cells(snapshot) if cell.spec.pool == pool.key]
-    return tuple(column for cell in cells for column in cell_columns(cell, pool))
+    return tuple(column for cell in facts.offered_of.get(pool.key, ()) for column in cell_columns(cell, pool))
 
 
 def cell_columns(cell: VehicleCell, pool: VehicleNodePool) -> tuple[Column, ...]:
@@ -218,7 +227,7 @@ def triton_place(pool: TritonPool, region: Region, facts: Facts) -> Place | None
         memory=hardware.memory.bytes,
         slots=hardware.instances,
         steps=(Step(count, Running(worth)),),
-        rate=energy_rate(region, facts.snapshot.now, facts.series, pool),
+        rate=energy_rate(region, facts.snapshot.now, facts.snapshot.series, pool),
         pue=power.pue.value,
         dynamic_watts=power.max_watts - power.idle_watts,
     )
