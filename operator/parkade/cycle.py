@@ -343,9 +343,9 @@ def _figures(snapshot: Snapshot, plan: Plan) -> Iterator[WorkloadFigures]:
 
 def _vehicles(snapshot: Snapshot) -> Iterator[tuple[str, str, int]]:
     for pool in snapshot.vehicle_pools:
-        cells = [cell.status.vehicles for cell in snapshot.cells if cell.spec.pool == pool.metadata.name]
+        rows = [cell.status.vehicles for cell in snapshot.cells_of.get(pool.metadata.name, ())]
         for presence in ("here", "silent", "gone"):
-            yield pool.metadata.name, presence.capitalize(), sum(getattr(row, presence) for row in cells)
+            yield pool.metadata.name, presence.capitalize(), sum(getattr(row, presence) for row in rows)
 
 
 def _energy(snapshot: Snapshot) -> Iterator[EnergyFigures]:

@@ -5,7 +5,7 @@ it takes no new car, carlet moves its idle cars to the others, what runs stays u
 moves it, and the empty cell goes. Between both lies `SPARE`, so that a pool that breathes moves nobody.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from math import ceil
 from typing import Final
@@ -25,11 +25,9 @@ def cell_steps(comparison: Comparison) -> tuple[ApplyCell, ...]:
 
 
 def _steps(comparison: Comparison) -> Iterator[ApplyCell]:
-    for pool in comparison.snapshot.vehicle_pools:
+    for pool, existing, closing in _pools(comparison):
         if pool.metadata.deletion_timestamp is not None:
             continue
-        existing = [cell for cell in comparison.snapshot.cells if cell.spec.pool == pool.metadata.name]
-        closing = closing_cells(pool, existing)
         for cell in existing:
             room = max(pool.spec.cell.max_vehicles, _held(cell))  # a smaller size moves no work either
             wanted = replace(
@@ -46,7 +44,14 @@ def _steps(comparison: Comparison) -> Iterator[ApplyCell]:
             yield _apply(comparison, pool, next(free), ())
 
 
-def closing_cells(pool: VehicleNodePool, cells: list[VehicleCell]) -> frozenset[str]:
+def _pools(comparison: Comparison) -> Iterator[tuple[VehicleNodePool, Sequence[VehicleCell], frozenset[str]]]:
+    """Each pool with its cells and the names of those that are to be emptied."""
+    for pool in comparison.snapshot.vehicle_pools:
+        cells = comparison.snapshot.cells_of.get(pool.metadata.name, ())
+        yield pool, cells, closing_cells(pool, cells)
+
+
+def closing_cells(pool: VehicleNodePool, cells: Sequence[VehicleCell]) -> frozenset[str]:
     """Names of the cells that are to be emptied: those that are, as long as the others suffice, and one at a time."""
     closing = sorted((cell for cell in cells if cell.spec.closing), key=lambda cell: (_held(cell), -cell.spec.shard))
     opened = [cell for cell in cells if not cell.spec.closing]
@@ -61,22 +66,17 @@ def closing_cells(pool: VehicleNodePool, cells: list[VehicleCell]) -> frozenset[
 
 def empty_cells(comparison: Comparison) -> tuple[DeleteCell, ...]:
     """Closing cells of which carlet says that no car is in them, and which order nothing."""
-    pools = {pool.metadata.name: pool for pool in comparison.snapshot.vehicle_pools}
-    gone = []
-    for name, pool in sorted(pools.items()):
-        cells = [cell for cell in comparison.snapshot.cells if cell.spec.pool == name]
-        closing = closing_cells(pool, cells)
-        gone += [
-            DeleteCell(cell.metadata.name, cell.metadata.uid)
-            for cell in cells
-            if cell.spec.closing and cell.metadata.name in closing and _reported(cell)
-            if cell.status.vehicles.registered == 0 and not cell.spec.assignments and not orders(comparison, cell)
-            if cell.metadata.deletion_timestamp is None
-        ]
-    return tuple(gone)
+    return tuple(
+        DeleteCell(cell.metadata.name, cell.metadata.uid)
+        for _, cells, closing in _pools(comparison)
+        for cell in cells
+        if cell.spec.closing and cell.metadata.name in closing and _reported(cell)
+        if cell.status.vehicles.registered == 0 and not cell.spec.assignments and not orders(comparison, cell)
+        if cell.metadata.deletion_timestamp is None
+    )
 
 
-def _known(cells: list[VehicleCell]) -> int:
+def _known(cells: Sequence[VehicleCell]) -> int:
     """Cars that said hello."""
     return sum(cell.status.vehicles.registered + cell.status.vehicles.waiting for cell in cells)
 
@@ -91,7 +91,7 @@ def _reported(cell: VehicleCell) -> bool:
     return cell.status.observed_generation >= cell.metadata.generation > 0
 
 
-def cells_needed(pool: VehicleNodePool, cells: list[VehicleCell]) -> int:
+def cells_needed(pool: VehicleNodePool, cells: Sequence[VehicleCell]) -> int:
     """Cells for all vehicles that said hello: one to begin with, never more than the pool's size asks for."""
     size = pool.spec.cell.max_vehicles
     most = max(1, ceil(pool.spec.vehicles / size))
@@ -100,12 +100,7 @@ def cells_needed(pool: VehicleNodePool, cells: list[VehicleCell]) -> int:
 
 def orders(comparison: Comparison, cell: VehicleCell) -> tuple[CellAssignment, ...]:
     """What the cell is to run now: the plan, and what must stay until its replacement answers."""
-    planned = {
-        row.workload: row
-        for order in comparison.plan.cells
-        if order.cell == cell.metadata.name
-        for row in order.assignments
-    }
+    planned = comparison.orders.get(cell.metadata.name, {})
     present = {row.workload: row for row in assignments(cell)}
     rows = [_order(comparison, cell, planned.get(k), present.get(k)) for k in planned.keys() | present.keys()]
     return tuple(sorted(row for row in rows if row is not None))

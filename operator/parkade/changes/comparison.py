@@ -11,7 +11,7 @@ from typing import Final
 from parkade.api import InferenceWorkload, Reason, Region, VehicleCell
 from parkade.api.base import Resource, Tier
 from parkade.changes.changes import Target
-from parkade.plan import Plan, ServedModel, WorkloadPlan
+from parkade.plan import CellAssignment, Plan, ServedModel, WorkloadPlan
 from parkade.problem.eligibility import FILE_REASONS
 from parkade.snapshot import LoadedModel, Snapshot, TritonServer
 
@@ -70,6 +70,11 @@ class Comparison:
     def cells(self) -> dict[str, VehicleCell]:
         """By name."""
         return {cell.metadata.name: cell for cell in self.snapshot.cells}
+
+    @cached_property
+    def orders(self) -> dict[str, dict[str, CellAssignment]]:
+        """Planned orders of each cell, by workload."""
+        return {order.cell: {row.workload: row for row in order.assignments} for order in self.plan.cells}
 
     @cached_property
     def wanted(self) -> dict[ServerKey, dict[str, ServedModel]]:
@@ -131,14 +136,17 @@ class Comparison:
 
     def is_settled(self, key: str) -> bool:
         """Everything the plan wants for a workload answers, so that what it no longer wants may go."""
-        return all(self._cell_ready(key, cell, n) for cell, n in self._cells_wanted(key)) and all(
-            holds(server, model) for server, model in self.models_wanted(key)
-        )
+        return key not in self._unsettled
 
-    def _cells_wanted(self, key: str) -> list[tuple[str, int]]:
-        return [
-            (order.cell, row.replicas) for order in self.plan.cells for row in order.assignments if row.workload == key
-        ]
+    @cached_property
+    def _unsettled(self) -> frozenset[str]:
+        in_cells = {
+            row.workload
+            for order in self.plan.cells
+            for row in order.assignments
+            if not self._cell_ready(row.workload, order.cell, row.replicas)
+        }
+        return frozenset(in_cells | {model.workload for server, model in self._on_servers if not holds(server, model)})
 
     def _cell_ready(self, key: str, name: str, planned: int) -> bool:
         cell = self.cells.get(name)
@@ -151,11 +159,14 @@ class Comparison:
 
     def models_wanted(self, key: str) -> list[tuple[TritonServer, ServedModel]]:
         """Live servers that the plan wants a workload on, with what it wants there."""
+        return [(server, model) for server, model in self._on_servers if model.workload == key]
+
+    @cached_property
+    def _on_servers(self) -> list[tuple[TritonServer, ServedModel]]:
         return [
             (server, model)
             for server in self.servers
             for model in self.wanted.get((server.pool, server.http), {}).values()
-            if model.workload == key
         ]
 
     def offers_cell(self, key: str, cell: str) -> bool:

@@ -14,7 +14,7 @@ from parkade.snapshot import Snapshot
 
 def vehicle_pool_status(snapshot: Snapshot, pool: VehicleNodePool) -> VehicleNodePoolStatus:
     """Vehicles over the pool's cells, and whether any may work."""
-    cells = [cell for cell in snapshot.cells if cell.spec.pool == pool.metadata.name]
+    cells = snapshot.cells_of.get(pool.metadata.name, ())
     counts = {name: sum(getattr(cell.status.vehicles, name) for cell in cells) for name in PoolVehicles.model_fields}
     found = (_cars_ready(snapshot, pool, counts), fields_honoured(pool, _mistakes(snapshot, pool)))
     return VehicleNodePoolStatus(

@@ -84,9 +84,8 @@ def _in_cars(snapshot: Snapshot, workload: InferenceWorkload, pool: VehicleNodeP
         return
     rows = [
         row
-        for cell in snapshot.cells
-        if cell.spec.pool == pool.metadata.name
-        and any((a.workload, a.digest) == (workload.key, artifact.sha256) for a in cell.spec.assignments)
+        for cell in snapshot.cells_of.get(pool.metadata.name, ())
+        if any((a.workload, a.digest) == (workload.key, artifact.sha256) for a in cell.spec.assignments)
         for row in cell.status.assignments
         if row.workload == workload.key and row.observed_generation >= cell.metadata.generation
     ]

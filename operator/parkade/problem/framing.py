@@ -94,7 +94,7 @@ class Framed:
         return {str(it.spec.model.name): it for it in self.files.snapshot.workloads if it.key in self.held}
 
     @property
-    def offered(self) -> Mapping[str, Sequence[VehicleCell]]:
+    def offered(self) -> Mapping[str, tuple[VehicleCell, ...]]:
         """Cells as the plan may use them, by pool."""
         return self.files.facts.offered_of
 

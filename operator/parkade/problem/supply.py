@@ -4,8 +4,7 @@ One unit of a vehicle place is one car, one unit of a Triton place is one server
 """
 
 import math
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -18,7 +17,7 @@ from parkade.problem.energy import EnergyRate, energy_rate, plug_watts
 from parkade.problem.reasons import Tier
 from parkade.problem.schedule import holds
 from parkade.settings import Economics, RoundTrip
-from parkade.snapshot import Snapshot
+from parkade.snapshot import Snapshot, by_pool
 from parkade.units import SECONDS_PER_HOUR
 
 STATES: Final = ("Charging", "Awake", "Asleep")
@@ -109,12 +108,9 @@ class Facts:
         return offered_cells(self.snapshot)
 
     @cached_property
-    def offered_of(self) -> Mapping[str, Sequence[VehicleCell]]:
+    def offered_of(self) -> Mapping[str, tuple[VehicleCell, ...]]:
         """The same by pool."""
-        found: dict[str, list[VehicleCell]] = defaultdict(list)
-        for cell in self.offered:
-            found[cell.spec.pool].append(cell)
-        return found
+        return by_pool(self.offered)
 
 
 def vehicle_places(pool: VehicleNodePool, region: Region, facts: Facts) -> Iterator[Place]:

@@ -14,6 +14,7 @@ from parkade.snapshot.snapshot import (
     StagedArtifact,
     StoredModel,
     TritonServer,
+    by_pool,
 )
 
 __all__ = [
@@ -35,4 +36,5 @@ __all__ = [
     "StagedArtifact",
     "StoredModel",
     "TritonServer",
+    "by_pool",
 ]

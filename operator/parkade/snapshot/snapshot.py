@@ -1,6 +1,7 @@
 """The frozen facts that one planning cycle decides on."""
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -144,6 +145,19 @@ class Snapshot:
     """`namespace/name` of workloads that exist but break their kind's rules: what they run is left alone."""
 
     @cached_property
+    def cells_of(self) -> Mapping[str, tuple[VehicleCell, ...]]:
+        """Cells by pool."""
+        return by_pool(self.cells)
+
+    @cached_property
     def series(self) -> Mapping[tuple[str, str], str]:
         """CSV text of price and carbon series by (ConfigMap name, key)."""
         return {(name, key): text for name, key, text in self.price_series}
+
+
+def by_pool(cells: Iterable[VehicleCell]) -> Mapping[str, tuple[VehicleCell, ...]]:
+    """Cells by pool, each pool's in the order given."""
+    found: dict[str, list[VehicleCell]] = defaultdict(list)
+    for cell in cells:
+        found[cell.spec.pool].append(cell)
+    return {pool: tuple(here) for pool, here in found.items()}
