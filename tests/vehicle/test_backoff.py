@@ -40,6 +40,13 @@ def test_a_longest_for_now_holds_for_now():
     assert backoff.pause(asked=500.0) == 500.0
 
 
+def test_a_peer_that_cannot_help_at_once_is_left_alone_for_half_the_bound():
+    backoff = Backoff(1.0, 4.0)
+    for bound in (1.0, 2.0, 4.0, 4.0):
+        assert bound / 2 <= backoff.rest() <= bound
+    assert 32.0 <= backoff.rest(asked=30.0) <= 34.0
+
+
 @pytest.mark.parametrize(
     ("text", "seconds"),
     [

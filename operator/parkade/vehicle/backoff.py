@@ -1,4 +1,4 @@
-"""Pauses between tries: full jitter within a bound that doubles, and never less than a peer asked for.
+"""Pauses between tries: jitter within a bound that doubles, and never less than a peer asked for.
 
 A fleet that lost its link in one instant must not come back in one. Drawn from the whole of 0 to the bound, tries are
 spread evenly (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/); `carlet drive` does the same.
@@ -27,13 +27,29 @@ class Backoff:
             longest: bound for now, instead of the usual one.
             asked: what the peer asked for, which has its own jitter.
         """
+        return max(asked, random.uniform(0.0, self._next(longest)))  # noqa: S311 -- spreads load, hides nothing
+
+    def rest(self, asked: float = 0.0) -> float:
+        """How long to leave a peer alone that cannot help at once: half of the bound at least.
+
+        Args:
+            asked: what the peer asked for, to which the rest is added.
+        """
+        return asked + jittered(self._next())
+
+    def _next(self, longest: float | None = None) -> float:
         bound = min(self._bound, longest or self._longest)
         self._bound = 2 * bound
-        return max(asked, random.uniform(0.0, bound))  # noqa: S311 -- spreads load, hides nothing
+        return bound
 
     def reset(self) -> None:
         """Begin anew: a try succeeded."""
         self._bound = self._first
+
+
+def jittered(seconds: float) -> float:
+    """Between half of so many seconds and all of them."""
+    return random.uniform(seconds / 2, seconds)  # noqa: S311 -- spreads load, hides nothing
 
 
 def retry_after(headers: Mapping[str, str]) -> float:

@@ -16,7 +16,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from parkade.errors import Unavailable
-from parkade.vehicle.backoff import Backoff
+from parkade.vehicle.backoff import Backoff, jittered
 from parkade.vehicle.enrolment import Enrolment, FleetUnavailable, NotLetIn
 from parkade.vehicle.wire import Garbage, Identity, Supported, encode, read_supported, write_beat
 
@@ -271,7 +271,7 @@ def _secured(url: str) -> str:
 def _pause(backoff: Backoff, failure: Exception | None) -> float:
     """Seconds until the next dial."""
     if isinstance(failure, NotLetIn):
-        return random.uniform(REFUSED_WAIT / 2, REFUSED_WAIT)  # noqa: S311 -- spreads dials, hides nothing
+        return jittered(REFUSED_WAIT)
     if isinstance(failure, FleetUnavailable):
         return backoff.pause(asked=failure.retry_after)
     return backoff.pause(longest=CROWDED_WAIT if _crowded(failure) else LONGEST_WAIT)

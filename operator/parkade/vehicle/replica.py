@@ -3,8 +3,7 @@
 import asyncio
 import importlib
 import logging
-import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from parkade.errors import DigestMismatch, ModelRejected, ParkadeError, Unavailable
+from parkade.vehicle.backoff import Backoff, jittered
 from parkade.vehicle.intent import need
 from parkade.vehicle.kserve import KServe, Served
 from parkade.vehicle.reasons import ANSWERS, Reason, Refusal
@@ -211,7 +211,9 @@ class Replica:
         """Return the verified artifact, for as many tries as it takes."""
         shop, digest = self._workshop, self.assignment.digest
         refused = False
-        for wait in waits(FIRST_WAIT, LONGEST_WAIT):
+        backoff = Backoff(FIRST_WAIT, LONGEST_WAIT)
+        while True:
+            pause = backoff.rest()
             held = await shop.store.verified(digest)
             if held is not None:
                 return held
@@ -222,14 +224,13 @@ class Replica:
                 )
                 await self._fresh_url.wait()
                 continue
-            pause = wait
             try:
                 async with shop.one_download:
                     self._set(Phase.Fetching)
                     return await shop.store.fetch(digest, self.assignment.size, self.assignment.url, shop.keep())
             except DigestMismatch as error:
                 self._set(Phase.Failed, Reason.DigestMismatch, str(error))
-                pause = random.uniform(MISMATCH_WAIT / 2, MISMATCH_WAIT)  # noqa: S311 -- spreads load, hides nothing
+                pause = jittered(MISMATCH_WAIT)
             except DiskFull as error:
                 self._set(Phase.Refused, Reason.DiskFull, str(error))
             except (Unavailable, OSError) as error:
@@ -242,7 +243,6 @@ class Replica:
                         refused = await self._has_fresh_url(LONGEST_WAIT)
                         continue
             await asyncio.sleep(pause)
-        raise AssertionError("unreachable: the waits never end")
 
     async def _has_fresh_url(self, patience: float) -> bool:
         """Wait for another URL, for so many seconds at most."""
@@ -252,7 +252,8 @@ class Replica:
 
     async def _load(self, path: Path) -> Model:
         shop, assignment = self._workshop, self.assignment
-        for wait in waits(FIRST_WAIT, LONGEST_WAIT):
+        backoff = Backoff(FIRST_WAIT, LONGEST_WAIT)
+        while True:
             try:
                 async with shop.one_load:
                     # with the model, so that the first caller over gRPC does not wait for half a hundred modules
@@ -264,8 +265,7 @@ class Replica:
                         shop.trials.end(assignment.digest)
             except Unavailable as error:
                 self._set(Phase.Loading, Reason.SourceUnavailable, str(error))
-            await asyncio.sleep(wait)
-        raise AssertionError("unreachable: the waits never end")
+            await asyncio.sleep(backoff.rest())
 
     async def _offer(self, model: Model) -> None:
         """Serve until withdrawn and quiet."""
@@ -324,14 +324,6 @@ class Replica:
             self._set(Phase.Failed, refusal.reason, refusal.message)
         elif not rejected:
             self._set(Phase.Ready, refusal.reason, refusal.message)
-
-
-def waits(first: float, longest: float) -> Iterator[float]:
-    """Endless: doubling seconds, each with half of it as jitter."""
-    wait = first
-    while True:
-        yield random.uniform(wait / 2, wait)  # noqa: S311 -- spreads load, hides nothing
-        wait = min(wait * 2, longest)
 
 
 def _words(error: Exception) -> str:

@@ -16,6 +16,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from parkade.errors import InvalidInput, Unavailable
+from parkade.vehicle.backoff import Backoff, retry_after
 from parkade.vehicle.kserve import KServe
 from parkade.vehicle.reasons import ANSWERS, Reason, Refusal
 from parkade.vehicle.tls import Certificates
@@ -30,8 +31,11 @@ MAX_HEAD: Final = 16 * 1024
 """Bytes of the router's answer to an offer."""
 FIRST_WAIT: Final = 0.2
 LONGEST_WAIT: Final = 10.0
-"""Seconds between dials after failures, doubling, each with full jitter."""
+"""Seconds between dials after failures, doubling, jittered."""
+SOON: Final = 0.05
+"""Seconds within which a router that sent requests is dialled again."""
 LONGEST_RETRY_AFTER: Final = 60.0
+"""Seconds beyond which no Retry-After of a router is heeded."""
 HALF_OPEN: Final = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 """Seconds, seconds, probes: an idle connection through a NAT that forgot it dies within a minute."""
 NEVER: Final = 10 * 365 * 86400
@@ -140,8 +144,7 @@ class _Offer(asyncio.Protocol):
             reason = next((word for word in ANSWERS if answer.get("reason") == word), reason)
         except (ValueError, KeyError, TypeError, AttributeError):
             sentence = "it gives no sentence"
-        retry = self._headers.get(b"retry-after", b"")
-        wait = float(retry) if retry.isdigit() and len(retry) < 6 else 0.0
+        wait = retry_after({"retry-after": self._headers.get(b"retry-after", b"").decode("latin-1")})
         self._fail(RouterUnavailable(f"the router answers {self._parser.get_status_code()}: {sentence}", wait, reason))
 
     def _upgrade(self, rest: bytes) -> None:
@@ -204,18 +207,18 @@ class Credit:
 
     async def run(self) -> None:
         """Keep one connection; returns once withdrawn and quiet."""
-        wait = FIRST_WAIT
+        backoff = Backoff(FIRST_WAIT, LONGEST_WAIT)
         while not self._withdrawn.is_set():
             self._moved.clear()
             try:
-                served = await self._serve_once()
-                wait = FIRST_WAIT if served else min(wait * 2, LONGEST_WAIT)
-                pause = random.uniform(0, wait / (4 if served else 1))  # noqa: S311 -- spreads dials, hides nothing
+                if await self._serve_once():
+                    backoff.reset()
+                    pause = random.uniform(0.0, SOON)  # noqa: S311 -- spreads dials, hides nothing
+                else:
+                    pause = backoff.pause()
             except (RouterUnavailable, InvalidInput) as error:
                 self.said(Refusal(getattr(error, "reason", Reason.RouterUnavailable), str(error)))
-                retry_after = min(getattr(error, "retry_after", 0.0), LONGEST_RETRY_AFTER)
-                pause = retry_after + random.uniform(wait / 2, wait)  # noqa: S311
-                wait = min(wait * 2, LONGEST_WAIT)
+                pause = backoff.rest(min(getattr(error, "retry_after", 0.0), LONGEST_RETRY_AFTER))
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._either(), pause)
 

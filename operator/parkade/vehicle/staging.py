@@ -5,8 +5,9 @@ import logging
 from typing import Final
 
 from parkade.errors import DigestMismatch, ParkadeError
+from parkade.vehicle.backoff import Backoff
 from parkade.vehicle.intent import FORMATS
-from parkade.vehicle.replica import FIRST_WAIT, LONGEST_WAIT, MISMATCH_WAIT, Workshop, waits
+from parkade.vehicle.replica import FIRST_WAIT, LONGEST_WAIT, MISMATCH_WAIT, Workshop
 from parkade.vehicle.signals import Link
 from parkade.vehicle.store import DiskFull
 from parkade.vehicle.transfer import UrlRefused
@@ -54,8 +55,9 @@ class Staging:
             await asyncio.wait({task})
 
     async def _run(self, files: tuple[Staged, ...]) -> None:
-        for wait in waits(FIRST_WAIT, LONGEST_WAIT):
-            pause = 0.0
+        backoff = Backoff(FIRST_WAIT, LONGEST_WAIT)
+        while True:
+            wait, pause = backoff.rest(), 0.0
             for file in files:
                 pause = max(pause, await self._fetch(file, wait))
             if not pause:
