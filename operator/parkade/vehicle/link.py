@@ -16,6 +16,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from parkade.errors import Unavailable
+from parkade.vehicle.awaiting import first
 from parkade.vehicle.backoff import Backoff, jittered
 from parkade.vehicle.enrolment import Enrolment, FleetUnavailable, NotLetIn
 from parkade.vehicle.wire import Garbage, Identity, Supported, encode, read_supported, write_beat
@@ -183,7 +184,7 @@ class Link:
             while not closed.is_set():
                 self._news.clear()
                 await self._say_changes(client, heard)
-                await _first(closed.wait(), self._news.wait())
+                await first(closed.wait(), self._news.wait())
                 await asyncio.sleep(COALESCE)
         finally:
             for task in tasks:
@@ -287,15 +288,6 @@ def _crowded(failure: Exception | None) -> bool:
 def _unauthorised(error: Exception) -> bool:
     """Whether the server does not take the credentials; its library has one class for all that a server says."""
     return isinstance(error, errors.Error) and "auth" in str(error).lower()
-
-
-async def _first(*waits: Awaitable[Any]) -> None:
-    tasks = [asyncio.ensure_future(wait) for wait in waits]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
 
 
 async def _close(client: Client) -> None:

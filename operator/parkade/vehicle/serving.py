@@ -16,6 +16,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from parkade.errors import InvalidInput, Unavailable
+from parkade.vehicle.awaiting import first
 from parkade.vehicle.backoff import Backoff, retry_after
 from parkade.vehicle.kserve import KServe
 from parkade.vehicle.reasons import ANSWERS, Reason, Refusal
@@ -223,12 +224,7 @@ class Credit:
                 await asyncio.wait_for(self._either(), pause)
 
     async def _either(self) -> None:
-        waits = [asyncio.ensure_future(event.wait()) for event in (self._withdrawn, self._moved)]
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
+        await first(self._withdrawn.wait(), self._moved.wait())
 
     async def _serve_once(self) -> bool:
         """Dial, serve until the connection ends; whether it answered a request."""
