@@ -14,14 +14,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from parkade.errors import InvalidInput
-from parkade.vehicle import clock, intent, signals, terms, versions, wire
+from parkade.vehicle import clock, intent, signals, versions, wire
 from parkade.vehicle import contract as contracts
 from parkade.vehicle.books import Books, Power
 from parkade.vehicle.contract import Contract
 from parkade.vehicle.dwelling import Dwelling
 from parkade.vehicle.notebook import Notebook
+from parkade.vehicle.owner import Owner
 from parkade.vehicle.pace import Pace
-from parkade.vehicle.reasons import Reason, Refusal
+from parkade.vehicle.reasons import Refusal
 from parkade.vehicle.replica import Memory, Phase, Replica, Workshop
 from parkade.vehicle.runtime import Runtime
 from parkade.vehicle.signals import Signals
@@ -80,6 +81,7 @@ class Agent:
         self.notebook = Notebook(outfit.state_dir)
         self.books = Books(self.notebook, outfit.power, sources or clock.system())
         self.books.on_spent = self._schedule
+        self.owner = Owner(self.notebook, self.books.write)
         self.dwelling = Dwelling(self.notebook.read_json("departures.json"), self.books.clock.elapsed)
         self.replicas: dict[intent.Key, Replica] = {}
         self.desired = Desired("", "", ())
@@ -87,7 +89,6 @@ class Agent:
         self._installed = outfit.installed
         self._safe = outfit.safe
         self._hot = False
-        self._terms_lost = False
         self._scheduled = False
         self._stopping = False
         self._executor = ThreadPoolExecutor(outfit.identity.slots, thread_name_prefix="infer")
@@ -117,16 +118,7 @@ class Agent:
         self.on_ask()
 
     def _remember(self, recall: bool) -> None:  # noqa: FBT001 -- as in Outfit
-        """Go on where the last process ended: owner's terms, signals, last desired set; all without the network."""
-        self.paused, self.own = False, contracts.LOOSEST
-        if self.notebook.read("owner.json") is not None:
-            owner = self.notebook.read_json("owner.json")
-            try:
-                self.own = terms.read(owner["terms"], contracts.LOOSEST)
-                self.paused = {True: True, False: False}[owner["paused"]]
-            except (InvalidInput, KeyError, TypeError, AttributeError):
-                self._terms_lost = True
-                log.warning("the owner's terms cannot be read; the car rests until its owner says `resume`")
+        """Go on where the last process ended: signals, last desired set; all without the network."""
         if recall:
             self._recall()
         payload = self.notebook.read("desired.json")
@@ -188,10 +180,8 @@ class Agent:
         self.apply()
 
     def pause(self, paused: bool) -> None:  # noqa: FBT001 -- the owner's switch
-        """Start or end the owner's pause; it outlives a restart, and its end makes up for lost terms."""
-        self.paused = paused
-        self._terms_lost &= paused
-        self._save_owner()
+        """Start or end the owner's pause."""
+        self.owner.pause(paused)
         self.apply()
 
     def unplug(self) -> None:
@@ -217,18 +207,10 @@ class Agent:
         Raises:
             InvalidInput: a term is unknown or its value cannot be meant.
         """
-        own = terms.tighten(self.floor, self.own, wanted)
-        if isinstance(own, Refusal):
-            return own
-        self.own = own
-        self._save_owner()
-        self.apply()
-        return None
-
-    def _save_owner(self) -> None:
-        """Write the owner's words down; lost terms stay lost, or a restart would forget that they were."""
-        if not self._terms_lost:
-            self.books.write({"owner.json": {"paused": self.paused, "terms": terms.shown(self.own)}})
+        refusal = self.owner.tighten(self.floor, wanted)
+        if refusal is None:
+            self.apply()
+        return refusal
 
     # the decision
 
@@ -240,22 +222,20 @@ class Agent:
     @property
     def contract(self) -> Contract:
         """The terms that hold: the pool's and the owner's, each at its tighter value."""
-        return contracts.strictest(self.floor, self.own)
+        return contracts.strictest(self.floor, self.owner.terms)
 
     def refusal(self) -> Refusal | None:
         """Return why the car as a whole may not work now."""
-        if self._terms_lost:
-            return Refusal(
-                Reason.OwnerTermsLost,
-                "the file of the owner's terms is damaged; say `parkade vehicle resume`, then set them again",
-            )
-        refusal = contracts.evaluate(self.contract, self.signals, self.paused, self.books.clock.look(), self.spent())
+        if lost := self.owner.refusal:
+            return lost
+        look = self.books.clock.look()
+        refusal = contracts.evaluate(self.contract, self.signals, self.owner.paused, look, self.spent())
         return refusal or self.books.failure
 
     def refusals(self) -> list[Refusal]:
         """Return everything that keeps the car from working now, for its owner."""
         look = self.books.clock.look()
-        return list(contracts.refusals(self.contract, self.signals, self.paused, look, self.spent()))
+        return list(contracts.refusals(self.contract, self.signals, self.owner.paused, look, self.spent()))
 
     def spent(self) -> contracts.Spent:
         """Return what the contract needs to know beyond the signals."""

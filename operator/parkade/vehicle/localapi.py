@@ -109,7 +109,7 @@ def status(agent: Agent, link: Link) -> dict[str, Any]:
         "reason": state["reason"],
         "message": state["message"],
         "leaving": state["leaving"],
-        "paused": agent.paused,
+        "paused": agent.owner.paused,
         "state": state["state"],
         "forecast": {"stays": len(agent.dwelling.history.stays), "leavingWithin": agent.dwelling.said},
         "signals": signals.shown(agent.signals, agent.books.clock.elapsed),

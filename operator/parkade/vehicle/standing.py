@@ -29,7 +29,7 @@ def standing(agent: Agent) -> list[dict[str, Any]]:
 
     `by` is "owner" where the owner's own term is the tighter one; else "pool", which here means all that others fixed.
     """
-    floor, own, day = terms.shown(agent.floor), terms.shown(agent.own), shown_day(agent.books)
+    floor, own, day = terms.shown(agent.floor), terms.shown(agent.owner.terms), shown_day(agent.books)
     both, signals = terms.shown(agent.contract), agent.signals
     look = agent.books.clock.look()
     against = {r.reason for r in contracts.refusals(agent.contract, signals, False, look, agent.spent())}
