@@ -76,3 +76,20 @@ def lines(title: str, says: str, unit: Unit, *queries: tuple[str, str]) -> Chart
 def stacked(title: str, says: str, unit: Unit, expr: str, legend: str) -> Chart:
     """Areas on top of each other: parts of a whole."""
     return Chart(title, says, unit, (Query(expr, legend),), "stacked")
+
+
+def quantile(share: float, buckets: str, by: str = "le", over: str = "$__rate_interval") -> str:
+    """What so large a share of a histogram's observations does not exceed.
+
+    Args:
+        share: from 0 to 1.
+        buckets: metric of the histogram's buckets, with a choice of labels.
+        by: labels that are kept apart.
+        over: time that counts.
+    """
+    return f"histogram_quantile({share}, sum by ({by}) (rate({buckets}[{over}])))"
+
+
+def middle_and_slowest(buckets: str, by: str = "le", legend: str = "") -> tuple[tuple[str, str], tuple[str, str]]:
+    """Two lines of a histogram: its median, and what only one in a hundred exceeds."""
+    return (quantile(0.5, buckets, by), f"{legend}median"), (quantile(0.99, buckets, by), f"{legend}99 %")

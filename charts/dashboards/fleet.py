@@ -1,6 +1,6 @@
 """Cars: who is there, on whose word, what they say and what they are told."""
 
-from dashboards.board import Board, Choice, Row, lines, number, stacked
+from dashboards.board import Board, Choice, Row, lines, middle_and_slowest, number, stacked
 
 _CARS = 'parkade_vehicle_evidence{pool=~"$pool"'
 _POOL = Choice("pool", "label_values(parkade_vehicle_evidence, pool)")
@@ -118,14 +118,7 @@ FLEET = Board(
                     "One pass over the fleet",
                     "Seconds that carlet takes to look at every cell and car.",
                     "s",
-                    (
-                        "histogram_quantile(0.5, sum by (le) (rate(parkade_carlet_cycle_seconds_bucket[$__rate_interval])))",
-                        "median",
-                    ),
-                    (
-                        "histogram_quantile(0.99, sum by (le) (rate(parkade_carlet_cycle_seconds_bucket[$__rate_interval])))",
-                        "99 %",
-                    ),
+                    *middle_and_slowest("parkade_carlet_cycle_seconds_bucket"),
                 ),
                 lines(
                     "Writes of cells",

@@ -1,6 +1,6 @@
 """What callers ask and how they are answered."""
 
-from dashboards.board import TIER, WORKLOAD, Board, Chart, Row, lines, number, stacked
+from dashboards.board import TIER, WORKLOAD, Board, Chart, Row, lines, middle_and_slowest, number, quantile, stacked
 
 _OF = 'workload=~"$workload"'
 _REQUESTS = f"parkade_router_requests_total{{{_OF}"
@@ -38,7 +38,7 @@ REQUESTS = Board(
                     "Slowest hundredth",
                     "99 % of the requests of the last five minutes were answered within this time.",
                     "s",
-                    f"histogram_quantile(0.99, sum by (le) (rate({_SECONDS}[5m])))",
+                    quantile(0.99, _SECONDS, over="5m"),
                 ),
                 number(
                     "Waiting",
@@ -69,7 +69,7 @@ REQUESTS = Board(
                     "The slowest hundredth as measured, what the plan expects, and what the manifest asks for.",
                     "s",
                     (
-                        f"histogram_quantile(0.99, sum by (workload, le) (rate({_SECONDS}[$__rate_interval])))",
+                        quantile(0.99, _SECONDS, "workload, le"),
                         "{{workload}}",
                     ),
                     (
@@ -102,14 +102,7 @@ REQUESTS = Board(
                     "Latency by tier",
                     "Median and slowest hundredth, from a request's head to its answer.",
                     "s",
-                    (
-                        f"histogram_quantile(0.5, sum by (tier, le) (rate({_SECONDS}[$__rate_interval])))",
-                        "{{tier}} median",
-                    ),
-                    (
-                        f"histogram_quantile(0.99, sum by (tier, le) (rate({_SECONDS}[$__rate_interval])))",
-                        "{{tier}} 99 %",
-                    ),
+                    *middle_and_slowest(_SECONDS, "tier, le", "{{tier}} "),
                 ),
             ),
         ),

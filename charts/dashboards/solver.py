@@ -1,11 +1,6 @@
 """The operator's cycle: does it lead, is it quick, how good is its plan."""
 
-from dashboards.board import Board, Row, lines, number
-
-
-def _quantile(quantile: float, metric: str, by: str = "le") -> str:
-    return f"histogram_quantile({quantile}, sum by ({by}) (rate({metric}_bucket[$__rate_interval])))"
-
+from dashboards.board import Board, Row, lines, middle_and_slowest, number, quantile
 
 SOLVER = Board(
     "solver",
@@ -27,7 +22,7 @@ SOLVER = Board(
                     "Event to applied",
                     "99 % of the changes of the last hour were applied within this time of the event that asked for them.",
                     "s",
-                    "histogram_quantile(0.99, sum by (le) (rate(parkade_event_to_applied_seconds_bucket[1h])))",
+                    quantile(0.99, "parkade_event_to_applied_seconds_bucket", over="1h"),
                 ),
                 number(
                     "Unreadable objects",
@@ -50,14 +45,13 @@ SOLVER = Board(
                     "Phases, slowest hundredth",
                     "Seconds of each phase; all but apply should stay far below a second.",
                     "s",
-                    (_quantile(0.99, "parkade_cycle_phase_seconds", "phase, le"), "{{phase}}"),
+                    (quantile(0.99, "parkade_cycle_phase_seconds_bucket", "phase, le"), "{{phase}}"),
                 ),
                 lines(
                     "Event to applied",
                     "Seconds from the first event until its changes were applied.",
                     "s",
-                    (_quantile(0.5, "parkade_event_to_applied_seconds"), "median"),
-                    (_quantile(0.99, "parkade_event_to_applied_seconds"), "99 %"),
+                    *middle_and_slowest("parkade_event_to_applied_seconds_bucket"),
                 ),
             ),
         ),
@@ -68,8 +62,7 @@ SOLVER = Board(
                     "Time of a solve",
                     "Seconds; a solve is cut short at PARKADE_SOLVE_SECONDS.",
                     "s",
-                    (_quantile(0.5, "parkade_solve_seconds"), "median"),
-                    (_quantile(0.99, "parkade_solve_seconds"), "99 %"),
+                    *middle_and_slowest("parkade_solve_seconds_bucket"),
                 ),
                 lines(
                     "Cost and bound",
