@@ -2,13 +2,10 @@ package drive_test
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -67,7 +64,7 @@ func newThrottledRig(t *testing.T, rate int, change func(*drive.Options)) *rig {
 		t.Fatal(err)
 	}
 	options := drive.Options{
-		Servers: []string{url}, TLS: trusting(t, authority.File), Fleet: "driven", Prefix: "v-", Vehicles: vehicles,
+		Servers: []string{url}, TLS: authority.Trusting(), Fleet: "driven", Prefix: "v-", Vehicles: vehicles,
 		Hardware: "hw4", Memory: 8 << 30, Slots: 1, Charge: 80, Links: []drive.Share{{Link: "WiFi", Fraction: 1}},
 		Beat: time.Second, Dials: 8, Rate: 1e9, Load: 10 * time.Millisecond, Drain: 10 * time.Millisecond, Staying: 300 * time.Millisecond,
 		Enroll: func(key fleet.Key) ([]byte, error) { return keys.Enroll(key, time.Hour, time.Now()) },
@@ -106,25 +103,9 @@ func (r *rig) hearWitnesses(t *testing.T, ctx context.Context, keys *fleet.Keys,
 		if err != nil {
 			t.Fatal(err)
 		}
-		conn, err := nats.Connect(url, nats.UserCredentialBytes(secret), nats.RootCAs(ca))
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(conn.Close)
-		tell[source] = conn.Publish
+		tell[source] = testplane.Connect(t, url, nats.UserCredentialBytes(secret), nats.RootCAs(ca)).Publish
 	}
 	return tell
-}
-
-func trusting(t *testing.T, file string) *tls.Config {
-	t.Helper()
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(text)
-	return &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: pool}
 }
 
 // tell answers every vehicle that carlet knows with the same order.

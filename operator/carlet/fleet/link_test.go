@@ -38,18 +38,9 @@ func vehicleConn(t *testing.T, keys *Keys, port int, key Key, refused func(error
 	if err != nil {
 		t.Fatal(err)
 	}
-	file := filepath.Join(t.TempDir(), "vehicle.creds")
-	if err := os.WriteFile(file, credentials, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	conn, err := nats.Connect(testplane.NATSURL(port), nats.UserCredentials(file), nats.CustomInboxPrefix("_INBOX."+key.Fleet+"."+key.Vehicle),
-		nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond),
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { refused(err) }))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(conn.Close)
-	return conn
+	return testplane.Connect(t, testplane.NATSURL(port), nats.UserCredentialBytes(credentials),
+		nats.CustomInboxPrefix("_INBOX."+key.Fleet+"."+key.Vehicle), nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond),
+		testplane.OnError(refused))
 }
 
 func TestKeysAreKeptAndPrivate(t *testing.T) {
@@ -112,11 +103,7 @@ func TestExpiredCredentialsDoNotConnect(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	file := filepath.Join(t.TempDir(), "old.creds")
-	if err := os.WriteFile(file, credentials, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if conn, err := nats.Connect(testplane.NATSURL(options.Port), nats.UserCredentials(file)); err == nil {
+	if conn, err := nats.Connect(testplane.NATSURL(options.Port), nats.UserCredentialBytes(credentials)); err == nil {
 		conn.Close()
 		t.Error("connected with expired credentials")
 	}

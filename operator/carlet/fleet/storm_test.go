@@ -20,12 +20,7 @@ import (
 // crowd is all vehicles of a fleet as one client: who they are does not matter here.
 func crowd(t *testing.T, options KeysOptions) *nats.Conn {
 	t.Helper()
-	conn, err := nats.Connect(testplane.NATSURL(options.Port), nats.UserCredentials(filepath.Join(options.Dir, CarletCredentialsFile)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(conn.Close)
-	return conn
+	return testplane.Connect(t, testplane.NATSURL(options.Port), nats.UserCredentials(filepath.Join(options.Dir, CarletCredentialsFile)))
 }
 
 func say(t *testing.T, conn *nats.Conn, key Key, kind Kind, text string) {

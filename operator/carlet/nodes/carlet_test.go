@@ -3,12 +3,10 @@ package nodes_test
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -144,13 +142,7 @@ func comesUp(t *testing.T, r *rig) (holder, other *vehicle) {
 }
 
 func servesModelsAndLogs(t *testing.T, r *rig, holder *vehicle) {
-	text, err := os.ReadFile(r.Authority.File)
-	if err != nil {
-		t.Fatal(err)
-	}
-	trusted := x509.NewCertPool()
-	trusted.AppendCertsFromPEM(text)
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: trusted}}}
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: r.Authority.Trusting()}}
 	url := holder.last().Assignments[0].URL
 	answer, err := client.Get(url)
 	if err != nil {
@@ -173,7 +165,9 @@ func servesModelsAndLogs(t *testing.T, r *rig, holder *vehicle) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	asVehicle := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: trusted, Certificates: []tls.Certificate{certificate}}}}
+	asked := r.Authority.Trusting()
+	asked.Certificates = []tls.Certificate{certificate}
+	asVehicle := &http.Client{Transport: &http.Transport{TLSClientConfig: asked}}
 	if _, err := asVehicle.Get(kubelet); err == nil {
 		t.Error("the kubelet API answers a vehicle")
 	}

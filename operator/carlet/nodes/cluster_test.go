@@ -290,15 +290,10 @@ func (r *rig) newVehicle(t *testing.T, id string) *vehicle {
 	v := &vehicle{t: t, key: fleet.Key{Fleet: "owners-ca", Vehicle: id}}
 	file := r.path(id + ".creds")
 	r.run(t, r.binary, "fleet", "enroll", "--dir="+r.path("fleet"), "--fleet="+v.key.Fleet, "--vehicle="+id, "-o="+file)
-	conn, err := nats.Connect(fmt.Sprintf("tls://127.0.0.1:%d", r.nats), nats.UserCredentials(file), nats.RootCAs(r.Authority.File),
+	v.conn = testplane.Connect(t, fmt.Sprintf("tls://127.0.0.1:%d", r.nats), nats.UserCredentials(file), nats.RootCAs(r.Authority.File),
 		nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond), nats.ReconnectHandler(func(*nats.Conn) { v.hello() }),
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { t.Errorf("%s: %v", id, err) }))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(conn.Close)
-	v.conn = conn
-	_, err = conn.Subscribe(fleet.Subject(v.key, fleet.KindDesired), func(msg *nats.Msg) {
+		testplane.OnError(func(err error) { t.Errorf("%s: %v", id, err) }))
+	_, err := v.conn.Subscribe(fleet.Subject(v.key, fleet.KindDesired), func(msg *nats.Msg) {
 		var desired fleet.Desired
 		if err := json.Unmarshal(msg.Data, &desired); err != nil {
 			t.Errorf("%s was sent %q", id, msg.Data)

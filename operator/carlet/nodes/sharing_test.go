@@ -2,11 +2,8 @@ package nodes_test
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"fmt"
-	"os"
 	"sync"
 	"syscall"
 	"testing"
@@ -113,14 +110,8 @@ func (s *sharing) drive(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := os.ReadFile(s.Authority.File)
-	if err != nil {
-		t.Fatal(err)
-	}
-	trusted := x509.NewCertPool()
-	trusted.AppendCertsFromPEM(text)
 	s.driver, err = drive.New(drive.Options{
-		Servers: []string{fmt.Sprintf("tls://127.0.0.1:%d", s.nats)}, TLS: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: trusted},
+		Servers: []string{fmt.Sprintf("tls://127.0.0.1:%d", s.nats)}, TLS: s.Authority.Trusting(),
 		Enroll: func(key fleet.Key) ([]byte, error) { return keys.Enroll(key, time.Hour, time.Now()) },
 		Fleet:  "owners-ca", Prefix: "v-", Vehicles: sharedVehicles, Hardware: "hw4", Memory: 8 << 30, Slots: 1, Charge: 80,
 		Links: []drive.Share{{Link: "WiFi", Fraction: 1}}, Beat: 5 * time.Second, Dials: 8, Rate: 1e9,

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -134,16 +133,7 @@ func (p *plane) credentials(t *testing.T, source fleet.Source, mqtt bool, life t
 func (p *plane) conn(t *testing.T, source fleet.Source, refused func(error)) *nats.Conn {
 	t.Helper()
 	secret, _ := p.credentials(t, source, false, time.Hour)
-	file := filepath.Join(t.TempDir(), "witness.creds")
-	if err := os.WriteFile(file, secret, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	conn, err := nats.Connect(p.url(), nats.UserCredentials(file), nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { refused(err) }))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(conn.Close)
-	return conn
+	return testplane.Connect(t, p.url(), nats.UserCredentialBytes(secret), testplane.OnError(refused))
 }
 
 func (p *plane) mqttClient(password string) (mqtt.Client, error) {
@@ -252,13 +242,8 @@ func (p *plane) nothingIsKept(t *testing.T) {
 
 func TestAWitnessSaysOnlyWhatItSawAndHearsNothing(t *testing.T) {
 	p := startPlane(t)
-	var mu sync.Mutex
-	var refused []string
-	conn := p.conn(t, fleet.Charger, func(err error) {
-		mu.Lock()
-		defer mu.Unlock()
-		refused = append(refused, strings.ToLower(err.Error()))
-	})
+	refused := testplane.NewRefusals(t)
+	conn := p.conn(t, fleet.Charger, refused.Hear)
 	const own = "parkade.witness.v1.f.charger.home.TransactionEvent"
 	forbidden := []string{
 		"parkade.witness.v1.f.maker." + vin + ".vss", "parkade.witness.v1.g.charger.home.TransactionEvent", "parkade.witness.v1.f.charger",
@@ -279,19 +264,7 @@ func TestAWitnessSaysOnlyWhatItSawAndHearsNothing(t *testing.T) {
 	if err := conn.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	testplane.Eventually(t, "all else is refused", func() error {
-		mu.Lock()
-		defer mu.Unlock()
-		for what, subjects := range map[string][]string{"publish": forbidden, "subscription": heard} {
-			for _, subject := range subjects {
-				wanted := strings.ToLower("permissions violation for " + what + " to \"" + subject + "\"")
-				if !slices.ContainsFunc(refused, func(said string) bool { return strings.Contains(said, wanted) }) {
-					return fmt.Errorf("%s to %s", what, subject)
-				}
-			}
-		}
-		return nil
-	})
+	refused.Await(t, forbidden, heard)
 	if err := p.admin.Name(t.Context(), p.car, TokenName("card-1"), false); err != nil {
 		t.Fatal(err)
 	}

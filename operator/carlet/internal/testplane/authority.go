@@ -4,6 +4,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
@@ -42,6 +43,13 @@ func NewAuthority(t *testing.T, dir string) *Authority {
 	}
 	writePEM(t, a.File, "CERTIFICATE", text)
 	return a
+}
+
+// Trusting is the configuration of a client of servers that have their certificates from here.
+func (a *Authority) Trusting() *tls.Config {
+	pool := x509.NewCertPool()
+	pool.AddCert(a.cert)
+	return &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: pool}
 }
 
 // Issue signs a certificate that is good for 127.0.0.1, as server and as client.
