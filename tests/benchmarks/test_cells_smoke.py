@@ -1,14 +1,10 @@
 """Cells are accounted for at a smoke size: what they cost the API server, and what a killed carlet costs them."""
 
-import json
-import os
-import subprocess
-import sys
-
 import pytest
 
 from benchmarks.fleet.accounts import Account, parsed, spent
 from benchmarks.fleet.cells import StatusWrites
+from benchmarks.running import results_of
 
 # A control plane and two carlets for two minutes.
 smoke = [pytest.mark.cluster, pytest.mark.timeout(900)]
@@ -16,17 +12,9 @@ smoke = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory, repository_root):
-    output = tmp_path_factory.mktemp("bench") / "results.json"
-    paths = os.pathsep.join(str(repository_root / room) for room in ("tests", "operator"))
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.fleet", "--quick", "--parts", "cells", "--json", output],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join([paths, os.environ.get("PYTHONPATH", "")])},
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    return json.loads(output.read_text())["sections"][0]["figures"]
+    file = tmp_path_factory.mktemp("bench") / "results.json"
+    measured = results_of(repository_root, "fleet", "--quick", "--parts", "cells", file=file)
+    return measured["sections"][0]["figures"]
 
 
 class TestQuickCells:

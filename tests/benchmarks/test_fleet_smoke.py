@@ -1,9 +1,6 @@
 """The benchmark of the fleet runs with 2,000 driven vehicles, and nothing is unloaded, deleted or lost on the way."""
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 
@@ -14,6 +11,7 @@ from benchmarks.fleet.results import Results
 from benchmarks.fleet.watching import Watching
 from benchmarks.fleet.witnessing import Pace, fleets_of, section
 from benchmarks.router.table import Section
+from benchmarks.running import results_of
 
 HERE = [name for name in NAMES if name != "cells"]
 # Three control planes one after the other, with up to 2,000 TLS connections and carlet each, for five minutes.
@@ -22,17 +20,9 @@ smoke = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
 @pytest.fixture(scope="module")
 def sections(tmp_path_factory, repository_root):
-    output = tmp_path_factory.mktemp("bench") / "results.json"
-    paths = os.pathsep.join(str(repository_root / room) for room in ("tests", "operator"))
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.fleet", "--quick", "--parts", " ".join(HERE), "--json", output],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join([paths, os.environ.get("PYTHONPATH", "")])},
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    return dict(zip(HERE, json.loads(output.read_text())["sections"], strict=True))
+    file = tmp_path_factory.mktemp("bench") / "results.json"
+    measured = results_of(repository_root, "fleet", "--quick", "--parts", " ".join(HERE), file=file)
+    return dict(zip(HERE, measured["sections"], strict=True))
 
 
 class TestQuick:

@@ -1,10 +1,7 @@
 """The benchmark of the router runs, and loses no request on the way."""
 
-import json
 import os
 import resource
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +9,7 @@ import pytest
 from benchmarks.router import leaving
 from benchmarks.router.programs import allow_descriptors, build, require_descriptors
 from benchmarks.router.table import Must, Section, as_markdown
+from benchmarks.running import results_of
 from parkade.errors import InvalidInput
 
 # Real processes for most of a minute, and a build when cold.
@@ -36,15 +34,8 @@ def programs(repository_root) -> Path:
 
 @pytest.fixture(scope="module")
 def sections(tmp_path_factory, programs, repository_root):
-    output = tmp_path_factory.mktemp("bench") / "results.json"
-    paths = os.pathsep.join(str(repository_root / room) for room in ("tests", "operator"))
-    subprocess.run(
-        [sys.executable, "-m", "benchmarks.router", "--quick", "--parts", SMOKED, "--bin", programs, "--json", output],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join([paths, os.environ.get("PYTHONPATH", "")])},
-        check=True,
-        stdout=subprocess.DEVNULL,
-    )
-    return json.loads(output.read_text())["sections"]
+    file = tmp_path_factory.mktemp("bench") / "results.json"
+    return results_of(repository_root, "router", "--quick", "--parts", SMOKED, "--bin", programs, file=file)["sections"]
 
 
 class TestQuick:

@@ -1,12 +1,8 @@
 """The benchmark of the solver runs, and what its methods say of the same instance fits together."""
 
-import json
-import os
-import subprocess
-import sys
-
 import pytest
 
+from benchmarks.running import results_of
 from benchmarks.solver.catalogue import METHODS
 
 pytestmark = pytest.mark.slow
@@ -18,14 +14,7 @@ PACKAGES_OF_THE_GROUP = {"pdlp", "cp-sat", "min-cost-flow"}
 @pytest.fixture(scope="module")
 def results(tmp_path_factory, repository_root):
     folder = tmp_path_factory.mktemp("bench")
-    paths = os.pathsep.join(str(repository_root / room) for room in ("tests", "operator"))
-    subprocess.run(
-        [sys.executable, "-m", "benchmarks.solver", "--smoke", "--json", str(folder / "results.json")],
-        env=os.environ | {"PYTHONPATH": paths, "XDG_CACHE_HOME": str(folder)},
-        check=True,
-        stdout=subprocess.DEVNULL,
-    )
-    found = json.loads((folder / "results.json").read_text())
+    found = results_of(repository_root, "solver", "--smoke", file=folder / "results.json", XDG_CACHE_HOME=str(folder))
     return {each["name"]: {row["method"]: row for row in each["methods"]} for each in found["instances"]}
 
 
