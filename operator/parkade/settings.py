@@ -53,9 +53,7 @@ class Economics:
     new_replica_stay_hours: float = 1.0
     """Expected stay over which the cost of a move is spread."""
     churn_percent: int = 20
-    """New replicas allowed per churn window, percent of those running; the first placements are free."""
-    churn_window: float = 600.0
-    """Seconds."""
+    """New replicas allowed in one plan, percent of those running; the first placements are free."""
     region_round_trip: RoundTrip = (0.008, 0.015)
     """Within a region, when `Region.spec.latency` does not say."""
     link_round_trip: Mapping[str, RoundTrip] = field(

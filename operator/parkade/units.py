@@ -10,7 +10,6 @@ from functools import lru_cache
 from typing import Final
 
 SECONDS_PER_HOUR: Final = 3600.0
-JOULES_PER_KWH: Final = 3.6e6
 BYTES_PER_GB: Final = 1e9  # network prices are quoted per decimal gigabyte
 GRAMS_PER_TONNE: Final = 1e6
 

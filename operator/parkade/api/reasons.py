@@ -91,11 +91,6 @@ class Reason(StrEnum):
         "nobody asked for an hour and minReplicas is 0; the first request brings a replica, or set spec.demand",
     )
     NO_PLACE = "NoPlace", "no place may run it; mend one of these: {causes}"
-    NO_ELIGIBLE_PLACE = "NoEligiblePlace", "no place may run it; mend one of these: {causes}"
-    NO_PLACE_MEETS_SLO = (
-        "NoPlaceMeetsSLO",
-        "no place answers within {target}; the nearest is {place} with {expected}: raise latency.target",
-    )
     NOT_ENOUGH_CAPACITY = (
         "NotEnoughCapacity",
         "{short} of {quantity} finds no free place that is worth its cost; add cars or servers, or raise the priority",
@@ -106,7 +101,6 @@ class Reason(StrEnum):
     )
     NOT_ENOUGH_PLACES = "NotEnoughPlaces", "{short} of {quantity} finds no further place; allow or add more regions"
     NOT_PACKED = "NotPacked", "{short} of {quantity} fits no single car or server; make the model smaller"
-    SHORTFALL = "Shortfall", "{short} of {quantity} requests/s cannot be served; add cars, servers or a later target"
 
     # models on their way
     FETCHING = "Fetching", "{place} is fetching the model; wait, or look at its log if this stays"
@@ -132,14 +126,11 @@ class Reason(StrEnum):
 
     # cars
     LEAVING = "Leaving", "the car announced that it leaves; its work goes elsewhere"
-    PLUGGED_OUT = "PluggedOut", "the owner's contract wants a plug; plug the car in or set requirePluggedIn to false"
     NOT_PLUGGED_IN = (
         "NotPluggedIn",
         "the owner's contract wants a plug; plug the car in or set requirePluggedIn to false",
     )
-    LOW_STATE_OF_CHARGE = "LowStateOfCharge", "the battery is at {charge} % and must be at {least} %; let it charge"
     CHARGE_TOO_LOW = "ChargeTooLow", "the battery is at {charge} % and must be at {least} %; let it charge"
-    OWNER_PAUSED = "OwnerPaused", "the owner paused the car; only the owner resumes it"
     PAUSED = "Paused", 'paused; resume it in the car, or set paused to "false" in the ConfigMap parkade-settings'
     QUIET_HOURS = "QuietHours", "the owner's quiet hours are on; the car wakes up after them"
     TOO_HOT = "TooHot", "the car's computer is too hot to work; let it cool down, or raise maxCelsius in the car"
@@ -173,10 +164,6 @@ class Reason(StrEnum):
     )
     ROUTER_UNAVAILABLE = "RouterUnavailable", "the car cannot reach its router; check the router and the car's link"
     INTERNAL_ERROR = "InternalError", "something broke that should not; see the log and report it"
-    MALFORMED_ANSWERS = (
-        "MalformedAnswers",
-        "{vehicle} sends messages that cannot be read: {problem}; update or remove its agent",
-    )
     ANSWERS_REJECTED = (
         "AnswersRejected",
         "several answers of the car in a row could not be used; update or remove its agent",

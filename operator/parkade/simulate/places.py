@@ -16,8 +16,6 @@ CARS_PER_SUPPLY: Final = 400
 """Small fleets have fewer supplies: one for this many cars."""
 MOST_POOLS: Final = 200
 SERVERS_PER_POOL: Final = 35
-SUPPLIES_PER_REGION: Final = 96
-"""3 kinds of hardware x 32 columns of (fleet, link, state)."""
 OFFERED: Final = 0.95
 """Share of the vehicles that offer themselves; the rest is silent or about to leave."""
 
