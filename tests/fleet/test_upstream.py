@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.fleet.drivers import Drivers
-from benchmarks.fleet.places import NAMESPACE, FleetPlane, until
+from benchmarks.fleet.manifests import NAMESPACE
+from benchmarks.fleet.places import FleetPlane, until
 from parkade.local import pki
 from parkade.local.processes import LaunchSpec
 

@@ -13,8 +13,9 @@ from benchmarks import page
 from benchmarks.fleet.cells import many_cells
 from benchmarks.fleet.drivers import Drivers
 from benchmarks.fleet.hostile import hostile
+from benchmarks.fleet.manifests import ROOT
 from benchmarks.fleet.parts import PARTS, Run, Terms
-from benchmarks.fleet.places import CLIENTS_PER_SERVER, ROOT, FleetPlane, until
+from benchmarks.fleet.places import CLIENTS_PER_SERVER, FleetPlane, until
 from benchmarks.fleet.results import Results
 from benchmarks.fleet.witnessing import witness
 from parkade.errors import InvalidInput, ParkadeError

@@ -10,10 +10,11 @@ from typing import Any, Final
 
 import httpx
 
+from benchmarks.fleet import manifests
 from benchmarks.fleet.accounts import Account, Accountant, Spent, spent
 from benchmarks.fleet.drivers import Drivers
 from benchmarks.fleet.parts import Terms
-from benchmarks.fleet.places import CLIENTS_PER_SERVER, NAMESPACE, WORKLOADS, FleetPlane, until
+from benchmarks.fleet.places import CLIENTS_PER_SERVER, WORKLOADS, FleetPlane, until
 from benchmarks.fleet.watching import Watching
 from benchmarks.router.table import Must, Section
 from parkade.local import ports
@@ -84,9 +85,7 @@ class ManyCells(FleetPlane):
 
     def order(self, cells: list[str], replicas: int) -> None:
         """Give cells another order."""
-        orders = [
-            {"workload": f"{NAMESPACE}/{name}", "digest": self.digest, "replicas": replicas} for name in WORKLOADS
-        ]
+        orders = manifests.orders(WORKLOADS, self.digest, replicas)
         for cell in cells:
             self.api.patch(
                 f"{CELLS_PATH}/{cell}", content=json.dumps({"spec": {"assignments": orders}}),

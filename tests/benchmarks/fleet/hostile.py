@@ -14,8 +14,9 @@ import yaml
 
 from benchmarks.fleet.cutting import CuttingRelay
 from benchmarks.fleet.drivers import Drivers
+from benchmarks.fleet.manifests import NAMESPACE
 from benchmarks.fleet.parts import Terms
-from benchmarks.fleet.places import NAMESPACE, FleetPlane, until
+from benchmarks.fleet.places import FleetPlane, until
 from benchmarks.router.table import Must, Section
 from parkade.local.processes import LaunchSpec
 

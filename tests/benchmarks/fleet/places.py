@@ -16,15 +16,15 @@ from typing import Any, Final
 
 import httpx
 import psutil
-import yaml
 
+from benchmarks.fleet import manifests
+from benchmarks.fleet.manifests import NAMESPACE
 from parkade.local import binaries, ports
 from parkade.local.pki import KeyPair
 from parkade.local.plane import Plane
 from parkade.local.processes import LaunchSpec
 
-ROOT: Final = Path(__file__).parents[3]
-FLEET, POOL, NAMESPACE = "driven", "driven", "bench"
+FLEET, POOL = "driven", "driven"
 DESCRIPTORS: Final = 20_000
 """Of a process, where it may have so many: more clients would be more in one heap than a server should have here."""
 SPARE: Final = 3_000
@@ -142,16 +142,8 @@ class FleetPlane(Plane):
         (folder / self.digest).write_bytes(ARTIFACT)
 
     def _apply(self) -> None:
-        pool = yaml.safe_load((ROOT / "examples/vehiclenodepool.yaml").read_text())
-        pool["metadata"]["name"] = POOL
-        pool["spec"] |= {"match": {"fleet": FLEET, "hardware": "hw4"}, "vehicles": self.vehicles}
-        del pool["spec"]["contract"]["quietHours"]  # the figures must not depend on the hour
-        objects = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}, pool]
-        for name in self.workloads:
-            workload = yaml.safe_load((ROOT / "examples/workload.yaml").read_text())
-            workload["metadata"] = {"name": name, "namespace": NAMESPACE}
-            workload["spec"]["model"]["artifacts"][0]["sha256"] = self.digest
-            objects.append(workload)
+        objects = [manifests.namespace(), manifests.pool(POOL, FLEET, self.vehicles)]
+        objects += [manifests.workload(name, self.digest) for name in self.workloads]
         self._apply_all([*objects, *map(self.cell, range(len(self.cells)))])
         account = f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts/default"
         until(lambda: self.api.get(account).is_success, "the namespace has its account, which pods need", 60.0)
@@ -159,22 +151,12 @@ class FleetPlane(Plane):
 
     def cell(self, shard: int) -> dict[str, Any]:
         """A cell with orders."""
-        orders = [
-            {"workload": f"{NAMESPACE}/{name}", "digest": self.digest, "replicas": self.replicas}
-            for name in self.workloads
-        ]
-        return {
-            "apiVersion": "parkade.dev/v1alpha1",
-            "kind": "VehicleCell",
-            "metadata": {"name": f"{POOL}-us-ca-{shard}"},
-            "spec": {
-                "pool": POOL, "region": "us-ca", "shard": shard, "maxVehicles": self.cell_size, "assignments": orders,
-            },
-        }  # fmt: skip
+        orders = manifests.orders(self.workloads, self.digest, self.replicas)
+        return manifests.cell(POOL, shard, self.cell_size, orders)
 
     def make_pods(self) -> None:
         """Make each pod that is missing, as the operator does."""
-        pods = [_pod(name, cell) for cell in self.cells for name in self.workloads]
+        pods = [manifests.pod(name, cell) for cell in self.cells for name in self.workloads]
         with ThreadPoolExecutor(POD_MAKERS) as makers:
             for answer in makers.map(lambda pod: self.api.post(f"/api/v1/namespaces/{NAMESPACE}/pods", json=pod), pods):
                 if answer.status_code != httpx.codes.CONFLICT:
@@ -247,24 +229,6 @@ def _load(pids: Iterable[int]) -> Load:
     processes = [psutil.Process(pid) for pid in pids]
     times = [process.cpu_times() for process in processes]
     return Load(sum(each.user + each.system for each in times), sum(process.memory_info().rss for process in processes))
-
-
-def _pod(workload: str, cell: str) -> dict[str, Any]:
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {
-            "name": f"{workload}-{cell}",
-            "namespace": NAMESPACE,
-            "labels": {"parkade.dev/workload": workload, "parkade.dev/cell": cell},
-        },
-        "spec": {
-            "nodeName": cell,
-            "containers": [{"name": "model", "image": f"parkade.dev/model:{workload}"}],
-            "terminationGracePeriodSeconds": 0,
-            "tolerations": [{"operator": "Exists"}],
-        },
-    }
 
 
 def until(condition: Callable[[], object], what: str, seconds: float) -> float:

@@ -10,7 +10,8 @@ from typing import Any, Final, Self
 
 import httpx
 
-from benchmarks.fleet.places import NAMESPACE, FleetPlane
+from benchmarks.fleet.manifests import NAMESPACE
+from benchmarks.fleet.places import FleetPlane
 
 NODES: Final = "/api/v1/nodes"
 PODS: Final = f"/api/v1/namespaces/{NAMESPACE}/pods"

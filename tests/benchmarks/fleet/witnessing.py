@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
-
+from benchmarks.fleet import manifests
 from benchmarks.fleet.drivers import Drivers
 from benchmarks.fleet.parts import PATIENCE, Terms
-from benchmarks.fleet.places import CLIENTS_PER_SERVER, NAMESPACE, ROOT, WORKLOADS, FleetPlane, until
+from benchmarks.fleet.places import CLIENTS_PER_SERVER, WORKLOADS, FleetPlane, until
 from benchmarks.router.table import Must, Section
 
 VEHICLES: Final = 12_000
@@ -101,40 +100,18 @@ class WitnessedPlane(FleetPlane):
         self.fleets, self.pace = fleets, pace
 
     def _apply(self) -> None:
-        objects: list[dict[str, Any]] = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}]
-        for name in WORKLOADS:
-            workload = yaml.safe_load((ROOT / "examples/workload.yaml").read_text())
-            workload["metadata"] = {"name": name, "namespace": NAMESPACE}
-            workload["spec"]["model"]["artifacts"][0]["sha256"] = self.digest
-            objects.append(workload)
+        objects = [manifests.namespace(), *(manifests.workload(name, self.digest) for name in WORKLOADS)]
         for fleet in self.fleets:
             objects += self._pool(fleet)
         self._apply_all(objects)
 
     def _pool(self, fleet: Fleet) -> list[dict[str, Any]]:
-        pool = yaml.safe_load((ROOT / "examples/vehiclenodepool.yaml").read_text())
-        pool["metadata"]["name"] = fleet.name
-        spec = pool["spec"]
-        spec |= {"match": {"fleet": fleet.name, "hardware": "hw4"}, "vehicles": fleet.vehicles}
-        spec["linkLoss"] = {"keepFor": f"{1000 * self.pace.keep_for:.0f}ms"}
-        spec["contract"]["links"].append("Cellular")
-        del spec["contract"]["quietHours"]  # the figures must not depend on the hour
-        orders = [
-            {"workload": f"{NAMESPACE}/{name}", "digest": self.digest, "replicas": self.replicas} for name in WORKLOADS
-        ]
-        cells = [
-            {
-                "apiVersion": "parkade.dev/v1alpha1",
-                "kind": "VehicleCell",
-                "metadata": {"name": f"{fleet.name}-us-ca-{shard}"},
-                "spec": {
-                    "pool": fleet.name, "region": "us-ca", "shard": shard, "maxVehicles": self.cell_size,
-                    "assignments": orders,
-                },
-            }
-            for shard in range(-(-fleet.vehicles // self.cell_size))
-        ]  # fmt: skip
-        return [pool, *cells]
+        pool = manifests.pool(fleet.name, fleet.name, fleet.vehicles)
+        pool["spec"]["linkLoss"] = {"keepFor": f"{1000 * self.pace.keep_for:.0f}ms"}
+        pool["spec"]["contract"]["links"].append("Cellular")
+        orders = manifests.orders(WORKLOADS, self.digest, self.replicas)
+        shards = range(-(-fleet.vehicles // self.cell_size))
+        return [pool, *(manifests.cell(fleet.name, shard, self.cell_size, orders) for shard in shards)]
 
     def in_presence(self, fleet: Fleet, presence: str) -> int:
         """Vehicles of a fleet, as carlet has them."""
