@@ -99,6 +99,7 @@ def test_logs_are_followed(town):
     town.drivers.tell(do="arrive")
     town.until("the cars are back", lambda: town.drivers.report()["answered"] == CARS)
     town.until("the workload is ready again", lambda: town.drivers.report()["ready"] >= BEFORE)
+    town.until("whoever stood in has let go", lambda: town.drivers.report()["replicas"] == BEFORE)
 
 
 def test_exec_and_its_like_are_answered_by_a_sentence(town):
