@@ -16,6 +16,8 @@ from parkade.vehicle.notebook import Notebook
 from parkade.vehicle.wire import Identity
 from vehicle.peers import until
 
+pytestmark = pytest.mark.anyio
+
 IDENTITY = Identity("v-1", "owners-ca", "hw4", 2**30, 1, 0.2)
 
 
@@ -76,78 +78,66 @@ async def talking(server):
         await carlet.client.close()
 
 
-def test_a_car_says_hello_then_state_then_beats_and_hears_its_desired_set(nats_server):
-    async def scenario():
-        async with talking(nats_server) as (car, carlet, link):
-            await until(lambda: car.received and len(carlet.kinds("beat")) >= 2)
-            assert [kind for kind, _ in carlet.heard[:2]] == ["hello", "state"]
-            assert car.received == [b"the answer"]
-            assert [beat["seq"] for beat in carlet.kinds("beat")[:2]] == [1, 2]
-            assert carlet.kinds("beat")[0]["beatSeconds"] == 0.2
-            assert link.connected
-
-    asyncio.run(scenario())
+async def test_a_car_says_hello_then_state_then_beats_and_hears_its_desired_set(nats_server):
+    async with talking(nats_server) as (car, carlet, link):
+        await until(lambda: car.received and len(carlet.kinds("beat")) >= 2)
+        assert [kind for kind, _ in carlet.heard[:2]] == ["hello", "state"]
+        assert car.received == [b"the answer"]
+        assert [beat["seq"] for beat in carlet.kinds("beat")[:2]] == [1, 2]
+        assert carlet.kinds("beat")[0]["beatSeconds"] == 0.2
+        assert link.connected
 
 
-def test_only_what_changed_is_said_again(nats_server):
-    async def scenario():
-        async with talking(nats_server) as (car, carlet, link):
-            await until(lambda: carlet.kinds("state"))
-            for _ in range(5):
-                link.news()
-            car.state_of_charge = 40
+async def test_only_what_changed_is_said_again(nats_server):
+    async with talking(nats_server) as (car, carlet, link):
+        await until(lambda: carlet.kinds("state"))
+        for _ in range(5):
             link.news()
-            await until(lambda: carlet.kinds("state")[-1]["soc"] == 40)
-            assert len(carlet.kinds("state")) == 2
-            car.cell = "ca-home-hw4-0"
-            link.news()
-            await until(lambda: len(carlet.kinds("hello")) == 2)
-            assert carlet.kinds("hello")[1]["cell"] == "ca-home-hw4-0"
-            link.ask()
-            await until(lambda: len(carlet.kinds("hello")) == 3)
-            await until(lambda: len(car.received) == 3)
-
-    asyncio.run(scenario())
-
-
-def test_a_server_that_was_killed_and_came_back_hears_everything_again(nats_server):
-    async def scenario():
-        async with talking(nats_server) as (car, carlet, link):
-            await until(lambda: link.connected and carlet.kinds("state"))
-            nats_server.kill()
-            await until(lambda: not link.connected)
-            car.state_of_charge = 55
-            link.news()
-            nats_server.start()
-            again = Carlet()
-            await again.connect(nats_server)
-            await until(lambda: link.connected)
-            await until(lambda: again.kinds("state"), 20)
-            assert again.kinds("state")[-1]["soc"] == 55
-            assert again.kinds("hello")
-            await again.client.close()
-
-    asyncio.run(scenario())
+        car.state_of_charge = 40
+        link.news()
+        await until(lambda: carlet.kinds("state")[-1]["soc"] == 40)
+        assert len(carlet.kinds("state")) == 2
+        car.cell = "ca-home-hw4-0"
+        link.news()
+        await until(lambda: len(carlet.kinds("hello")) == 2)
+        assert carlet.kinds("hello")[1]["cell"] == "ca-home-hw4-0"
+        link.ask()
+        await until(lambda: len(carlet.kinds("hello")) == 3)
+        await until(lambda: len(car.received) == 3)
 
 
-def test_a_server_that_is_not_there_at_the_start_is_dialled_until_it_is(nats_server):
-    async def scenario():
+async def test_a_server_that_was_killed_and_came_back_hears_everything_again(nats_server):
+    async with talking(nats_server) as (car, carlet, link):
+        await until(lambda: link.connected and carlet.kinds("state"))
         nats_server.kill()
-        car = Car()
-        link = Link(IDENTITY, Endpoint(nats_server.url, None, nats_server.pki.vehicle.context), car.received.append)
-        link.hello, link.state = car.hello, car.state
-        task = asyncio.create_task(link.run())
-        await asyncio.sleep(0)
-        assert not link.connected
+        await until(lambda: not link.connected)
+        car.state_of_charge = 55
+        link.news()
         nats_server.start()
+        again = Carlet()
+        await again.connect(nats_server)
         await until(lambda: link.connected)
-        task.cancel()
-        await asyncio.wait([task])
+        await until(lambda: again.kinds("state"), 20)
+        assert again.kinds("state")[-1]["soc"] == 55
+        assert again.kinds("hello")
+        await again.client.close()
 
-    asyncio.run(scenario())
+
+async def test_a_server_that_is_not_there_at_the_start_is_dialled_until_it_is(nats_server):
+    nats_server.kill()
+    car = Car()
+    link = Link(IDENTITY, Endpoint(nats_server.url, None, nats_server.pki.vehicle.context), car.received.append)
+    link.hello, link.state = car.hello, car.state
+    task = asyncio.create_task(link.run())
+    await asyncio.sleep(0)
+    assert not link.connected
+    nats_server.start()
+    await until(lambda: link.connected)
+    task.cancel()
+    await asyncio.wait([task])
 
 
-def test_a_server_that_speaks_plain_text_is_told_nothing(pki):
+async def test_a_server_that_speaks_plain_text_is_told_nothing(pki):
     told: list[bytes] = []
 
     async def server(reader, writer):
@@ -159,41 +149,35 @@ def test_a_server_that_speaks_plain_text_is_told_nothing(pki):
                 writer.write(b"PONG\r\n")
         writer.close()
 
-    async def scenario():
-        listening = await asyncio.start_server(server, "127.0.0.1", 0)
-        port = listening.sockets[0].getsockname()[1]
-        link = Link(IDENTITY, Endpoint(f"nats://127.0.0.1:{port}", None, pki.vehicle.context), told.append)
-        task = asyncio.create_task(link.run())
-        await until(lambda: any(line.startswith(b"PING") for line in told))
-        await asyncio.wait([task], timeout=0.3)
-        assert not link.connected
-        task.cancel()
-        await asyncio.wait([task])
-        listening.close()
-
-    asyncio.run(scenario())
+    listening = await asyncio.start_server(server, "127.0.0.1", 0)
+    port = listening.sockets[0].getsockname()[1]
+    link = Link(IDENTITY, Endpoint(f"nats://127.0.0.1:{port}", None, pki.vehicle.context), told.append)
+    task = asyncio.create_task(link.run())
+    await until(lambda: any(line.startswith(b"PING") for line in told))
+    await asyncio.wait([task], timeout=0.3)
+    assert not link.connected
+    task.cancel()
+    await asyncio.wait([task])
+    listening.close()
     assert not [line for line in told if line.startswith((b"SUB", b"PUB"))]
 
 
 @pytest.mark.parametrize("creds", ["missing", "garbage"])
-def test_credentials_that_cannot_be_used_do_not_end_the_agent(nats_server, tmp_path, creds):
+async def test_credentials_that_cannot_be_used_do_not_end_the_agent(nats_server, tmp_path, creds):
     path = tmp_path / "car.creds"
     if creds == "garbage":
         path.write_text("no credentials here")
 
-    async def scenario():
-        link = Link(IDENTITY, Endpoint(nats_server.url, path, nats_server.pki.vehicle.context), lambda _: None)
-        link.hello = link.state = lambda *_: {}
-        task = asyncio.create_task(link.run())
-        await asyncio.wait([task], timeout=0.3)
-        assert not task.done()
-        task.cancel()
-        await asyncio.wait([task])
-
-    asyncio.run(scenario())
+    link = Link(IDENTITY, Endpoint(nats_server.url, path, nats_server.pki.vehicle.context), lambda _: None)
+    link.hello = link.state = lambda *_: {}
+    task = asyncio.create_task(link.run())
+    await asyncio.wait([task], timeout=0.3)
+    assert not task.done()
+    task.cancel()
+    await asyncio.wait([task])
 
 
-def test_a_link_that_jitters_is_no_news_at_every_beat():
+async def test_a_link_that_jitters_is_no_news_at_every_beat():
     class Jittery(Client):
         """Its round trips are 2 ms and 20 ms in turn."""
 
@@ -205,57 +189,47 @@ def test_a_link_that_jitters_is_no_news_at_every_beat():
             self.flushes += 1
             await asyncio.sleep((0.002, 0.02)[self.flushes % 2])
 
-    async def scenario():
-        link, client = Link(IDENTITY, Endpoint("nats://127.0.0.1:1", None, None), lambda _: None), Jittery()
-        said = []
-        for _ in range(40):
-            await link._measure(client)  # noqa: SLF001 -- a server's round trips cannot be chosen
-            said.append(link.rtt)
-        return said
-
-    said = asyncio.run(scenario())
+    link, client = Link(IDENTITY, Endpoint("nats://127.0.0.1:1", None, None), lambda _: None), Jittery()
+    said = []
+    for _ in range(40):
+        await link._measure(client)  # noqa: SLF001 -- a server's round trips cannot be chosen
+        said.append(link.rtt)
     assert sum(before != after for before, after in itertools.pairwise(said)) < 10
     assert said[-1] > 0.002
 
 
-def test_credentials_are_renewed_over_the_link_which_is_dialled_again(nats_server, tmp_path):
-    async def scenario():
-        car, carlet = Car(), Carlet()
-        await carlet.connect(nats_server)
-        asked = []
+async def test_credentials_are_renewed_over_the_link_which_is_dialled_again(nats_server, tmp_path):
+    car, carlet = Car(), Carlet()
+    await carlet.connect(nats_server)
+    asked = []
 
-        async def sign(message):
-            asked.append(json.loads(message.data))
-            claims = base64.urlsafe_b64encode(b'{"iat": 0, "exp": 1000}').rstrip(b"=").decode()
-            grant = {"v": 1, "fleet": "owners-ca", "vehicle": "v-1", "jwt": f"e30.{claims}.x", "certificate": "PEM"}
-            await carlet.client.publish(message.subject.replace("renew", "credentials"), json.dumps(grant).encode())
+    async def sign(message):
+        asked.append(json.loads(message.data))
+        claims = base64.urlsafe_b64encode(b'{"iat": 0, "exp": 1000}').rstrip(b"=").decode()
+        grant = {"v": 1, "fleet": "owners-ca", "vehicle": "v-1", "jwt": f"e30.{claims}.x", "certificate": "PEM"}
+        await carlet.client.publish(message.subject.replace("renew", "credentials"), json.dumps(grant).encode())
 
-        await carlet.client.subscribe("parkade.v1.*.*.renew", cb=sign)
-        record = Record("https://127.0.0.1:1", "owners-ca", "v-1", time.time() + 0.3, time.time() + 60)
-        enrolment = Enrolment(Notebook(tmp_path), nats_server.pki.vehicle.ca, record)
-        endpoint = Endpoint(nats_server.url, None, nats_server.pki.vehicle.context, enrolment)
-        link = Link(IDENTITY, endpoint, car.received.append)
-        link.hello, link.state = car.hello, car.state
-        task = asyncio.create_task(link.run())
-        await until(lambda: len(carlet.kinds("hello")) == 2 and link.connected)
-        assert [sorted(message) for message in asked] == [["csr", "v"]]
-        assert enrolment.due() > 500
-        assert enrolment.certificate.read_text() == "PEM"
-        task.cancel()
-        await asyncio.wait([task])
-        await carlet.client.close()
-
-    asyncio.run(scenario())
+    await carlet.client.subscribe("parkade.v1.*.*.renew", cb=sign)
+    record = Record("https://127.0.0.1:1", "owners-ca", "v-1", time.time() + 0.3, time.time() + 60)
+    enrolment = Enrolment(Notebook(tmp_path), nats_server.pki.vehicle.ca, record)
+    endpoint = Endpoint(nats_server.url, None, nats_server.pki.vehicle.context, enrolment)
+    link = Link(IDENTITY, endpoint, car.received.append)
+    link.hello, link.state = car.hello, car.state
+    task = asyncio.create_task(link.run())
+    await until(lambda: len(carlet.kinds("hello")) == 2 and link.connected)
+    assert [sorted(message) for message in asked] == [["csr", "v"]]
+    assert enrolment.due() > 500
+    assert enrolment.certificate.read_text() == "PEM"
+    task.cancel()
+    await asyncio.wait([task])
+    await carlet.client.close()
 
 
-def test_what_carlet_does_not_understand_is_learnt(nats_server):
-    async def scenario():
-        async with talking(nats_server) as (car, carlet, link):
-            await until(lambda: car.received)
-            assert link.supported is None
-            for payload in (b"garbage", b'{"v":1,"versions":[1],"unknown":["wings"]}'):
-                await carlet.client.publish("parkade.v1.owners-ca.v-1.supported", payload)
-            await until(lambda: link.supported is not None)
-            assert "does not read wings" in link.supported.sentence()
-
-    asyncio.run(scenario())
+async def test_what_carlet_does_not_understand_is_learnt(nats_server):
+    async with talking(nats_server) as (car, carlet, link):
+        await until(lambda: car.received)
+        assert link.supported is None
+        for payload in (b"garbage", b'{"v":1,"versions":[1],"unknown":["wings"]}'):
+            await carlet.client.publish("parkade.v1.owners-ca.v-1.supported", payload)
+        await until(lambda: link.supported is not None)
+        assert "does not read wings" in link.supported.sentence()

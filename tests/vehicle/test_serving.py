@@ -15,6 +15,8 @@ from parkade.vehicle.runtime import OnnxRuntime
 from parkade.vehicle.serving import Credit
 from vehicle.peers import SWITCH, Router, affine, request_bytes, slow, until
 
+pytestmark = pytest.mark.anyio
+
 ASK = json.dumps({"inputs": [{"name": "x", "shape": [1, 3], "datatype": "FP32", "data": [1, 2, 3]}]}).encode()
 PATH = "/v2/models/reader/infer"
 OFFER = {"Parkade-Workload": "vision/reader", "Parkade-Digest": "d" * 64}
@@ -47,52 +49,43 @@ async def meeting(pki, model, script=()):
         executor.shutdown()
 
 
-def test_a_car_offers_itself_with_its_own_name_and_answers_on_that_connection(pki, model):
-    async def scenario():
-        async with meeting(pki, model) as (router, credit, said, _):
-            offered = await router.next()
-            assert router.requests == ["POST /v1/serve HTTP/1.1"]
-            assert offered.subject_names == ["parkade://vehicle/owners-ca/v-1"]
-            assert offered.head["upgrade"] == "parkade-serve/1"
-            assert offered.head["host"] == router.address
-            assert offered.head["parkade-workload"] == "vision/reader"
-            assert (await offered.ask("GET", "/v2/health/live"))[0] == 200
-            for _ in range(3):
-                status, _, body = await offered.ask("POST", PATH, ASK)
-                assert (status, json.loads(body)["outputs"][0]["data"]) == (200, [2.0, 4.0, 6.0])
-            assert (await offered.ask("POST", "/v2/models/other/infer", ASK))[0] == 404
-            assert credit.open
-            assert said == [None]
-
-    asyncio.run(scenario())
-
-
-def test_a_request_that_comes_in_the_same_bytes_as_the_switch_is_answered(pki, model):
-    async def scenario():
-        early = SWITCH + request_bytes("POST", PATH, ASK, None)
-        async with meeting(pki, model, [early]) as (router, _, _, _):
-            offered = await router.next()
-            status, _, body = await asyncio.wait_for(offered.answer(), 5)
+async def test_a_car_offers_itself_with_its_own_name_and_answers_on_that_connection(pki, model):
+    async with meeting(pki, model) as (router, credit, said, _):
+        offered = await router.next()
+        assert router.requests == ["POST /v1/serve HTTP/1.1"]
+        assert offered.subject_names == ["parkade://vehicle/owners-ca/v-1"]
+        assert offered.head["upgrade"] == "parkade-serve/1"
+        assert offered.head["host"] == router.address
+        assert offered.head["parkade-workload"] == "vision/reader"
+        assert (await offered.ask("GET", "/v2/health/live"))[0] == 200
+        for _ in range(3):
+            status, _, body = await offered.ask("POST", PATH, ASK)
             assert (status, json.loads(body)["outputs"][0]["data"]) == (200, [2.0, 4.0, 6.0])
-
-    asyncio.run(scenario())
-
-
-def test_withdrawing_closes_an_idle_connection_at_once_and_dials_no_more(pki, model):
-    async def scenario():
-        async with meeting(pki, model) as (router, credit, _, task):
-            offered = await router.next()
-            await until(lambda: credit.open)
-            credit.withdraw()
-            assert not credit.open
-            assert await asyncio.wait_for(offered.ended(), 2)
-            await asyncio.wait_for(task, 2)
-            assert router.offers.empty()
-
-    asyncio.run(scenario())
+        assert (await offered.ask("POST", "/v2/models/other/infer", ASK))[0] == 404
+        assert credit.open
+        assert said == [None]
 
 
-def test_withdrawing_finishes_the_request_in_flight_first(pki, tmp_path):
+async def test_a_request_that_comes_in_the_same_bytes_as_the_switch_is_answered(pki, model):
+    early = SWITCH + request_bytes("POST", PATH, ASK, None)
+    async with meeting(pki, model, [early]) as (router, _, _, _):
+        offered = await router.next()
+        status, _, body = await asyncio.wait_for(offered.answer(), 5)
+        assert (status, json.loads(body)["outputs"][0]["data"]) == (200, [2.0, 4.0, 6.0])
+
+
+async def test_withdrawing_closes_an_idle_connection_at_once_and_dials_no_more(pki, model):
+    async with meeting(pki, model) as (router, credit, _, task):
+        offered = await router.next()
+        await until(lambda: credit.open)
+        credit.withdraw()
+        assert not credit.open
+        assert await asyncio.wait_for(offered.ended(), 2)
+        await asyncio.wait_for(task, 2)
+        assert router.offers.empty()
+
+
+async def test_withdrawing_finishes_the_request_in_flight_first(pki, tmp_path):
     path = tmp_path / "slow.onnx"
     path.write_bytes(slow(60))
     model = OnnxRuntime().load(path, "slow", 2**20)
@@ -100,31 +93,25 @@ def test_withdrawing_finishes_the_request_in_flight_first(pki, tmp_path):
     row = {"name": "x", "shape": [256, 256], "datatype": "FP32", "parameters": {"binary_data_size": len(body)}}
     head = json.dumps({"inputs": [row], "parameters": {"binary_data_output": True}}).encode()
 
-    async def scenario():
-        async with meeting(pki, model) as (router, credit, _, task):
+    async with meeting(pki, model) as (router, credit, _, task):
+        offered = await router.next()
+        await until(lambda: credit.open)
+        offered.send("POST", PATH, head + body, {"Inference-Header-Content-Length": str(len(head))})
+        await until(lambda: credit.busy)
+        credit.withdraw()
+        status, headers, answer = await asyncio.wait_for(offered.answer(), 20)
+        assert status == 200
+        assert answer[int(headers["inference-header-content-length"]) :] == body
+        assert await asyncio.wait_for(offered.ended(), 2)
+        await asyncio.wait_for(task, 2)
+
+
+async def test_a_connection_that_the_router_closed_is_dialled_again(pki, model):
+    async with meeting(pki, model) as (router, _, _, _):
+        for _ in range(3):
             offered = await router.next()
-            await until(lambda: credit.open)
-            offered.send("POST", PATH, head + body, {"Inference-Header-Content-Length": str(len(head))})
-            await until(lambda: credit.busy)
-            credit.withdraw()
-            status, headers, answer = await asyncio.wait_for(offered.answer(), 20)
-            assert status == 200
-            assert answer[int(headers["inference-header-content-length"]) :] == body
-            assert await asyncio.wait_for(offered.ended(), 2)
-            await asyncio.wait_for(task, 2)
-
-    asyncio.run(scenario())
-
-
-def test_a_connection_that_the_router_closed_is_dialled_again(pki, model):
-    async def scenario():
-        async with meeting(pki, model) as (router, _, _, _):
-            for _ in range(3):
-                offered = await router.next()
-                assert (await offered.ask("POST", PATH, ASK))[0] == 200
-                offered.writer.transport.abort()
-
-    asyncio.run(scenario())
+            assert (await offered.ask("POST", PATH, ASK))[0] == 200
+            offered.writer.transport.abort()
 
 
 @pytest.mark.parametrize(
@@ -140,52 +127,43 @@ def test_a_connection_that_the_router_closed_is_dialled_again(pki, model):
     ],
     ids=["busy", "unknown", "garbage", "other protocol", "no switch", "endless", "nothing"],
 )
-def test_a_router_that_refuses_or_misbehaves_is_reported_and_dialled_again(pki, model, answer, word):
-    async def scenario():
-        async with meeting(pki, model, [answer]) as (router, _, said, _):
-            offered = await router.next()
-            assert (await offered.ask("POST", PATH, ASK))[0] == 200
-            assert len(router.requests) == 2
-            assert said[0].reason is Reason.RouterUnavailable
-            assert word in said[0].message
-            assert said[-1] is None
-
-    asyncio.run(scenario())
+async def test_a_router_that_refuses_or_misbehaves_is_reported_and_dialled_again(pki, model, answer, word):
+    async with meeting(pki, model, [answer]) as (router, _, said, _):
+        offered = await router.next()
+        assert (await offered.ask("POST", PATH, ASK))[0] == 200
+        assert len(router.requests) == 2
+        assert said[0].reason is Reason.RouterUnavailable
+        assert word in said[0].message
+        assert said[-1] is None
 
 
-def test_a_router_with_a_strangers_certificate_is_not_served(pki, model, tmp_path):
+async def test_a_router_with_a_strangers_certificate_is_not_served(pki, model, tmp_path):
     stranger = Authority(tmp_path / "stranger").issue("router", common_name="127.0.0.1")
 
-    async def scenario():
-        router = Router()
-        context = pki.mutual_context()
-        context.load_cert_chain(stranger.certificate, stranger.key)
-        await router.start(context)
-        said: list[Refusal | None] = []
-        app = KServe(Served("reader", "7", model, ThreadPoolExecutor(1), lambda: True, lambda *_: None))
-        credit = Credit(lambda: OFFER, app, pki.vehicle, lambda: router.address, said.append)
-        task = asyncio.create_task(credit.run())
-        await until(lambda: said)
-        assert "does not answer" in said[0].message
-        assert router.requests == []
-        credit.withdraw()
-        await asyncio.wait_for(task, 2)
-        await router.stop()
-
-    asyncio.run(scenario())
+    router = Router()
+    context = pki.mutual_context()
+    context.load_cert_chain(stranger.certificate, stranger.key)
+    await router.start(context)
+    said: list[Refusal | None] = []
+    app = KServe(Served("reader", "7", model, ThreadPoolExecutor(1), lambda: True, lambda *_: None))
+    credit = Credit(lambda: OFFER, app, pki.vehicle, lambda: router.address, said.append)
+    task = asyncio.create_task(credit.run())
+    await until(lambda: said)
+    assert "does not answer" in said[0].message
+    assert router.requests == []
+    credit.withdraw()
+    await asyncio.wait_for(task, 2)
+    await router.stop()
 
 
-def test_a_workload_that_moves_to_another_router_is_offered_there(pki, model):
-    async def scenario():
-        second = Router()
-        await second.start(pki.mutual_context())
-        async with meeting(pki, model) as (router, credit, _, _):
-            offered = await router.next()
-            await until(lambda: credit.open)
-            router.address = second.address
-            credit.move()
-            assert await asyncio.wait_for(offered.ended(), 2)
-            assert (await (await second.next()).ask("POST", PATH, ASK))[0] == 200
-        await second.stop()
-
-    asyncio.run(scenario())
+async def test_a_workload_that_moves_to_another_router_is_offered_there(pki, model):
+    second = Router()
+    await second.start(pki.mutual_context())
+    async with meeting(pki, model) as (router, credit, _, _):
+        offered = await router.next()
+        await until(lambda: credit.open)
+        router.address = second.address
+        credit.move()
+        assert await asyncio.wait_for(offered.ended(), 2)
+        assert (await (await second.next()).ask("POST", PATH, ASK))[0] == 200
+    await second.stop()

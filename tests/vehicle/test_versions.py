@@ -16,6 +16,8 @@ from parkade.vehicle.wire import Assignment
 from vehicle.peers import affine, assignment, desired, digest_of, onnx_model, until
 from vehicle.test_agent import answer, first_offer, life, phases
 
+pytestmark = pytest.mark.anyio
+
 BIG = 40 * 2**20
 """Of the car's 64 MiB: two such models do not fit."""
 
@@ -24,24 +26,21 @@ def messages(agent) -> list[str]:
     return [row["message"] for row in agent.assignments()]
 
 
-def test_where_both_do_not_fit_the_last_good_serves_until_the_new_one_is_on_disk(tmp_path, pki, shelf):
-    async def scenario():
-        async with life(tmp_path, pki) as (agent, router):
-            shelf.put(affine())
-            agent.receive(desired(assignment(shelf, affine(), router.address, memory=BIG)))
-            old = await router.next()
-            new = assignment(shelf, affine(3.0), router.address, memory=BIG)
-            agent.receive(desired(new | {"url": ""}, revision="r2"))
-            await until(lambda: phases(agent) == [("Fetching", "WaitingForUrl"), ("Ready", "")])
-            assert await answer(old) == [2.0, 4.0, 6.0]
-            assert "the last good version goes on serving" in messages(agent)[0]
-            shelf.put(affine(3.0))
-            agent.receive(desired(new, revision="r2"))
-            assert await old.ended()
-            assert await answer(await router.next()) == [3.0, 6.0, 9.0]
-            await until(lambda: phases(agent) == [("Ready", "")])
-
-    asyncio.run(scenario())
+async def test_where_both_do_not_fit_the_last_good_serves_until_the_new_one_is_on_disk(tmp_path, pki, shelf):
+    async with life(tmp_path, pki) as (agent, router):
+        shelf.put(affine())
+        agent.receive(desired(assignment(shelf, affine(), router.address, memory=BIG)))
+        old = await router.next()
+        new = assignment(shelf, affine(3.0), router.address, memory=BIG)
+        agent.receive(desired(new | {"url": ""}, revision="r2"))
+        await until(lambda: phases(agent) == [("Fetching", "WaitingForUrl"), ("Ready", "")])
+        assert await answer(old) == [2.0, 4.0, 6.0]
+        assert "the last good version goes on serving" in messages(agent)[0]
+        shelf.put(affine(3.0))
+        agent.receive(desired(new, revision="r2"))
+        assert await old.ended()
+        assert await answer(await router.next()) == [3.0, 6.0, 9.0]
+        await until(lambda: phases(agent) == [("Ready", "")])
 
 
 SPOILT = [
@@ -54,71 +53,59 @@ SPOILT = [
 
 @pytest.mark.parametrize("memory", [2**20, BIG], ids=["both fit", "one fits"])
 @pytest.mark.parametrize("spoilt", SPOILT, ids=[row[0] for row in SPOILT])
-def test_where_the_new_one_fails_the_last_good_goes_on_also_after_a_restart(tmp_path, pki, shelf, spoilt, memory):
+async def test_where_the_new_one_fails_the_last_good_goes_on_also_after_a_restart(tmp_path, pki, shelf, spoilt, memory):
     how, changes, expected = spoilt
     content = b"this is no model" if how == "no model" else affine(3.0)
 
-    async def scenario():
-        async with life(tmp_path, pki) as (agent, router):
-            shelf.put(affine())
-            agent.receive(desired(assignment(shelf, affine(), router.address, memory=memory)))
-            await answer(await router.next())
-            shelf.contents[digest_of(content)] = affine(9.0) if how == "other bytes" else content
-            bad = assignment(shelf, content, router.address, memory=memory) | changes
-            agent.receive(desired(bad, revision="r2"))
-            await until(lambda: phases(agent) == [expected, ("Ready", "")])
-            assert "the last good version goes on serving" in messages(agent)[0]
-        shelf.contents.clear()
-        async with life(tmp_path, pki) as (agent, router):
-            assert agent.desired.revision == "r2"
-            bad["router"] = router.address
-            agent.receive(desired(bad, revision="r3"))
-            assert await answer(await router.next()) == [2.0, 4.0, 6.0]
-            await until(lambda: "the last good version goes on serving" in messages(agent)[0])
-            agent.receive(desired(revision="r4"))
-            await until(lambda: not agent.replicas)
-            assert agent.state(0)["assignments"] == [], "a workload that is no longer ordered has no last good"
-
-    asyncio.run(scenario())
+    async with life(tmp_path, pki) as (agent, router):
+        shelf.put(affine())
+        agent.receive(desired(assignment(shelf, affine(), router.address, memory=memory)))
+        await answer(await router.next())
+        shelf.contents[digest_of(content)] = affine(9.0) if how == "other bytes" else content
+        bad = assignment(shelf, content, router.address, memory=memory) | changes
+        agent.receive(desired(bad, revision="r2"))
+        await until(lambda: phases(agent) == [expected, ("Ready", "")])
+        assert "the last good version goes on serving" in messages(agent)[0]
+    shelf.contents.clear()
+    async with life(tmp_path, pki) as (agent, router):
+        assert agent.desired.revision == "r2"
+        bad["router"] = router.address
+        agent.receive(desired(bad, revision="r3"))
+        assert await answer(await router.next()) == [2.0, 4.0, 6.0]
+        await until(lambda: "the last good version goes on serving" in messages(agent)[0])
+        agent.receive(desired(revision="r4"))
+        await until(lambda: not agent.replicas)
+        assert agent.state(0)["assignments"] == [], "a workload that is no longer ordered has no last good"
 
 
-def test_a_last_good_that_rotted_is_no_stand_in(tmp_path, pki, shelf):
-    async def scenario():
-        async with life(tmp_path, pki) as (agent, router):
-            await answer(await first_offer(agent, router, shelf))
-        (tmp_path / "models" / digest_of(affine())).write_bytes(b"rot")
-        async with life(tmp_path, pki) as (agent, router):
-            agent.receive(desired(assignment(shelf, affine(3.0), router.address, url=""), revision="r2"))
-            await until(lambda: agent.hello()["models"] == [])
-            agent.apply()
-            await until(lambda: phases(agent) == [("Fetching", "WaitingForUrl")])
-
-    asyncio.run(scenario())
+async def test_a_last_good_that_rotted_is_no_stand_in(tmp_path, pki, shelf):
+    async with life(tmp_path, pki) as (agent, router):
+        await answer(await first_offer(agent, router, shelf))
+    (tmp_path / "models" / digest_of(affine())).write_bytes(b"rot")
+    async with life(tmp_path, pki) as (agent, router):
+        agent.receive(desired(assignment(shelf, affine(3.0), router.address, url=""), revision="r2"))
+        await until(lambda: agent.hello()["models"] == [])
+        agent.apply()
+        await until(lambda: phases(agent) == [("Fetching", "WaitingForUrl")])
 
 
-def test_the_owners_word_ends_the_last_good_too(tmp_path, pki, shelf):
-    async def scenario():
-        async with life(tmp_path, pki) as (agent, router):
-            old = await first_offer(agent, router, shelf)
-            agent.receive(desired(assignment(shelf, affine(3.0), router.address, url=""), revision="r2"))
-            await until(lambda: len(agent.replicas) == 2)
-            agent.pause(True)
-            assert await old.ended()
-            await until(lambda: not agent.replicas)
-
-    asyncio.run(scenario())
+async def test_the_owners_word_ends_the_last_good_too(tmp_path, pki, shelf):
+    async with life(tmp_path, pki) as (agent, router):
+        old = await first_offer(agent, router, shelf)
+        agent.receive(desired(assignment(shelf, affine(3.0), router.address, url=""), revision="r2"))
+        await until(lambda: len(agent.replicas) == 2)
+        agent.pause(True)
+        assert await old.ended()
+        await until(lambda: not agent.replicas)
 
 
 @pytest.mark.parametrize("damage", [b"", b"[1]", b'{"vision/reader": 5}', b'{"vision/reader": {"workload": "a/b"}}'])
-def test_a_damaged_note_of_the_last_good_is_none(tmp_path, pki, damage):
+async def test_a_damaged_note_of_the_last_good_is_none(tmp_path, pki, damage):
     tmp_path.joinpath("good.json").write_bytes(damage)
     tmp_path.joinpath("loads.json").write_bytes(damage)
 
-    async def scenario():
-        async with life(tmp_path, pki) as (agent, _):
-            assert agent.state(0)["assignments"] == []
-
-    asyncio.run(scenario())
+    async with life(tmp_path, pki) as (agent, _):
+        assert agent.state(0)["assignments"] == []
 
 
 CRASHING = """
