@@ -176,13 +176,15 @@ class World:
                     "labels": {"parkade.dev/component": "router"},
                     "annotations": says,
                 },
-                "spec": {
-                    "holderIdentity": name,
-                    "leaseDurationSeconds": 600,
-                    "renewTime": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
-                },
+                "spec": fresh(name),
             }
         )
+
+    def announce_carlet(self, name: str = "c0") -> None:
+        """A carlet's Lease, fresh for ten minutes."""
+        meta = {"name": f"parkade-carlet-{name}", "namespace": SYSTEM, "labels": {"parkade.dev/component": "carlet"}}
+        meta["annotations"] = {"parkade.dev/term": "1", "parkade.dev/members": name, "parkade.dev/link": "up"}
+        self.apply({"apiVersion": LEASES.api, "kind": "Lease", "metadata": meta, "spec": fresh(name)})
 
     def switch(self, **content: str) -> None:
         meta = {"name": "parkade-settings", "namespace": SYSTEM}
@@ -218,6 +220,12 @@ class World:
         for resource in (*kinds, CELLS):
             eventually(partial(self._empty, resource.path()), f"{resource.path()} is empty", 60)
         self.client.delete(NODES.path(name=CELL))
+
+
+def fresh(holder: str) -> dict[str, Any]:
+    """What a Lease says that was renewed just now and lasts for ten minutes."""
+    now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    return {"holderIdentity": holder, "leaseDurationSeconds": 600, "renewTime": now}
 
 
 A_MODEL = hashlib.sha256(b"a model").hexdigest()

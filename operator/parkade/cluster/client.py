@@ -1,9 +1,13 @@
 """One rate-limited connection to the API server, speaking plain JSON."""
 
 import json
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -53,15 +57,35 @@ class TokenBucket:
             self._sleep(debt)
 
 
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """In whose name requests are made."""
+
+    manager: str = FIELD_MANAGER
+    """Field manager of what is written, and user agent."""
+    context: str | None = None
+    """Of the kubeconfig; None: its current one."""
+    user: str = ""
+    """Whom to impersonate."""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What every request says of its caller."""
+        return {"User-Agent": self.manager} | ({"Impersonate-User": self.user} if self.user else {})
+
+
 class ClusterClient:
     """The verbs of the API server on absolute paths; safe to use from several threads."""
 
-    def __init__(self, api: ApiClient, bucket: TokenBucket) -> None:
-        self._api = api
-        self._bucket = bucket
+    def __init__(self, api: ApiClient, bucket: TokenBucket, caller: Caller = Caller()) -> None:
+        self._api, self._bucket, self._caller = api, bucket, caller
+        self.clock: datetime | None = None
+        """The API server's own time at its last answer; None before the first."""
 
     @classmethod
-    def connect(cls, qps: float, burst: int, kubeconfig: Path | None = None) -> "ClusterClient":
+    def connect(
+        cls, qps: float, burst: int, kubeconfig: Path | None = None, caller: Caller = Caller()
+    ) -> "ClusterClient":
         """Log in by a kubeconfig (the argument, else `KUBECONFIG`), else by the pod's service account.
 
         Raises:
@@ -69,14 +93,16 @@ class ClusterClient:
         """
         configuration = Configuration()
         try:
-            if kubeconfig is None:
-                config.load_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-            else:
-                config.load_kube_config(str(kubeconfig), client_configuration=configuration)  # type: ignore[no-untyped-call]
+            _log_in(configuration, kubeconfig, caller.context)
         except (config.ConfigException, OSError) as error:
             raise ClusterUnavailable(f"no cluster to talk to: {error}; set KUBECONFIG or run inside a pod") from None
         configuration.retries = False  # the cycle is the retry: it runs again within seconds and sees the truth
-        return cls(ApiClient(configuration), TokenBucket(qps, burst))
+        return cls(ApiClient(configuration), TokenBucket(qps, burst), caller)
+
+    @property
+    def server(self) -> str:
+        """Address of the API server."""
+        return str(self._api.configuration.host)
 
     def get(self, path: str, query: Mapping[str, str] | None = None) -> Json:
         """Read one object or one page.
@@ -87,10 +113,11 @@ class ClusterClient:
         """
         return self._request("GET", path, query)
 
-    def list(self, path: str, label_selector: str = "", *, page: int = _PAGE) -> list[Json]:
+    def list(self, path: str, label_selector: str = "", *, field_selector: str = "", page: int = _PAGE) -> list[Json]:
         """Read all objects of a collection, page by page; raises as `get`."""
         items: list[Json] = []
         query = {"limit": str(page)} | ({"labelSelector": label_selector} if label_selector else {})
+        query |= {"fieldSelector": field_selector} if field_selector else {}
         while True:
             found = self.get(path, query)
             items.extend(found.get("items") or ())
@@ -101,20 +128,20 @@ class ClusterClient:
 
     def create(self, path: str, body: Json) -> Json:
         """Create an object in a collection; raises as `get`, `already_exists` when the name is taken."""
-        return self._request("POST", path, {"fieldManager": FIELD_MANAGER}, body)
+        return self._request("POST", path, {"fieldManager": self._caller.manager}, body)
 
     def replace(self, path: str, body: Json) -> Json:
         """Replace an object; with a resourceVersion in it, only if nobody else did meanwhile. Raises as `get`."""
-        return self._request("PUT", path, {"fieldManager": FIELD_MANAGER}, body)
+        return self._request("PUT", path, {"fieldManager": self._caller.manager}, body)
 
     def apply(self, path: str, body: Json) -> Json:
-        """Server-side apply as `parkade-operator`, taking over fields in conflict; raises as `get`."""
-        query = {"fieldManager": FIELD_MANAGER, "force": "true"}
+        """Server-side apply as the caller's field manager, taking over fields in conflict; raises as `get`."""
+        query = {"fieldManager": self._caller.manager, "force": "true"}
         return self._request("PATCH", path, query, body, "application/apply-patch+yaml")
 
     def merge(self, path: str, body: Json) -> Json:
         """JSON merge patch; raises as `get`."""
-        query = {"fieldManager": FIELD_MANAGER}
+        query = {"fieldManager": self._caller.manager}
         return self._request("PATCH", path, query, body, "application/merge-patch+json")
 
     def delete(self, path: str, body: Json | None = None) -> None:
@@ -138,7 +165,7 @@ class ClusterClient:
         content_type: str = "application/json",
     ) -> Json:
         self._bucket.take()
-        headers = {"Accept": "application/json", "Content-Type": content_type, "User-Agent": FIELD_MANAGER}
+        headers = {"Accept": "application/json", "Content-Type": content_type} | self._caller.headers
         request = self._api.param_serialize(
             verb, path, None, list((query or {}).items()), headers, body=body, auth_settings=["BearerToken"]
         )
@@ -149,7 +176,46 @@ class ClusterClient:
             raise ClusterUnavailable(
                 f"{verb} {path}: the API server does not answer ({type(error).__name__}: {error}); check that it runs"
             ) from None
+        self.clock = _dated(answer.headers.get("Date")) or self.clock
         return _checked(verb, path, answer.status, content)
+
+
+def _log_in(configuration: Configuration, kubeconfig: Path | None, context: str | None) -> None:
+    """Fill in the configuration; `KUBECONFIG` may list several files, as for kubectl."""
+    files = str(kubeconfig) if kubeconfig else os.environ.get("KUBECONFIG") or config.KUBE_CONFIG_DEFAULT_LOCATION
+    if kubeconfig or any(Path(file).expanduser().exists() for file in files.split(os.pathsep) if file):
+        config.load_kube_config(files, context, client_configuration=configuration)  # type: ignore[no-untyped-call]
+    else:
+        config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+
+
+def contexts(kubeconfig: Path | None = None) -> tuple[str, ...]:
+    """Names of a kubeconfig's contexts; none where there is no kubeconfig."""
+    files = str(kubeconfig) if kubeconfig else os.environ.get("KUBECONFIG") or config.KUBE_CONFIG_DEFAULT_LOCATION
+    try:
+        found, _active = config.list_kube_config_contexts(files)  # type: ignore[no-untyped-call]
+    except (config.ConfigException, OSError):
+        return ()
+    return tuple(str(entry["name"]) for entry in found)
+
+
+def own_namespace(kubeconfig: Path | None, context: str | None) -> str:
+    """The namespace of a kubeconfig's context, `default` where it names none or there is no kubeconfig."""
+    files = str(kubeconfig) if kubeconfig else os.environ.get("KUBECONFIG") or config.KUBE_CONFIG_DEFAULT_LOCATION
+    try:
+        found, active = config.list_kube_config_contexts(files)  # type: ignore[no-untyped-call]
+    except (config.ConfigException, OSError):
+        return "default"
+    chosen = next((entry for entry in found if entry["name"] == context), active) if context else active
+    return str((chosen.get("context") or {}).get("namespace") or "default")
+
+
+def _dated(text: str | None) -> datetime | None:
+    """The time of an HTTP date."""
+    try:
+        return parsedate_to_datetime(text).astimezone(UTC) if text else None
+    except ValueError:
+        return None
 
 
 def _checked(verb: str, path: str, status: int, content: bytes) -> Json:

@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -40,8 +40,11 @@ class Leadership:
         identity: str,
         lease_seconds: float,
         on_change: Callable[[], None] = lambda: None,
+        says: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
+        """`says` gives the annotations of the Lease with each renewal: what people may read of the leader's work."""
         self._client, self._namespace, self._identity = client, namespace, identity
+        self._says = says
         self._seconds, self._on_change = lease_seconds, on_change
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="leading", daemon=True)
@@ -159,7 +162,7 @@ class Leadership:
         return {
             "apiVersion": LEASES.api,
             "kind": LEASES.kind,
-            "metadata": {"name": NAME, "namespace": self._namespace},
+            "metadata": {"name": NAME, "namespace": self._namespace, "annotations": dict(self._says())},
             "spec": {"leaseDurationSeconds": max(1, round(self._seconds)), "leaseTransitions": term},
         }
 

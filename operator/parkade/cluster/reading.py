@@ -64,10 +64,10 @@ def read(client: ClusterClient, namespace: str, term: int, now: datetime) -> Clu
     """
     unreadable: list[Unreadable] = []
     mode, paused = read_switches(client, namespace)
-    regions = _parsed(client, REGIONS, Region, unreadable)
-    workloads = _parsed(client, WORKLOADS, InferenceWorkload, unreadable)
-    triton_pools = _parsed(client, TRITON_POOLS, TritonPool, unreadable)
-    vehicle_pools = _parsed(client, VEHICLE_POOLS, VehicleNodePool, unreadable)
+    regions = parsed(client, REGIONS, Region, unreadable)
+    workloads = parsed(client, WORKLOADS, InferenceWorkload, unreadable)
+    triton_pools = parsed(client, TRITON_POOLS, TritonPool, unreadable)
+    vehicle_pools = parsed(client, VEHICLE_POOLS, VehicleNodePool, unreadable)
     routers, silent = _routers(client, namespace, now)
     snapshot = Snapshot(
         now=now,
@@ -77,8 +77,8 @@ def read(client: ClusterClient, namespace: str, term: int, now: datetime) -> Clu
         regions=regions,
         triton_pools=triton_pools,
         vehicle_pools=vehicle_pools,
-        cells=_parsed(client, CELLS, VehicleCell, unreadable),
-        grid_events=_parsed(client, GRID_EVENTS, GridEvent, unreadable),
+        cells=parsed(client, CELLS, VehicleCell, unreadable),
+        grid_events=parsed(client, GRID_EVENTS, GridEvent, unreadable),
         pods=tuple(sorted(_pods(client.list(PODS.path(), "parkade.dev/workload,parkade.dev/cell")))),
         routers=routers,
         silent_routers=silent,
@@ -115,22 +115,24 @@ def _alive(pod: Json) -> bool:
     return "deletionTimestamp" not in pod["metadata"] and pod["status"].get("phase") == "Running"
 
 
-def _parsed(client: ClusterClient, resource: Resource, kind: type[K], unreadable: list[Unreadable]) -> tuple[K, ...]:
-    """All objects of a kind, by key; what cannot be read goes into `unreadable`."""
-    parsed: list[K] = []
-    for item in client.list(resource.path()):
+def parsed(
+    client: ClusterClient, resource: Resource, kind: type[K], unreadable: list[Unreadable], namespace: str = ""
+) -> tuple[K, ...]:
+    """All objects of a kind, of one namespace if it is named, by key; what cannot be read goes into `unreadable`."""
+    found: list[K] = []
+    for item in client.list(resource.path(namespace)):
         manifest = item | {"apiVersion": resource.api, "kind": resource.kind}  # lists leave both out of their items
         try:
-            found = parse(manifest)
+            entry = parse(manifest)
         except InvalidManifest as error:
             meta = item.get("metadata") or {}
-            name, namespace = str(meta.get("name", "")), str(meta.get("namespace", ""))
-            target = Target(resource.kind, namespace, name, str(meta.get("uid", "")))
+            names = str(meta.get("namespace", "")), str(meta.get("name", ""))
+            target = Target(resource.kind, *names, str(meta.get("uid", "")))
             unreadable.append(Unreadable(target, str(error)))
             continue
-        if isinstance(found, kind):
-            parsed.append(found)
-    return tuple(sorted(parsed, key=lambda item: item.key))
+        if isinstance(entry, kind):
+            found.append(entry)
+    return tuple(sorted(found, key=lambda item: item.key))
 
 
 def _pods(pods: Iterable[Json]) -> Iterable[PodFace]:
@@ -217,8 +219,8 @@ def refresh(client: ClusterClient, namespace: str, facts: ClusterFacts) -> Clust
     """
     unreadable: list[Unreadable] = []
     mode, paused = read_switches(client, namespace)
-    workloads = _parsed(client, WORKLOADS, InferenceWorkload, unreadable)
-    cells = _parsed(client, CELLS, VehicleCell, unreadable)
+    workloads = parsed(client, WORKLOADS, InferenceWorkload, unreadable)
+    cells = parsed(client, CELLS, VehicleCell, unreadable)
     others = [row for row in facts.unreadable if row.target.kind not in (WORKLOADS.kind, CELLS.kind)]
     snapshot = replace(
         facts.snapshot,

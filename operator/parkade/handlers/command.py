@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import socket
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -67,9 +68,8 @@ class Operator:
         self.wake, self.metrics = Wake(), Metrics()
         self.client = ClusterClient.connect(settings.kube_qps, settings.kube_burst)
         lease_client = ClusterClient.connect(settings.kube_qps, settings.kube_burst)  # never waits behind the cycle
-        self.leadership = Leadership(
-            lease_client, settings.namespace, settings.identity, settings.lease_seconds, self._led
-        )
+        lease = (settings.namespace, settings.identity, settings.lease_seconds)
+        self.leadership = Leadership(lease_client, *lease, self._led, self._says)
         self.works = Works(self.wake.call)
         self.shipping = ModelShipping(self.client, settings.namespace, ModelStore(settings.model_store), self.works)
         self.observing = Observing(settings, self.wake.call)
@@ -100,6 +100,9 @@ class Operator:
 
     def _led(self) -> None:
         self.wake.call("lease")
+
+    def _says(self) -> Mapping[str, str]:
+        return self.running.says()
 
     async def _watch(self) -> None:
         """Keep kopf watching until a signal tells it to end; should it break, the cycle runs on and it starts again."""

@@ -3,7 +3,8 @@
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Final
 
 from parkade.cluster import Leadership
@@ -15,6 +16,8 @@ from parkade.telemetry import Metrics
 _RETRY_SECONDS: Final = 1.0
 _STALE_CYCLES: Final = 6
 """Cycles that may fail to run before the leader is not ready any more."""
+_LONGEST: Final = 300
+"""Characters of a trouble that the Lease tells."""
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +31,7 @@ class Running:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="cycle", daemon=True)
         self._last_turn = time.monotonic()
+        self._ended: datetime | None = None
         self._trouble = "no cycle has run yet"
 
     def start(self) -> None:
@@ -53,6 +57,12 @@ class Running:
         age = time.monotonic() - self._last_turn
         recent = age < self._resync * _STALE_CYCLES and not self._trouble
         return "" if recent else f"the last good cycle was {age:.0f} s ago: {self._trouble}"
+
+    def says(self) -> Mapping[str, str]:
+        """When the last good cycle ended and what ails the cycle since, as annotations of the leader's Lease."""
+        ended, trouble = self._ended, " ".join(self._trouble.split())[:_LONGEST]
+        at = {"parkade.dev/last-cycle": ended.isoformat(timespec="seconds").replace("+00:00", "Z")} if ended else {}
+        return at | ({"parkade.dev/trouble": trouble} if trouble else {})
 
     def _loop(self) -> None:
         due: float | None = 0.0
@@ -80,7 +90,7 @@ class Running:
             self._trouble = f"{type(error).__name__}: {error}"
             log.exception("the cycle broke; it starts anew")
         else:
-            self._last_turn, self._trouble = time.monotonic(), ""
+            self._last_turn, self._ended, self._trouble = time.monotonic(), datetime.now(UTC), ""
             return due
         self._metrics.cycles.labels("failed").inc()
         return _RETRY_SECONDS
