@@ -6,13 +6,14 @@ import pytest
 
 from handlers.world import CELL, SPACE, SYSTEM, eventually
 from parkade.cluster.resources import CONFIG_MAPS, LEASES, NODES
+from parkade.errors import InvalidInput
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 
 
-def asked(plugin, *words, **environment):
+def asked(plugin, *words):
     """The document of a command."""
-    return json.loads(plugin(*words, "-o", "json", **environment))
+    return json.loads(plugin.here(*words, "-o", "json"))
 
 
 def reasons(plugin, *words):
@@ -39,22 +40,23 @@ def test_top_explain_and_events_say_what_the_cluster_does(plugin):
     (row,) = asked(plugin, "top")["workloads"]
     assert (row["namespace"], row["name"], row["state"]) == (SPACE, "sign-reader", "ready")
     assert [place["place"] for place in row["places"]] == [CELL]
-    assert f"{SPACE}/sign-reader" in plugin("top")
+    assert f"{SPACE}/sign-reader" in plugin.here("top")
     found = asked(plugin, "explain", f"{SPACE}/sign-reader")
     (place,) = found["places"]
     assert (place["place"], place["reason"] in ("CheapestPlace", "OnlyPlace")) == (CELL, True)
     assert place["ordered"] == place["ready"] >= 1
     assert {entry["type"] for entry in found["conditions"]} == {"Placed", "Ready", "SLOMet", "FieldsHonoured"}
-    assert CELL in plugin("explain", "-n", SPACE, "sign-reader")
+    assert CELL in plugin.here("explain", "-n", SPACE, "sign-reader")
     assert "Ready" in {event["reason"] for event in asked(plugin, "events", "sign-reader")["events"]}
-    assert "workload vision/sign-reader: Ready" in plugin("events")
+    assert "workload vision/sign-reader: Ready" in plugin.here("events")
 
 
 @pytest.mark.usefixtures("world")
 def test_a_name_that_is_not_there_is_refused_with_the_one_that_is(plugin):
     said = plugin("explain", "sign-reader", code=2)
     assert said == "error: there is no workload sign-reader in the namespace default; there is vision/sign-reader\n"
-    assert "there is no cell and no pool named nowhere" in plugin("drain", "nowhere", code=2)
+    with pytest.raises(InvalidInput, match="there is no cell and no pool named nowhere"):
+        plugin.here("drain", "nowhere")
 
 
 def test_a_pause_freezes_the_operator_until_it_is_resumed(world, plugin):
@@ -70,7 +72,7 @@ def test_a_pause_freezes_the_operator_until_it_is_resumed(world, plugin):
         assert not world.orders().get(f"{SPACE}/while-paused")
         assert world.operators[0].cycles() == cycles
     finally:
-        plugin("resume")
+        plugin.here("resume")
     assert "Paused" not in reasons(plugin)
     settings = world.client.get(CONFIG_MAPS.path(SYSTEM, "parkade-settings"))
     assert settings["data"] == {"paused": "false"}
@@ -80,12 +82,13 @@ def test_a_pause_freezes_the_operator_until_it_is_resumed(world, plugin):
 
 
 def test_one_workload_stops_only_if_that_is_meant(world, plugin):
-    assert "add --stop-serving" in plugin("pause", f"{SPACE}/sign-reader", code=2)
+    with pytest.raises(InvalidInput, match="add --stop-serving"):
+        plugin.here("pause", f"{SPACE}/sign-reader")
     assert not world.workload()["spec"].get("suspend")
-    plugin("pause", f"{SPACE}/sign-reader", "--stop-serving")
+    plugin.here("pause", f"{SPACE}/sign-reader", "--stop-serving")
     eventually(lambda: world.condition("Ready") == ("False", "Suspended"), "it is suspended")
     assert asked(plugin, "status")["workloads"]["resting"] == 1
-    plugin("resume", "-n", SPACE, "sign-reader")
+    plugin.here("resume", "-n", SPACE, "sign-reader")
     eventually(world.orders, "it is ordered again")
     world.act_as_carlet()
     eventually(lambda: world.condition("Ready")[0] == "True", "it serves again")
@@ -97,7 +100,7 @@ def test_a_drain_empties_a_cell_and_an_undrain_ends_it(world, plugin):
     assert (said["cells"], said["emptied"]) == ([CELL], [CELL])
     assert world.client.get(NODES.path(name=CELL))["spec"]["unschedulable"]
     eventually(lambda: not world.orders(), "the cell is empty")
-    plugin("undrain", "ca-home")
+    plugin.here("undrain", "ca-home")
     assert not world.client.get(NODES.path(name=CELL))["spec"].get("unschedulable")
     eventually(world.orders, "the cell is used again")
     world.act_as_carlet()

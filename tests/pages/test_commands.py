@@ -9,6 +9,7 @@ import pytest
 
 from pages.reading import ROOT, Block, Command, blocks, commands, synopses
 from parkade.cli import parkade
+from parkade.kubectl.command import parkade as plugin
 from parkade.local import binaries
 
 UPSTREAM = {
@@ -31,8 +32,16 @@ def test_no_page_prints_a_program_that_nobody_has() -> None:
 
 @pytest.mark.parametrize("command", [*commands("parkade"), *synopses("parkade")], ids=str)
 def test_parkade_takes_the_command(command: Command) -> None:
-    here: click.Command = parkade
-    words = list(command.words[1:])
+    taken(parkade, command, list(command.words[1:]))
+
+
+@pytest.mark.parametrize("command", [it for it in commands("kubectl") if it.words[1:2] == ("parkade",)], ids=str)
+def test_the_plugin_takes_the_command(command: Command) -> None:
+    taken(plugin, command, list(command.words[2:]))
+
+
+def taken(here: click.Command, command: Command, words: list[str]) -> None:
+    """The words name a command and flags that it has."""
     context = click.Context(here)
     while isinstance(here, click.Group) and words and not words[0].startswith("-"):
         found = here.get_command(context, words.pop(0))

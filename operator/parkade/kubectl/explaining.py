@@ -1,7 +1,7 @@
 """`kubectl parkade explain WORKLOAD`: where it runs and why, what each place says, and how it does."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -12,7 +12,7 @@ from parkade.kubectl.happenings import event_lines
 from parkade.kubectl.problems import Problem, worst_first
 from parkade.kubectl.screen import Colour, Screen, problem_lines, table
 from parkade.kubectl.things import workload_problems
-from parkade.kubectl.words import age, listed, moment, number
+from parkade.kubectl.words import age, count, listed, moment, number, printable
 
 NEWEST: Final = 6
 """Events shown."""
@@ -86,7 +86,7 @@ def explanation_of(survey: Survey, namespace: str, name: str) -> Explanation:
         model=workload.spec.model.name,
         url=status.url,
         grpc_url=status.grpc_url,
-        problems=worst_first(workload_problems(survey, workload)),
+        problems=tuple(_with_next(it, workload) for it in worst_first(workload_problems(survey, workload))),
         conditions=status.conditions,
         places=tuple(_places(survey, workload)),
         target=f"{latency.target} at p{latency.percentile}" if latency else "",
@@ -119,6 +119,22 @@ def _workload(survey: Survey, namespace: str, name: str) -> InferenceWorkload:
     named = [it.key for it in survey.workloads if it.metadata.name == name]
     near = f"; there is {listed(named)}" if named else "; kubectl get inferenceworkloads -A lists them"
     raise InvalidInput(f"there is no workload {name} in the namespace {namespace}{near}")
+
+
+def _with_next(problem: Problem, workload: InferenceWorkload) -> Problem:
+    """What to type after having read this."""
+    where = f"-n {workload.metadata.namespace} {workload.metadata.name}"
+    match problem.reason:
+        case Reason.TRITON_UNAVAILABLE | Reason.NO_SERVERS | Reason.WAITING_FOR_SERVERS | Reason.MODEL_REJECTED:
+            command = "kubectl get tritonpools -o wide"
+        case Reason.NO_VEHICLES | Reason.NOT_ENOUGH_CAPACITY | Reason.NOT_ENOUGH_SPARE:
+            command = "kubectl get vehiclenodepools,tritonpools -o wide"
+        case Reason.WAITING_FOR_VEHICLES | Reason.LOADING | Reason.FETCHING | "Assigned" | "Silent" | "NoVehicle":
+            label = f"parkade.dev/workload={workload.metadata.name}"
+            command = f"kubectl get pods -n {workload.metadata.namespace} -l {label} -o wide"
+        case _:
+            command = f"kubectl edit inferenceworkload {where}"
+    return replace(problem, next=command)
 
 
 def _places(survey: Survey, workload: InferenceWorkload) -> Iterator[PlaceState]:
@@ -180,17 +196,20 @@ def render(found: Explanation, screen: Screen) -> str:
 
 def _head(found: Explanation, screen: Screen) -> list[str]:
     ready = sum(place.ready for place in found.places)
-    where = f"{ready} replicas at {len(found.places)} places" if found.places else "no replicas"
+    where = f"{count(ready, 'replica')} at {count(len(found.places), 'place')}" if found.places else "no replicas"
     call = f"http://{found.url}/v2/models/{found.model}/infer" if found.url else "no address yet"
     title = screen.paint(f"{found.namespace}/{found.name}", "bold")
     return [f"{title}: {where}", f"  {call}" + (f", gRPC {found.grpc_url}" if found.grpc_url else "")]
 
 
 def _conditions(found: Explanation, screen: Screen) -> Iterator[str]:
+    told = {problem.message for problem in found.problems}
     for entry in found.conditions:
         since = age(found.at, moment(entry.last_transition_time))
         head = f"{entry.type:<15}{entry.status:<8}"
-        said = f"{entry.reason}{f', since {since}' if since else ''}: {entry.message}"
+        message = "as above" if printable(entry.message) in told else entry.message
+        told.add(printable(entry.message))
+        said = f"{entry.reason}{f', since {since}' if since else ''}: {message}"
         lines = screen.wrapped(said, " " * 23, head)
         status = screen.paint(entry.status, _TRUTH[entry.status])
         yield lines[0].replace(head, f"{entry.type:<15}{status}{' ' * (8 - len(entry.status))}", 1)

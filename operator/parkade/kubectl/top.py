@@ -10,7 +10,7 @@ from parkade.cluster.surveying import Survey
 from parkade.kubectl.problems import found
 from parkade.kubectl.screen import Screen, table
 from parkade.kubectl.things import misses_target, rests
-from parkade.kubectl.words import duration, number
+from parkade.kubectl.words import count, duration, number
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +114,9 @@ def render(top: Top, screen: Screen, lines: int = 0) -> str:
     """
     rows = top.workloads
     answered = sum(row.requests_per_second for row in rows)
+    replicas = count(sum(row.replicas for row in rows), "replica")
     sums = (
-        f"{top.at:%H:%M:%S} UTC  {len(rows)} workloads, {sum(row.replicas for row in rows):,} replicas, "
+        f"{top.at:%H:%M:%S} UTC: {count(len(rows), 'workload')}, {replicas}, "
         f"{answered:,.3g} requests/s, {sum(row.cost_per_hour for row in rows):,.2f} $/h, "
         f"{sum(row.watts for row in rows):,} W"
     )
