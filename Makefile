@@ -19,7 +19,7 @@ test-fast test-cluster e2e: export ROUTER_BIN ?= $(PROGRAMS)/parkade-router
 # $(call need,program,what to install)
 need = command -v $(1) > /dev/null || { echo "make: $(1) is not on PATH; install $(2)" >&2; exit 1; }
 
-.PHONY: help tools setup servers programs demo docs pages test test-fast test-rust test-go test-cluster e2e fuzz bench bench-solver bench-router bench-fleet bench-departures lint format crds dashboards clean
+.PHONY: help tools setup servers programs demo docs pages test test-fast test-rust test-go test-cluster e2e fuzz bench bench-solver bench-router bench-fleet bench-departures lint format crds dashboards dashboard-pictures clean
 
 help: ## List the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -108,6 +108,9 @@ lint: setup ## Formatting, types, import contracts, clippy, go vet
 
 format: setup ## Format everything
 	@$(RUN) ruff format . && $(RUN) ruff check --fix --quiet . ; cd kernels && $(CARGO) fmt ; cd ../operator/carlet && gofmt -w .
+
+dashboard-pictures: servers programs ## Draw the dashboards from the running demo into docs/pictures (minutes)
+	@PYTHONPATH=e2e:tests:charts $(RUN) python -m demo.pictures docs/pictures
 
 crds: setup ## Generate crds/ and the chart's copy from the API models
 	@$(RUN) parkade crds

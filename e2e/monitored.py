@@ -22,6 +22,7 @@ class Prometheus:
     """Asks one server."""
 
     def __init__(self, client: httpx.Client) -> None:
+        self.url = str(client.base_url)
         self._client = client
 
     def get(self, path: str, **parameters: str) -> Any:  # noqa: ANN401 -- JSON of several shapes

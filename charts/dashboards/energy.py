@@ -18,7 +18,7 @@ ENERGY = Board(
             (
                 number("Power", "Watts of the workloads chosen.", "watt", f"sum({_WATTS})"),
                 number(
-                    "Carbon",
+                    "Carbon an hour",
                     "Grams of CO2 an hour, by the marginal intensity of each region.",
                     "massg",
                     f"sum({_GRAMS})",
@@ -41,7 +41,7 @@ ENERGY = Board(
             "By workload",
             (
                 stacked("Power by workload", "Watts.", "watt", _WATTS, "{{workload}}"),
-                stacked("Carbon by workload", "Grams of CO2 an hour.", "massg", _GRAMS, "{{workload}}"),
+                stacked("Carbon an hour by workload", "Grams of CO2 an hour.", "massg", _GRAMS, "{{workload}}"),
                 lines(
                     "Energy of a request",
                     "Joules, from the plan's watts and the requests that routers count; high when few requests come.",
@@ -60,13 +60,13 @@ ENERGY = Board(
             "By pool",
             (
                 lines(
-                    "Price of energy",
+                    "Price of a kilowatt-hour",
                     "Dollars a kilowatt-hour at the plug or the meter; negative prices are real.",
                     "currencyUSD",
                     ('max by (pool) (parkade_pool_energy_price_dollars_per_kwh{pool=~"$pool"})', "{{pool}}"),
                 ),
                 lines(
-                    "Carbon intensity",
+                    "Carbon of a kilowatt-hour",
                     "Marginal grams of CO2 a kilowatt-hour.",
                     "massg",
                     ('max by (pool) (parkade_pool_carbon_intensity_grams_per_kwh{pool=~"$pool"})', "{{pool}}"),

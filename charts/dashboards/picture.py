@@ -36,8 +36,11 @@ SUFFIX: Final = {
     "joule": " J",
     "massg": " g",
     "Bps": " B/s",
+    "bytes": " B",
 }
 _LINES_SHOWN: Final = 8
+_DAYS: Final = 2 * 86400.0
+"""From so many seconds on, days are shown."""
 
 Span = tuple[float, float]
 """Begin and end, seconds since the epoch."""
@@ -54,8 +57,11 @@ class Line:
 
 def main() -> None:
     """Draw every dashboard into a folder."""
-    url, folder = sys.argv[1], Path(sys.argv[2])
-    seconds = int(sys.argv[3]) if len(sys.argv) > 3 else SHOWN_SECONDS
+    draw_all(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else SHOWN_SECONDS)
+
+
+def draw_all(url: str, folder: Path, seconds: int) -> None:
+    """Draw the last `seconds` of every dashboard, as the Prometheus at `url` tells them."""
     with httpx.Client(base_url=url, timeout=30, trust_env=False) as client:
         for board in BOARDS:
             file = FOLDER / f"{board.name}.json"
@@ -71,13 +77,14 @@ def draw(client: httpx.Client, file: Path, seconds: int) -> Image.Image:
     image = Image.new("RGB", (24 * COLUMN * FINE, (height + 2) * ROW * FINE), PAPER)
     pen = ImageDraw.Draw(image)
     _text(pen, (8, 12), board["title"], 20, INK)
+    _text(pen, (18 * COLUMN, 18), f"the last {seconds // 60} min {seconds % 60} s; not drawn by Grafana", 11, FAINT)
     for panel in board["panels"]:
         if panel["type"] == "row":
             _text(pen, (8, (panel["gridPos"]["y"] + 2) * ROW + 6), panel["title"], 14, FAINT)
     for panel in panels(file):
         _panel(pen, panel, _read(client, panel, shown_time), shown_time)
     small = image.resize((image.width // FINE, image.height // FINE), Image.Resampling.LANCZOS)
-    return small.quantize(96)
+    return small.quantize(256)
 
 
 def _read(client: httpx.Client, panel: dict[str, Any], time_shown: Span) -> list[Line]:
@@ -125,7 +132,8 @@ def _lines(
     start, end = time_shown
     drawn = _piled(lines) if stacked else lines
     values = [value for line in drawn for _, value in line.points]
-    low, high = min(0.0, *values), max(1e-9, *values) * 1.08
+    scale = 86400.0 if unit == "s" and max(values) >= _DAYS else 1.0
+    low, high = (scale * end for end in axis(min(values) / scale, max(values) / scale))
 
     def at(point: tuple[float, float]) -> tuple[float, float]:
         across = (point[0] - start) / (end - start)
@@ -145,6 +153,19 @@ def _lines(
             pen.polygon([(points[0][0], foot), *points, (points[-1][0], foot)], fill=_pale(colour))
         if len(points) > 1:
             pen.line(points, fill=colour, width=2 * FINE, joint="curve")
+
+
+def axis(least: float, most: float) -> Span:
+    """Ends of an axis with zero and all values between them; a quarter of it is a round number."""
+    span = max(most, 0.0) - min(least, 0.0)
+    if span == 0:
+        return 0.0, 1.0
+    size = 10.0 ** math.floor(math.log10(span / 4))
+    for step in (size * factor for factor in (1, 1.25, 1.5, 2, 2.5, 3, 4, 5, 10, 20)):
+        low = math.floor(min(least, 0.0) / step + 1e-9) * step
+        if low + 4 * step >= most * (1 - 1e-9):
+            return low, low + 4 * step
+    return min(least, 0.0), max(most, 0.0)
 
 
 def _piled(lines: list[Line]) -> list[Line]:
@@ -181,12 +202,17 @@ def shown(value: float, unit: str) -> str:
         return f"${value:.3g}"
     for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= size:
-            return f"{value / size:.3g}{letter}{SUFFIX.get(unit, '')}"
+            suffix = SUFFIX.get(unit, "")
+            return (
+                f"{value / size:.3g} {letter}{suffix[1:]}"
+                if suffix[:1] == " "
+                else f"{value / size:.3g}{letter}{suffix}"
+            )
     return f"{value:.3g}{SUFFIX.get(unit, '')}"
 
 
 def _seconds(value: float) -> str:
-    if abs(value) >= 2 * 86400:
+    if abs(value) >= _DAYS:
         return f"{value / 86400:.0f} days"
     return f"{value:.3g} s" if abs(value) >= 1 or value == 0 else f"{1000 * value:.3g} ms"
 

@@ -17,7 +17,7 @@ PLACEMENT = Board(
             "Now",
             (
                 number(
-                    "Cost of the plan",
+                    "Cost of the plan an hour",
                     "Dollars an hour of all that is planned.",
                     "currencyUSD",
                     "max(parkade_plan_cost_dollars_per_hour)",
@@ -47,14 +47,14 @@ PLACEMENT = Board(
             "Money",
             (
                 stacked(
-                    "Cost by workload",
+                    "Cost an hour by workload",
                     "Dollars an hour.",
                     "currencyUSD",
                     _COST,
                     "{{workload}}",
                 ),
                 stacked(
-                    "Cost by cause",
+                    "Cost an hour by cause",
                     "Dollars an hour of the whole plan: energy, carbon, payouts to owners, wear, bytes, what servers are worth to others, moves.",
                     "currencyUSD",
                     "max by (part) (parkade_plan_cost_part_dollars_per_hour)",

@@ -16,7 +16,8 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 COPIES: Final = "project"
 PAGES: Final = ("CHANGELOG.md", "CONTRIBUTING.md")
 """Pages of the checkout's root that are pages of the site."""
-LINK: Final = re.compile(r"(\]\()([^)#:\s]+)(#[^)\s]*)?(\))")
+LINK: Final = re.compile(r"(\[[^\]]*\])\(([^)#:\s]+)(#[^)\s]*)?\)")
+"""Label in brackets, path, anchor."""
 ITEM: Final = re.compile(r"(-|\*|\d+\.) ")
 
 
@@ -40,12 +41,16 @@ def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:  # noqa: ANN
     here = uri.relative_to(COPIES) if copied else PurePosixPath("docs") / uri
 
     def led(found: re.Match[str]) -> str:
-        target = _resolved(here, found[2])
-        if target is None or (not copied and target.parts[0] == "docs"):
+        label, target = found[1], _resolved(here, found[2])
+        if target is None:
             return found[0]
         inside = target.parts[0] == "docs"
+        if (ROOT / target).is_dir():
+            if not inside:
+                return label[1:-1]  # a folder has no page
+            target /= "README.md"
         place = target.relative_to("docs") if inside else PurePosixPath(COPIES) / target
-        return f"{found[1]}{os.path.relpath(place, uri.parent)}{found[3] or ''}{found[4]}"
+        return f"{label}({os.path.relpath(place, uri.parent)}{found[3] or ''})"
 
     return "\n".join(_parted(LINK.sub(led, markdown).splitlines()))
 

@@ -10,6 +10,7 @@ import pytest
 from dashboards.all_boards import BOARDS, FOLDER
 from dashboards.board import Board, Chart
 from dashboards.grafana import COLUMNS, as_json
+from dashboards.picture import axis, shown
 
 CHARTS = [(board, chart) for board in BOARDS for row in board.rows for chart in row.charts]
 
@@ -67,3 +68,21 @@ def test_nothing_is_asked_by_car() -> None:
     assert "vehicle" not in {
         label for _, chart in CHARTS for query in chart.queries for label in re.findall(r"by \((.*?)\)", query.expr)
     }
+
+
+@pytest.mark.parametrize(
+    ("values", "ends"),
+    [
+        ((0, 0), (0, 1)),
+        ((0, 43.3), (0, 50)),
+        ((0.2, 9.49), (0, 10)),
+        ((-0.3, 0.31), (-0.4, 0.4)),
+        ((0, 0.0387), (0, 0.04)),
+    ],
+)
+def test_an_axis_of_a_picture_has_round_numbers(values: tuple[float, float], ends: tuple[float, float]) -> None:
+    assert axis(*values) == pytest.approx(ends)
+
+
+def test_a_value_of_a_picture_is_short_and_has_its_unit() -> None:
+    assert (shown(1.24e6, "Bps"), shown(2030, "joule"), shown(0.5, "percentunit")) == ("1.24 MB/s", "2.03 kJ", "50 %")

@@ -115,10 +115,11 @@ def _default(part: Json, *, needed: bool) -> str:
 
 
 def _meaning(part: Json) -> str:
-    meaning = str(part.get("description", "")).replace("|", "\\|")
+    meaning = str(part.get("description", ""))
     text, subject = (part["items"], "Each") if part["type"] == "array" else (part, "It")
     rules = [rule["message"] for rule in text.get("x-kubernetes-validations", ()) if text["type"] == "string"]
-    return " ".join(filter(None, (meaning, *(f"{subject} {rule}." for rule in rules))))
+    said = " ".join(filter(None, (meaning, *(f"{subject} {rule}." for rule in rules))))
+    return said.replace("|", "\\|").replace("*", "\\*")
 
 
 def _rules(schema: Json, path: str) -> Iterator[str]:
