@@ -8,11 +8,11 @@ from collections import Counter
 import pytest
 from nats import errors
 
-from parkade.vehicle import command
+from parkade.vehicle import running
 from parkade.vehicle.backoff import LONGEST_ASKED, Backoff, retry_after
-from parkade.vehicle.command import _enrolled
 from parkade.vehicle.enrolment import FleetUnavailable
 from parkade.vehicle.link import CROWDED_WAIT, FIRST_WAIT, LONGEST_WAIT, _crowded, _pause
+from parkade.vehicle.running import _enrolled
 
 
 def test_the_bound_doubles_up_to_the_longest_and_begins_anew():
@@ -84,8 +84,8 @@ def test_a_car_that_is_told_to_come_back_enrols_then_and_stops_when_it_is_told(m
             raise FleetUnavailable("too many cars ask at once", 0.2)
         return "enrolled"
 
-    monkeypatch.setattr(command, "_enrolment", enrolment)
-    monkeypatch.setattr(command, "ENROL_WAITS", (0.01, 0.02))
+    monkeypatch.setattr(running, "_enrolment", enrolment)
+    monkeypatch.setattr(running, "ENROL_WAITS", (0.01, 0.02))
 
     async def enrols(*, asked_to_stop: bool) -> object:
         stop = asyncio.Event()
