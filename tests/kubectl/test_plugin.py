@@ -51,6 +51,25 @@ def test_top_explain_and_events_say_what_the_cluster_does(plugin):
     assert "workload vision/sign-reader: Ready" in plugin.here("events")
 
 
+def test_a_plan_made_here_is_the_operator_s_and_one_with_manifests_says_what_they_would_change(plugin, world, tmp_path):
+    here = asked(plugin, "plan")
+    (row,) = here["workloads"]
+    assert (row["change"], row["problems"]) == ("same", [])
+    placed = world.workload()["status"]["placements"]
+    assert [(it["place"], it["replicas"]) for it in row["planned"]] == [(it["place"], it["replicas"]) for it in placed]
+    assert here["costPerHourPlanned"] == pytest.approx(here["costPerHourNow"], abs=1e-3)
+    manifest = tmp_path / "more.json"
+    more = world.sign_reader("plate-reader", placement={"minReplicas": 2}), world.sign_reader(suspend=True)
+    manifest.write_text("\n---\n".join(map(json.dumps, more)))
+    generation = world.workload()["metadata"]["generation"]
+    found = asked(plugin, "plan", "-f", str(manifest))
+    changes = {row["name"]: row["change"] for row in found["workloads"]}
+    assert changes == {"plate-reader": "starts", "sign-reader": "stops"}
+    assert found["applied"] == ["workload vision/plate-reader", "workload vision/sign-reader"]
+    assert world.workload()["metadata"]["generation"] == generation
+    assert "nothing was changed" in plugin("plan", f"{SPACE}/plate-reader", "-f", str(manifest))
+
+
 @pytest.mark.usefixtures("world")
 def test_a_name_that_is_not_there_is_refused_with_the_one_that_is(plugin):
     said = plugin("explain", "sign-reader", code=2)

@@ -2,7 +2,7 @@
 
 import json
 import re
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import timedelta
 
 import pytest
@@ -11,12 +11,17 @@ from kubectl.scene import NOW, condition, failing, served, survey, well
 from parkade.api.base import manifest_name
 from parkade.cluster.surveying import EventFace
 from parkade.errors import InvalidInput
-from parkade.kubectl import explaining, happenings, status, steering, top
+from parkade.kubectl import explaining, happenings, planned, status, steering, top
 from parkade.kubectl.command import COMMANDS
 from parkade.kubectl.document import document
+from parkade.kubectl.foreseeing import applied, snapshot_of
 from parkade.kubectl.problems import Problem
 from parkade.kubectl.screen import Screen
 from parkade.kubectl.words import lasting, printable
+from parkade.plan import plan_once
+from parkade.settings import Economics
+from parkade.solver import solve
+from worlds import cars, cell, workload
 
 BUSY = survey(
     workloads=(
@@ -91,6 +96,50 @@ def test_events_are_chosen_by_object_age_and_level():
     assert "nothing happened" in happenings.render(happenings.happenings_of(BUSY, "nobody"), Screen(80))
 
 
+SMALL = cars()
+CROWDED = survey(cells=(cell(SMALL, vehicles=6),))
+
+
+def forecast(manifests=(), facts=CROWDED):
+    seen = applied(facts, manifests)
+    return planned.forecast_of(seen, plan_once(snapshot_of(seen), Economics(), solve), ("workload vision/newcomer",))
+
+
+def test_a_forecast_says_what_manifests_would_change():
+    rate = [{"region": "us-ca", "rate": "200"}]
+    found = forecast([workload("newcomer", demand=rate), workload("sign-reader", suspend=True)])
+    assert {row.name: row.change for row in found.workloads} == {
+        "newcomer": "starts", "sign-detector": "moves", "sign-reader": "stops",
+    }  # fmt: skip
+    shown = planned.render(found, Screen(140))
+    assert "planned with workload vision/newcomer: 3 workloads changed" in shown
+    assert "vision/sign-reader\n  Suspended: spec.suspend is true" in shown
+    assert "sign-reader" not in planned.render(found, Screen(140), "vision/newcomer")
+
+
+def test_what_cannot_be_placed_says_every_reason():
+    nowhere = workload("newcomer", placement={"jurisdictions": ["DE"]})
+    found = next(row for row in forecast([nowhere]).workloads if row.name == "newcomer")
+    assert (found.change, found.planned) == ("waits", ())
+    assert "placement.jurisdictions" in " ".join((*found.problems, *found.refused))
+
+
+def test_statuses_stand_in_for_probes():
+    facts = replace(
+        CROWDED, workloads=(served(observed={"rate": "9", "byRegion": [{"region": "us-ca", "rate": "9"}]}),)
+    )
+    (held, free) = snapshot_of(facts).servers
+    assert [model.name for model in held.models] == ["sign-reader"]
+    assert (held.http, held.models[0].instances, free.models) == ("t:8000", 2, ())
+    no_demand = applied(facts, [workload(demand=None)])
+    (asked,) = snapshot_of(no_demand).workloads
+    assert [(str(row.region), row.rate.value) for row in asked.spec.demand] == [("us-ca", 9.0)]
+    (it,) = facts.cells
+    status = it.status.model_copy(update={"conditions": (condition("Schedulable", "False", "Drained"),)})
+    drained = snapshot_of(replace(facts, cells=(it.model_copy(update={"status": status}),)))
+    assert (drained.cordoned_cells, drained.pods) == (frozenset({"ca-home-hw4-0"}), ())
+
+
 def test_words():
     assert [lasting(span) for span in (-3, 45, 600, 7200, 172800)] == ["0s", "45s", "10m", "2h", "2d"]
     assert printable("a\x1b[31m\tb\u202ec") == "a [31m b c"
@@ -107,6 +156,7 @@ SHAPES = {
     "TritonPoolState": status.TritonPoolState, "GridEventState": status.GridEventState, "Top": top.Top,
     "TopRow": top.TopRow, "TopPlace": top.TopPlace, "Explanation": explaining.Explanation,
     "PlaceState": explaining.PlaceState, "Events": happenings.Happenings, "EventFace": EventFace, "Told": steering.Told,
+    "Forecast": planned.Forecast, "WorkloadForecast": planned.WorkloadForecast, "PlannedPlace": planned.PlannedPlace,
 }  # fmt: skip
 
 

@@ -83,7 +83,7 @@ def read(client: ClusterClient, namespace: str, term: int, now: datetime) -> Clu
         routers=routers,
         silent_routers=silent,
         cordoned_cells=frozenset(_cordoned(client.list(NODES.path(), "parkade.dev/cell"))),
-        price_series=_series(client, namespace, (*regions, *vehicle_pools, *triton_pools)),
+        price_series=read_series(client, namespace, (*regions, *vehicle_pools, *triton_pools)),
         services=read_services(client),
         slices=read_slices(client),
         routes=read_routes(client),
@@ -192,10 +192,10 @@ def _cordoned(nodes: Iterable[Json]) -> Iterable[str]:
             yield node["metadata"]["labels"]["parkade.dev/cell"]
 
 
-def _series(
+def read_series(
     client: ClusterClient, namespace: str, owners: Iterable[Region | VehicleNodePool | TritonPool]
 ) -> tuple[tuple[str, str, str], ...]:
-    """The CSV text of every series that a region or a pool names and that exists."""
+    """The CSV text of every series that a region or a pool names and that exists; raises as `read`."""
     named = {(str(series.config_map), series.key) for owner in owners for series in named_series(owner)}
     texts = {name: _config_map(client, namespace, name) for name in sorted({name for name, _ in named})}
     return tuple((name, key, texts[name][key]) for name, key in sorted(named) if key in texts[name])

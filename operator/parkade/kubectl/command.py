@@ -13,6 +13,10 @@ COMMANDS: Final = {
     "status": ("parkade.kubectl.showing:status", "Is all well, what is not, what to do."),
     "top": ("parkade.kubectl.watching:top", "Workloads as they run: rates, latency, places, cost."),
     "explain": ("parkade.kubectl.showing:explain", "Why a workload is where it is, or nowhere."),
+    "plan": (
+        "parkade.kubectl.previewing:plan",
+        "What would run where, with the manifests of -f, beside what runs now.",
+    ),
     "events": ("parkade.kubectl.watching:events", "What happened lately."),
     "pause": ("parkade.kubectl.steering:pause", "Plan and change nothing until resumed."),
     "resume": ("parkade.kubectl.steering:resume", "End a pause."),

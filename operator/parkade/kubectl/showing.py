@@ -1,4 +1,4 @@
-"""Commands that show and change nothing: `status`, `explain`, `plan`."""
+"""Commands that show and change nothing: `status` and `explain`."""
 
 import sys
 from dataclasses import replace
