@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import json
-import os
 import socket
 import ssl
 import subprocess
@@ -20,6 +19,7 @@ import numpy as np
 import onnx
 
 from parkade.local import binaries
+from parkade.local.ports import choose
 from parkade.vehicle.clock import Sources
 from parkade.vehicle.tls import Certificates
 
@@ -212,12 +212,8 @@ class NatsServer:
 
 
 def free_port() -> int:
-    """A port below the ephemeral range, which outgoing connections do not take."""
-    for port in range(21000 + os.getpid() % 5000, 32000):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) != 0:
-                return port
-    raise AssertionError("no free port")
+    """A port that nobody else is given."""
+    return choose(1)[0]
 
 
 # a router

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from benchmarks.router.programs import Bench, Program, free_ports, until
+from benchmarks.router.programs import Bench, Program, until
+from parkade.local.ports import choose
 
 MANAGER = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 ROUTER = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"
@@ -31,7 +32,7 @@ def envoy(
 ) -> Iterator[Program]:
     """Envoy before servers, which it chooses among by a policy; `said` has its addresses as the router's."""
     assert bench.envoy is not None
-    http, grpc, admin = free_ports(3)
+    http, grpc, admin = choose(3)
     configuration = bench.folder / "envoy.json"
     configuration.write_text(json.dumps(_configuration((http, grpc, admin), http_servers, grpc_server, policy)))
     command = [

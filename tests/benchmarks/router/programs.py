@@ -5,7 +5,6 @@ import json
 import os
 import resource
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -171,15 +170,6 @@ def require_descriptors(count: int) -> None:
     """
     if (allowed := allow_descriptors(count)) < count:
         raise InvalidInput(f"each process needs {count:,} open files and may have {allowed:,}; raise `ulimit -Hn`")
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now, for programs that cannot choose their own."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
 
 
 @contextlib.contextmanager

@@ -77,23 +77,6 @@ func (p *Process) Kill(t *testing.T) {
 	}
 }
 
-// FreePort finds a port below the ephemeral range, where no client's connection can take it first.
-func FreePort(t *testing.T) int {
-	t.Helper()
-	const lowest, highest = 20000, 32000
-	start := lowest + (os.Getpid()*7919+int(time.Now().UnixNano()/1000))%(highest-lowest)
-	for i := range highest - lowest {
-		port := lowest + (start-lowest+i)%(highest-lowest)
-		listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-		if err == nil {
-			listener.Close()
-			return port
-		}
-	}
-	t.Fatal("no free port")
-	return 0
-}
-
 // Eventually waits until a condition holds, and fails with its last error.
 func Eventually(t *testing.T, what string, condition func() error) {
 	t.Helper()
