@@ -100,7 +100,7 @@ class Agent:
         self._workshop = Workshop(
             outfit.identity, self._store, outfit.runtime, self._executor, outfit.certificates, self.books.usage,
             self.carried, Memory(outfit.identity.memory), self._schedule, self._ask, self._referenced,
-            self._trials,
+            self._trials, self.books.disbelieved,
         )  # fmt: skip
         self._staging = Staging(self._workshop)
         self._remember(outfit.recall)

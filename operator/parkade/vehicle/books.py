@@ -13,11 +13,13 @@ from typing import Any, Final
 from parkade.vehicle.clock import Clock, Sources, amount
 from parkade.vehicle.contract import Contract, Spent
 from parkade.vehicle.day import Day
+from parkade.vehicle.distrust import Distrust
 from parkade.vehicle.history import History
 from parkade.vehicle.notebook import Notebook
 from parkade.vehicle.reasons import Reason, Refusal
 from parkade.vehicle.signals import Signals, State
 from parkade.vehicle.usage import Usage
+from parkade.vehicle.wire import Assignment
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +58,7 @@ class Books:
         self.usage = Usage(power.compute_watts, sources.running)
         self.day = Day()
         self.history = History()
+        self.distrust = Distrust()
         self.power = power
         self.failure: Refusal | None = None
         """Why the car may not work: what it spends cannot be written down."""
@@ -80,6 +83,8 @@ class Books:
         self.usage.restore(self._notebook.read_json("usage.json"))
         rows = self._notebook.read_json("history.json").get("changes")
         self.history.restore(rows if isinstance(rows, list) else ())
+        words = self._notebook.read_json("distrust.json").get("words")
+        self.distrust.restore(words if isinstance(words, list) else ())
         if self._notebook.read("day.json") is None:
             return
         held = self._notebook.read_json("day.json")
@@ -191,6 +196,11 @@ class Books:
         """Take the car's present word into the history."""
         if self.history.note(refusal, self.clock.look().now):
             self.write({"history.json": {"changes": self.history.shown()}})
+
+    def disbelieved(self, assignment: Assignment, refusal: Refusal) -> None:
+        """Remember what a router says of this car's answers."""
+        self.distrust.note(assignment, refusal, self.clock.look())
+        self.write({"distrust.json": {"words": self.distrust.saved()}})
 
     def write(self, files: Mapping[str, object]) -> bool:
         """Write JSON files, bytes as they are; whether all are written. One that fails is a refusal until it is."""

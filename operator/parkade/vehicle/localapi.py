@@ -124,6 +124,7 @@ def status(agent: Agent, link: Link) -> dict[str, Any]:
         "assignments": [
             row | {"connections": connections.get((row["workload"], row["digest"]), 0)} for row in agent.assignments()
         ],
+        "distrusted": agent.books.distrust.shown(agent.books.clock.elapsed),
         "used": agent.books.usage.shown(),
         "day": shown_day(agent.books),
         "terms": standing(agent),

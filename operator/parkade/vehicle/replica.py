@@ -87,6 +87,8 @@ class Workshop:
     keep: Callable[[], frozenset[str]]
     """Digests that may not be evicted."""
     trials: Trials
+    disbelieved: Callable[[Assignment, Refusal], None]
+    """Told what a router says of the answers."""
     one_download: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
     one_load: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
 
@@ -321,6 +323,8 @@ class Replica:
         if refusal is None:
             self._set(Phase.Ready)
         elif refusal.reason in ANSWERS:
+            if self.refusal is None or self.refusal.reason is not refusal.reason:  # each connection is told
+                self._workshop.disbelieved(self.assignment, refusal)
             self._set(Phase.Failed, refusal.reason, refusal.message)
         elif not rejected:
             self._set(Phase.Ready, refusal.reason, refusal.message)

@@ -7,12 +7,24 @@ from typing import Any, Final
 from parkade.units import seconds
 
 SHOWN_CHANGES: Final = 8
+_REMEDY: Final = (
+    "other cars serve it meanwhile; where it comes again after a restart and an update of the agent, have this "
+    "car's computer checked"
+)
 _PLUG: Final = {True: "plugged in", False: "unplugged"}
 
 
 def text(found: Mapping[str, Any]) -> str:
     """Return the status for a terminal; `found` is what `GET /v1/status` answers."""
-    parts = (_head(found), _assignments(found), _terms(found), _work(found), _day(found), _history(found))
+    parts = (
+        _head(found),
+        _assignments(found),
+        _distrusted(found),
+        _terms(found),
+        _work(found),
+        _day(found),
+        _history(found),
+    )
     return "\n".join(line for part in parts for line in part)
 
 
@@ -48,6 +60,15 @@ def _assignments(found: Mapping[str, Any]) -> Iterator[str]:
         why = f"{row['reason']}: {row['message']}" if row["reason"] and row["reason"] != found["reason"] else ""
         rows.append((row["workload"], row["digest"][:12], row["phase"], str(row["connections"]), why))
     yield from _table(rows)
+
+
+def _distrusted(found: Mapping[str, Any]) -> Iterator[str]:
+    for word in found["distrusted"]:
+        last = "" if word["last"] == word["since"] else f", last {_moment(word['last'])}"
+        yield ""
+        yield f"NOT BELIEVED  {word['workload']} {word['digest'][:12]}, since {_moment(word['since'])}{last}"
+        yield f"  {word['reason']}: {word['message']}"
+        yield f"  {_REMEDY}"
 
 
 def _terms(found: Mapping[str, Any]) -> Iterator[str]:
@@ -95,10 +116,12 @@ def _history(found: Mapping[str, Any]) -> Iterator[str]:
     changes = found["history"][-SHOWN_CHANGES:]
     yield ""
     rows = [("SINCE", "", "")]
-    for change in reversed(changes):
-        moment = datetime.fromisoformat(change["at"])
-        rows.append((f"{moment:%a %d %b %H:%M:%S}", change["reason"] or "offers itself", change["message"]))
+    rows += [(_moment(each["at"]), each["reason"] or "offers itself", each["message"]) for each in reversed(changes)]
     yield from _table(rows)
+
+
+def _moment(at: str) -> str:
+    return f"{datetime.fromisoformat(at):%a %d %b %H:%M:%S}"
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
