@@ -7,12 +7,14 @@ import socket
 import ssl
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
+from math import inf
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +85,9 @@ def digest_of(content: bytes) -> str:
 
 # a model store over HTTPS
 
+DROP = 4096
+"""Bytes that a slow store sends at a time."""
+
 
 class Shelf:
     """Serves `contents` under /models/<digest>, with Range; each request may be cut after some bytes."""
@@ -101,6 +106,8 @@ class Shelf:
         self.elsewhere = ""
         """Where every request is redirected to."""
         self.honour_range = True
+        self.rate = inf
+        """Bytes a second of each body."""
 
     def put(self, content: bytes) -> str:
         self.contents[digest_of(content)] = content
@@ -164,7 +171,14 @@ def handler_of(shelf: Shelf) -> type[BaseHTTPRequestHandler]:
                 if shelf.cut[0] < 0:
                     body = body[: shelf.cut.pop(0)]
                     self.close_connection = True
-            self.wfile.write(body)
+            self.pour(body)
+
+        def pour(self, body: bytes) -> None:
+            step = DROP if shelf.rate < inf else max(len(body), 1)
+            with suppress(OSError):  # who asked is gone
+                for at in range(0, len(body), step):
+                    self.wfile.write(body[at : at + step])
+                    time.sleep(step / shelf.rate)
 
         def log_message(self, *_: object) -> None:
             pass

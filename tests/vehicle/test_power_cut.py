@@ -1,13 +1,8 @@
-"""A power cut or a kill at any moment of a download: nothing wrong is loaded, nothing is stuck, little is lost."""
+"""A power cut at any moment of a download: nothing wrong is loaded, nothing is stuck, little is lost."""
 
 import asyncio
-import hashlib
 import json
-import os
 import random
-import subprocess
-import sys
-import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,8 +16,6 @@ from parkade.vehicle import durable, part
 from parkade.vehicle.pace import Pace
 from parkade.vehicle.store import Store
 from parkade.vehicle.transfer import Roads
-from vehicle.peers import assignment, desired, digest_of, free_port
-from vehicle.test_command import MAIN
 
 CONTENT = np.random.default_rng(5).bytes(400_000)
 SIZE = len(CONTENT)
@@ -175,43 +168,3 @@ def test_a_damaged_mark_trusts_nothing(tmp_path, pki, shelf, mark):
     tmp_path.joinpath(f"{digest}.mark").write_bytes(mark)
     again = asyncio.run(a_store(tmp_path, pki, "two").fetch(digest, SIZE, shelf.url(digest), frozenset()))
     assert again.read_bytes() == CONTENT
-
-
-LIVES = 5
-
-
-@pytest.mark.timeout(180)
-def test_an_agent_killed_again_and_again_while_it_downloads_ends_with_the_file(tmp_path, pki, shelf):
-    """Each life gets on; no byte that a killed life wrote is fetched again, but for the piece it was in."""
-    content, dice = os.urandom(1_000_000), np.random.default_rng(11)
-    digest = digest_of(content)
-    shelf.put(content)
-    state, files = tmp_path / "state", pki.vehicle
-    state.mkdir()
-    (state / "desired.json").write_bytes(desired(assignment(shelf, content, "")))
-    whole, half = state / "models" / digest, state / "models" / f"{digest}.part"
-    for life in range(200):
-        before = half.stat().st_size if half.exists() else 0
-        with (tmp_path / "log").open("wb") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-c", MAIN, "vehicle", "run", "--id", "v-1", "--fleet", "owners-ca", "--hardware",
-                 "hw4", "--nats", f"nats://127.0.0.1:{free_port()}", "--ca", str(files.ca), "--cert", str(files.cert),
-                 "--key", str(files.key), "--state-dir", str(state), "--download-rate", "300Ki"],
-                stderr=log,
-            )  # fmt: skip
-        deadline = time.monotonic() + 40
-        try:
-            while not whole.exists() and (life >= LIVES or not half.exists() or half.stat().st_size <= before):
-                assert process.poll() is None, (tmp_path / "log").read_text()
-                assert time.monotonic() < deadline, (tmp_path / "log").read_text()
-                time.sleep(0.01)
-            time.sleep(dice.uniform(0, 0.5))  # the kill comes at no moment in particular
-        finally:
-            process.kill()
-            process.wait()
-        if whole.exists():
-            break
-    assert hashlib.sha256(whole.read_bytes()).hexdigest() == digest
-    assert life >= 3, "it was killed in the middle"
-    begins = [int(asked.removeprefix("bytes=").partition("-")[0]) for asked in shelf.ranges]
-    assert begins == sorted(begins), "every life goes on where the last one was"

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -122,7 +121,7 @@ func (d *Driver) vehicle(number int, addresses []string) *vehicle {
 	v := &vehicle{
 		driver: d, number: number, key: key, address: addresses[number%len(addresses)],
 		link: d.linkOf(number), offset: time.Duration(spread(number, 9) % uint64(week)),
-		slot: -1, beatAt: never, pongBy: never, pingAt: never, sayAt: never, cutAt: never, stayAt: never, sighted: sighted{at: never}, outlook: outlook{at: never},
+		slot: -1, beatAt: never, pongBy: never, pingAt: never, sayAt: never, cutAt: never, stayAt: never, sighted: sighted{at: never}, outlook: outlook{at: never}, ahead: ahead{until: never},
 	}
 	if o.Spread > 0 {
 		v.dialAt = time.Duration(spread(number, 8) % uint64(o.Spread))
@@ -258,44 +257,11 @@ func (d *Driver) shrink(desired *fleet.Desired) {
 		a.Workload, a.Model, a.Digest = d.intern(a.Workload), d.intern(a.Model), d.intern(a.Digest)
 		a.Format, a.Router = d.intern(a.Format), d.intern(a.Router)
 	}
+	for i := range desired.Stage {
+		file := &desired.Stage[i]
+		file.Digest, file.Format = d.intern(file.Digest), d.intern(file.Format)
+	}
 	if len(desired.Assignments) == 0 {
 		desired.Assignments = nil
 	}
-}
-
-// download gets a model for a vehicle; a refused URL makes it say hello, which brings a fresh one.
-func (v *vehicle) download(digest, from string) {
-	got, err := v.driver.fetcher(v.driver.stopped, from, digest)
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	now := v.driver.now()
-	v.fetching = false
-	v.driver.counts.fetchedBytes.Add(got)
-	for i := range v.held {
-		r := &v.held[i]
-		if r.Digest != digest || r.withdrawn {
-			continue
-		}
-		if err == nil {
-			v.fetchWait = 0
-			v.fetched(r, now)
-			continue
-		}
-		r.Reason, r.Message = "SourceUnavailable", err.Error()
-		wait, next := pause(v.fetchWait, crowdedWait)
-		v.fetchWait = next
-		var turned *TurnedAway
-		if errors.As(err, &turned) {
-			wait = max(wait, turned.Wait)
-		}
-		v.fetchAt = now + wait
-		v.plans = append(v.plans, plan{v.fetchAt, func(v *vehicle, at moment) { v.proceed(at) }})
-		if errors.Is(err, ErrRefused) {
-			v.greet = true
-			v.forgetURL(digest)
-		}
-	}
-	v.proceed(now)
-	v.news(now)
-	v.step(now)
 }

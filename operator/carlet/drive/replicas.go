@@ -9,6 +9,8 @@ import (
 	"parkade.dev/carlet/fleet"
 )
 
+const waitingForURL = "WaitingForUrl"
+
 // replica is one model held for one workload, without the model.
 type replica struct {
 	fleet.HeldByVehicle
@@ -110,7 +112,11 @@ func (v *vehicle) apply(now moment) {
 			})
 		}
 	}
+	if v.nextAhead() == nil {
+		v.stopAhead(now)
+	}
 	v.proceed(now)
+	v.prepare(now)
 }
 
 func (v *vehicle) refusedAs() string {
@@ -190,7 +196,7 @@ func (v *vehicle) fetch(r *replica, now moment) {
 		}
 	}
 	if url == "" {
-		r.Reason, r.Message = "WaitingForUrl", "the model is not staged yet; the car waits for its URL"
+		r.Reason, r.Message = waitingForURL, "the model is not staged yet; the car waits for its URL"
 		return
 	}
 	if v.fetchAt > now {
@@ -198,20 +204,26 @@ func (v *vehicle) fetch(r *replica, now moment) {
 	}
 	r.Reason, r.Message = "", ""
 	if v.driver.fetcher == nil {
-		r.until = now + moment(float64(r.size)/v.driver.options.Rate*1e9)
+		left := r.size
+		if v.ahead.digest == r.Digest {
+			left = v.ahead.left
+		}
+		r.until = now + v.driver.lasting(left)
 		return
 	}
 	if !v.fetching {
 		v.fetching = true
-		go v.download(r.Digest, url)
+		go v.download(v.driver.stopped, r.Digest, url)
 	}
 }
 
+// lasting is how long a pretended download of so many bytes takes.
+func (d *Driver) lasting(size int64) moment {
+	return moment(float64(size) / d.options.Rate * 1e9)
+}
+
 func (v *vehicle) fetched(r *replica, now moment) {
-	if !slices.Contains(v.models, r.Digest) {
-		v.models = append(v.models, r.Digest)
-		slices.Sort(v.models)
-	}
+	v.own(r.Digest)
 	v.driver.counts.fetches.Add(1)
 	v.load(r, now)
 }

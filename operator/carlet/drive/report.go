@@ -16,7 +16,7 @@ import (
 type counts struct {
 	hellos, states, beats             atomic.Int64
 	orders, outdated, garbage         atomic.Int64
-	fetches, fetchedBytes             atomic.Int64
+	fetches, fetchedBytes, staged     atomic.Int64
 	loads, reloads                    atomic.Int64
 	unloadsByOrder, unloadsByContract atomic.Int64
 	departures, outages, sightings    atomic.Int64
@@ -72,6 +72,7 @@ type Report struct {
 	Garbage      int64 `json:"garbage"`
 	Fetches      int64 `json:"fetches"`
 	FetchedBytes int64 `json:"fetchedBytes"`
+	Staged       int64 `json:"staged"` // files that came ahead of need, none of the fetches
 	Loads        int64 `json:"loads"`
 	Reloads      int64 `json:"reloads"` // of what the vehicle had loaded before
 	// UnloadsByOrder are those that a desired set asked for; UnloadsByContract the car's own, as when it leaves.
@@ -106,7 +107,7 @@ func (d *Driver) Report() Report {
 		BytesUp: t.bytesUp.Load(), BytesDown: t.bytesDown.Load(), WritesUp: t.writesUp.Load(), ReadsDown: t.readsDown.Load(),
 		Hellos: c.hellos.Load(), States: c.states.Load(), Beats: c.beats.Load(), Orders: c.orders.Load(),
 		Outdated: c.outdated.Load(), Garbage: c.garbage.Load(),
-		Fetches: c.fetches.Load(), FetchedBytes: c.fetchedBytes.Load(), Loads: c.loads.Load(), Reloads: c.reloads.Load(),
+		Fetches: c.fetches.Load(), FetchedBytes: c.fetchedBytes.Load(), Staged: c.staged.Load(), Loads: c.loads.Load(), Reloads: c.reloads.Load(),
 		UnloadsByOrder: c.unloadsByOrder.Load(), UnloadsByContract: c.unloadsByContract.Load(),
 		Departures: c.departures.Load(), Outages: c.outages.Load(), Sightings: c.sightings.Load(),
 		Losses: c.losses.Load(), LostSeconds: float64(c.lostMillis.Load()) / 1e3,

@@ -74,6 +74,7 @@ type vehicle struct {
 	losses    uint32
 	sighted   sighted
 	outlook   outlook
+	ahead     ahead
 }
 
 // plan is something that happens to a vehicle later.
@@ -140,7 +141,7 @@ func (v *vehicle) next() moment {
 }
 
 func (v *vehicle) nextPhase() moment {
-	soonest := never
+	soonest := v.ahead.until
 	for i := range v.held {
 		soonest = min(soonest, v.held[i].until)
 	}
@@ -369,26 +370,4 @@ func (v *vehicle) receive(message []byte, now moment) {
 	v.apply(now)
 	v.forgetURLs()
 	v.news(now)
-}
-
-// forgetURL drops a URL that the store refused.
-func (v *vehicle) forgetURL(digest string) {
-	for i := range v.desired.Assignments {
-		if v.desired.Assignments[i].Digest == digest {
-			v.desired.Assignments[i].URL = ""
-		}
-	}
-	v.fetchAt = 0 // a fresh one is tried at once
-}
-
-// forgetURLs drops what is not needed any more: a signed URL is the longest part of an assignment.
-func (v *vehicle) forgetURLs() {
-	for i := range v.desired.Assignments {
-		for j := range v.held {
-			r := &v.held[j]
-			if a := &v.desired.Assignments[i]; r.Digest == a.Digest && (r.Phase != fleet.PhaseFetching || r.until != never) {
-				a.URL = ""
-			}
-		}
-	}
 }
