@@ -18,6 +18,9 @@ WORKLOAD, SPACE = "sign-reader", "default"
 class CarPlane(Plane):
     """The examples' pool and workload, with the caller's cars and a model that loads."""
 
+    content = affine()
+    """The model."""
+
     def begin(self, root: Path, replicas: int = 1, **pool: object) -> None:
         """Start everything but cars; what differs of the example's pool is in `pool`."""
         self.root = root
@@ -26,7 +29,7 @@ class CarPlane(Plane):
         self.install()
         self.start_link()
         self.start_parkade()
-        self.model.write_bytes(affine())
+        self.model.write_bytes(self.content)
         manifest = self.example("vehiclenodepool")
         del manifest["spec"]["contract"]["quietHours"]  # a test must not depend on the hour
         manifest["spec"] |= {"match": {"fleet": FLEET, "hardware": "hw4"}} | pool
@@ -47,7 +50,8 @@ class CarPlane(Plane):
         """The workload's manifest with so many replicas."""
         workload = self.example("workload")
         workload["metadata"] = {"name": WORKLOAD, "namespace": SPACE}
-        artifact = {"hardware": ["*"], "format": "onnx", "source": self.model.as_uri(), "sha256": digest_of(affine())}
+        digest = digest_of(self.content)
+        artifact = {"hardware": ["*"], "format": "onnx", "source": self.model.as_uri(), "sha256": digest}
         workload["spec"]["model"]["artifacts"] = [artifact]
         workload["spec"]["demand"] = [{"region": "us-ca", "rate": "1"}]
         workload["spec"]["trust"] = {"fleets": [FLEET]}

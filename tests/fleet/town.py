@@ -18,9 +18,10 @@ LIFE_SECONDS = 15.0
 class Town:
     """A plane with two cars and one workload that only cars may serve."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, life: str = LIFE) -> None:
         self.plane = CarPlane(directory, say=print)
-        self.plane.credentials_life = LIFE
+        self.plane.credentials_life = life
+        self.real_ids = dict(REAL_IDS)
         self.names: dict[str, str] = {}
         self.pids: dict[str, int] = {}
 
@@ -32,14 +33,14 @@ class Town:
 
     def enrol(self, car: str) -> str:
         self.state(car).mkdir(parents=True, exist_ok=True)
-        self.names[car] = self.plane.enroll(FLEET, REAL_IDS[car], self.state(car))
+        self.names[car] = self.plane.enroll(FLEET, self.real_ids[car], self.state(car))
         return self.names[car]
 
     def drive_and_enrol(self, car: str) -> None:
         """Start an agent that enrols itself, as an installer would leave it."""
         state = self.state(car)
         state.mkdir(parents=True, exist_ok=True)
-        secrets = {"token-file": self.fleet("token", "--ttl", "10m"), "real-id-file": REAL_IDS[car]}
+        secrets = {"token-file": self.fleet("token", "--ttl", "10m"), "real-id-file": self.real_ids[car]}
         files = {name: state / name for name in secrets}
         for name, file in files.items():
             file.write_text(secrets[name])
@@ -49,9 +50,10 @@ class Town:
             file.unlink()
         self.names[car] = self.enrolment(car)["vehicle"]
 
-    def drive(self, car: str, **more: object) -> None:
+    def drive(self, car: str, link: str = "WiFi", **more: object) -> None:
         signals = self.state(car) / "signals.jsonl"
-        signals.write_text('{"t": 0, "pluggedIn": true, "soc": 80, "state": "Charging", "link": "WiFi"}\n')
+        parked = {"t": 0, "pluggedIn": True, "soc": 80, "state": "Charging", "link": link}
+        signals.write_text(json.dumps(parked) + "\n")
         flags = {
             "hardware": "hw4", "nats": self.plane.nats_url, "ca": self.plane.authority.certificate,
             "state-dir": self.state(car), "signals": signals, "beat": "1s", **more,
@@ -62,12 +64,14 @@ class Town:
         )
 
     def status(self, car: str) -> dict:
-        command = [sys.executable, "-m", "parkade", "vehicle", "status", "-o", "json"]
-        done = subprocess.run(
-            [*command, "--state-dir", str(self.state(car))], capture_output=True, text=True, check=False
-        )
+        done = self.owner("status", car, "-o", "json")
         found: dict = json.loads(done.stdout) if done.returncode == 0 else {}
         return found
+
+    def owner(self, word: str, car: str, *more: str) -> "subprocess.CompletedProcess[str]":
+        """What the owner of a car says to its agent."""
+        command = [sys.executable, "-m", "parkade", "vehicle", word, "--state-dir", str(self.state(car)), *more]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
 
     def connected(self, car: str) -> bool:
         return bool(self.status(car).get("fleetLink", {}).get("connected"))

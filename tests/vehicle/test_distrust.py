@@ -1,6 +1,5 @@
 """A router that does not believe a car: the owner reads it long after the replica went to another car."""
 
-import asyncio
 import json
 
 import pytest
@@ -13,6 +12,8 @@ from parkade.vehicle.reasons import Reason, Refusal
 from parkade.vehicle.wire import read_assignment
 from vehicle.lives import IDENTITY, life, phases
 from vehicle.peers import Hand, affine, assignment, desired, digest_of, until
+
+pytestmark = pytest.mark.anyio
 
 SAID = "an answer of this car for workload vision/reader was not what Triton computes; restart or update its agent"
 
@@ -27,7 +28,7 @@ def status(agent) -> dict:
 
 
 @pytest.mark.parametrize("reason", ["AnswersRejected", "AnswersDisagree"])
-def test_the_owner_reads_what_was_said_and_since_when_after_the_replica_is_gone(tmp_path, pki, shelf, reason):
+async def test_the_owner_reads_what_was_said_and_since_when_after_the_replica_is_gone(tmp_path, pki, shelf, reason):
     hand = Hand()
     shelf.put(affine())
 
@@ -38,34 +39,31 @@ def test_the_owner_reads_what_was_said_and_since_when_after_the_replica_is_gone(
         agent.receive(desired(revision="r2"))
         await until(lambda: not agent.replicas)
 
-    async def scenario():
-        async with life(tmp_path, pki, hand) as (agent, router):
-            assert status(agent)["distrusted"] == []
-            await lie(agent, router)
-            (word,) = status(agent)["distrusted"]
-            assert word == {
-                "workload": "vision/reader", "digest": digest_of(affine()), "reason": reason,
-                "message": f"the router answers 403: {SAID}",
-                "since": "2026-05-04T12:00:00+00:00", "last": "2026-05-04T12:00:00+00:00",
-            }  # fmt: skip
-            hand.pass_(3600)
-        async with life(tmp_path, pki, hand) as (agent, router):
-            assert status(agent)["distrusted"] == [word], "a restart forgets nothing"
-            await lie(agent, router)
-            shown = statement.text(status(agent))
-            digest = digest_of(affine())[:12]
-            assert f"NOT BELIEVED  vision/reader {digest}, since Mon 04 May 12:00:00, last Mon 04 May 13:00:00" in shown
-            assert f"  {reason}: the router answers 403: {SAID}" in shown
-            assert "MODELS  none is assigned" in shown
-            assert "have this car's computer checked" in shown
-            hand.pass_(KEPT)
-            assert status(agent)["distrusted"] == []
-            assert "NOT BELIEVED" not in statement.text(status(agent))
-
-    asyncio.run(scenario())
+    async with life(tmp_path, pki, hand) as (agent, router):
+        assert status(agent)["distrusted"] == []
+        await lie(agent, router)
+        (word,) = status(agent)["distrusted"]
+        assert word == {
+            "workload": "vision/reader", "digest": digest_of(affine()), "reason": reason,
+            "message": f"the router answers 403: {SAID}",
+            "since": "2026-05-04T12:00:00+00:00", "last": "2026-05-04T12:00:00+00:00",
+        }  # fmt: skip
+        hand.pass_(3600)
+    async with life(tmp_path, pki, hand) as (agent, router):
+        assert status(agent)["distrusted"] == [word], "a restart forgets nothing"
+        await lie(agent, router)
+        shown = statement.text(status(agent))
+        digest = digest_of(affine())[:12]
+        assert f"NOT BELIEVED  vision/reader {digest}, since Mon 04 May 12:00:00, last Mon 04 May 13:00:00" in shown
+        assert f"  {reason}: the router answers 403: {SAID}" in shown
+        assert "MODELS  none is assigned" in shown
+        assert "have this car's computer checked" in shown
+        hand.pass_(KEPT)
+        assert status(agent)["distrusted"] == []
+        assert "NOT BELIEVED" not in statement.text(status(agent))
 
 
-def test_a_note_that_is_damaged_is_left_out(tmp_path, pki):
+async def test_a_note_that_is_damaged_is_left_out(tmp_path, pki):
     rows = [
         {},
         5,
@@ -74,11 +72,8 @@ def test_a_note_that_is_damaged_is_left_out(tmp_path, pki):
     ]
     (tmp_path / "distrust.json").write_text(json.dumps({"words": rows}))
 
-    async def scenario():
-        async with life(tmp_path, pki) as (agent, _):
-            assert status(agent)["distrusted"] == []
-
-    asyncio.run(scenario())
+    async with life(tmp_path, pki) as (agent, _):
+        assert status(agent)["distrusted"] == []
 
 
 def test_another_artifact_begins_anew_and_the_oldest_words_go():

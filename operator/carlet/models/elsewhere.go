@@ -13,9 +13,10 @@ import (
 	"github.com/minio/minio-go/v7/pkg/credentials"
 )
 
-// How often it is looked whether a file is elsewhere, and how long a look and a presigned URL may last.
+// How often it is looked whether a file is elsewhere, and how long a look and a presigned URL may last. A bucket that is gone
+// is found out by the second try of the first car that was sent there in vain.
 const (
-	lookAgain    = time.Minute
+	lookAgain    = 10 * time.Second
 	lookTimeout  = 5 * time.Second
 	presignedFor = time.Hour
 )
@@ -60,8 +61,12 @@ func NewElsewhere(text string, client *http.Client, region string) (*Elsewhere, 
 func (e *Elsewhere) URL(ctx context.Context, digest string, size int64, now time.Time) string {
 	e.mu.Lock()
 	last, known := e.seen[digest]
+	due := !known || now.Sub(last.at) >= lookAgain
+	if due { // one looks, and others believe what was seen last
+		e.seen[digest] = look{at: now, size: last.size}
+	}
 	e.mu.Unlock()
-	if !known || now.Sub(last.at) > lookAgain {
+	if due {
 		last = look{at: now, size: e.sizeOf(ctx, digest)}
 		e.mu.Lock()
 		e.seen[digest] = last

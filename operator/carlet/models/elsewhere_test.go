@@ -52,7 +52,7 @@ func TestAVehicleIsSentWhereTheFileIs(t *testing.T) {
 		}
 	}
 	if asked.Load() != 1 {
-		t.Errorf("it is looked once a minute, not %d times", asked.Load())
+		t.Errorf("it is looked once in a while, not %d times", asked.Load())
 	}
 	if status, _, _ := f.once(t, "/models/"+digest); status != 403 {
 		t.Errorf("who shows no signature is sent nowhere: %d", status)
@@ -90,6 +90,32 @@ func TestABucketsUrlsArePresigned(t *testing.T) {
 	}
 	if strings.Contains(location.String(), "never") {
 		t.Error("the secret travels")
+	}
+}
+
+func TestOneLooksWhileOthersAreServedFromHere(t *testing.T) {
+	looking, answer := make(chan struct{}, 10), make(chan struct{})
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		looking <- struct{}{}
+		<-answer
+		w.WriteHeader(http.StatusNotFound)
+	}))
+	t.Cleanup(server.Close)
+	f := redirecting(t, server.URL, server.Client())
+	first := make(chan int)
+	go func() {
+		status, _, _ := f.once(t, f.path(digest, now))
+		first <- status
+	}()
+	<-looking
+	for range 3 { // while the far server keeps silent
+		if status, _, _ := f.once(t, f.path(digest, now)); status != 200 {
+			t.Errorf("answered %d", status)
+		}
+	}
+	close(answer)
+	if status := <-first; status != 200 || len(looking) != 0 {
+		t.Errorf("answered %d, and %d more looked", status, len(looking))
 	}
 }
 

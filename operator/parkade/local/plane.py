@@ -51,6 +51,8 @@ class Plane:
         self.fleet = self.directory / "fleet"
         self.credentials_life = "24h"
         """How long what cars are signed lives; tests shorten it."""
+        self.carlet_flags: dict[str, object] = {}
+        """Further flags of `carlet nodes`, without their dashes."""
 
     def build(self, *, control_plane: bool = True, parkade: bool = True) -> None:
         """Build every program first, so that no port is chosen minutes before it is bound."""
@@ -245,7 +247,7 @@ class Plane:
             "kubelet-listen": f"127.0.0.1:{self.ports['carlet-kubelet']}", "kubelet-advertise": "127.0.0.1",
             "fleet-keys": self.fleet, "credentials-life": self.credentials_life,
             "url-key": self.directory / "pki" / "url.key",
-            "metrics": f"127.0.0.1:{self.ports['carlet-metrics']}",
+            "metrics": f"127.0.0.1:{self.ports['carlet-metrics']}", **self.carlet_flags,
         }  # fmt: skip
         return LaunchSpec(
             (str(binaries.carlet(self.say)), "nodes", *(f"--{name}={value}" for name, value in flags.items()))

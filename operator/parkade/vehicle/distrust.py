@@ -72,7 +72,7 @@ class Distrust:
 
 
 def _word(row: Mapping[str, Any]) -> Word:
-    texts = [row[name] for name in ("workload", "digest", "reason", "message", "since", "last")]
-    if not all(isinstance(text, str) for text in texts) or row["reason"] not in ANSWERS:
+    texts = {name: row[name] for name in ("workload", "digest", "reason", "message", "since", "last")}
+    if not all(isinstance(text, str) for text in texts.values()) or texts["reason"] not in ANSWERS:
         raise ValueError("no word of a router")
-    return Word(*texts, amount(row["elapsed"]))
+    return Word(**texts, elapsed=amount(row["elapsed"]))
