@@ -52,7 +52,7 @@ def filled(command: Command) -> list[str]:
     return words
 
 
-UPSTREAM = [command for command in commands("kubectl") if command.words[1:2] != ("parkade",)]
+UPSTREAM = list({it.words: it for it in commands("kubectl") if it.words[1:2] != ("parkade",)}.values())
 """Those of the plugin are looked at without a cluster: it has no dry run."""
 
 
