@@ -19,7 +19,7 @@ test-fast test-cluster e2e: export ROUTER_BIN ?= $(PROGRAMS)/parkade-router
 # $(call need,program,what to install)
 need = command -v $(1) > /dev/null || { echo "make: $(1) is not on PATH; install $(2)" >&2; exit 1; }
 
-.PHONY: help tools setup servers programs demo docs pages test test-fast test-rust test-go test-cluster e2e fuzz bench bench-solver bench-router bench-fleet bench-departures lint format crds dashboards dashboard-pictures clean
+.PHONY: help tools setup servers programs demo docs pages test test-fast test-rust test-go test-cluster e2e fuzz bench bench-solver bench-router bench-fleet bench-cycle bench-departures lint format crds dashboards dashboard-pictures clean
 
 help: ## List the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -82,7 +82,7 @@ e2e: servers programs ## The demo, then scenarios: kills under traffic, deletion
 	@PYTHONPATH=e2e $(RUN) python -m demo.run --dir "$$(mktemp -d)"
 	@$(RUN) pytest -q e2e/scenarios --timeout 600
 
-bench: bench-solver bench-router bench-fleet bench-departures ## All benchmarks
+bench: bench-solver bench-router bench-fleet bench-cycle bench-departures ## All benchmarks
 
 bench-solver: tools $(if $(filter $(CACHE)%,$(UV)),$(UV)) ## Compare the solver with others on the same instances (ARGS="--help")
 	@$(UV) sync --quiet --all-extras --group bench --locked
@@ -94,6 +94,9 @@ bench-router: tools $(if $(filter $(CACHE)%,$(UV)),$(UV)) ## Measure the router 
 
 bench-fleet: servers ## Measure carlet and NATS with 100,000 driven vehicles (ARGS="--help")
 	@PYTHONPATH=tests $(RUN) python -m benchmarks.fleet $(ARGS)
+
+bench-cycle: servers ## Measure the operator beside 1,000 workloads and 2,000 cells (ARGS="--help")
+	@PYTHONPATH=tests $(RUN) python -m benchmarks.cycle $(ARGS)
 
 bench-departures: setup ## Score the cars' forecasts of departures on real charging sessions (ARGS="--help")
 	@PYTHONPATH=tests $(RUN) python -m benchmarks.departures $(ARGS)

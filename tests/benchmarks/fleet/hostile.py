@@ -5,18 +5,20 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
+import httpx
 import yaml
 
 from benchmarks.fleet.cutting import CuttingRelay
 from benchmarks.fleet.drivers import Drivers
 from benchmarks.fleet.manifests import NAMESPACE
 from benchmarks.fleet.parts import Terms
-from benchmarks.fleet.places import FleetPlane, until
+from benchmarks.fleet.places import POD_MAKERS, FleetPlane, until
 from benchmarks.router.table import Must, Section
 from parkade.local.processes import LaunchSpec
 
@@ -73,13 +75,21 @@ class BesiegedPlane(FleetPlane):
     def strike(self, added: int) -> set[str]:
         """Delete every Node and Pod, and add cells; returns the unique ids of the Nodes that were."""
         before = set(self.nodes())
-        for path in ("/api/v1/nodes", f"/api/v1/namespaces/{NAMESPACE}/pods"):
-            self.api.delete(path, timeout=PATIENCE).raise_for_status()  # answered when the last of them is deleted
+        self.delete_all("/api/v1/nodes")
+        self.delete_all(f"/api/v1/namespaces/{NAMESPACE}/pods")
         cells = [self.cell(shard) for shard in range(self.born, self.born + added)]
         self.born += added
         listed = {"apiVersion": "v1", "kind": "List", "items": cells}
         self.kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(listed))
         return before
+
+    def delete_all(self, path: str) -> None:
+        """Delete each object of a collection; all in one request would be cut off after a minute."""
+        names = [item["metadata"]["name"] for item in self.api.get(path).raise_for_status().json()["items"]]
+        with ThreadPoolExecutor(POD_MAKERS) as deleting:
+            for answer in deleting.map(lambda name: self.api.delete(f"{path}/{name}"), names):
+                if answer.status_code != httpx.codes.NOT_FOUND:
+                    answer.raise_for_status()
 
     def nodes(self) -> dict[str, tuple[str, bool]]:
         """Unique id of each Node to its name and whether it is Ready."""

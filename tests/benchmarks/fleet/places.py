@@ -221,11 +221,12 @@ class FleetPlane(Plane):
 
     def loads(self) -> Mapping[str, Load]:
         """What carlet and the NATS servers use; the servers together."""
-        found = {name: _load([pid]) for name, pid in self.pids.items() if name == "carlet"}
-        return found | {"nats": _load(pid for name, pid in self.pids.items() if name != "carlet")}
+        found = {name: load([pid]) for name, pid in self.pids.items() if name == "carlet"}
+        return found | {"nats": load(pid for name, pid in self.pids.items() if name != "carlet")}
 
 
-def _load(pids: Iterable[int]) -> Load:
+def load(pids: Iterable[int]) -> Load:
+    """What processes use together."""
     processes = [psutil.Process(pid) for pid in pids]
     times = [process.cpu_times() for process in processes]
     return Load(sum(each.user + each.system for each in times), sum(process.memory_info().rss for process in processes))
