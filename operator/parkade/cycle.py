@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final, Literal, Protocol
 
-from parkade.api import Reason, TritonPool, VehicleNodePool
+from parkade.api import Reason
 from parkade.changes import (
     Announce,
     ApplyService,
@@ -350,8 +350,7 @@ def _vehicles(snapshot: Snapshot) -> Iterator[tuple[str, str, int]]:
 
 def _energy(snapshot: Snapshot) -> Iterator[EnergyFigures]:
     regions = {region.metadata.name: region for region in snapshot.regions}
-    pools: tuple[VehicleNodePool | TritonPool, ...] = (*snapshot.vehicle_pools, *snapshot.triton_pools)
-    for pool in pools:
+    for pool in snapshot.pools:
         if region := regions.get(pool.spec.region):
             rate = energy_rate(region, snapshot.now, snapshot.series, pool)
             yield EnergyFigures(pool.metadata.name, rate.dollars, rate.grams)

@@ -36,7 +36,6 @@ DAY = 86400.0
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 -- each step is made safe on disk
 STEP = 60.0
 """Seconds between two looks of the agent here; a real one looks every 5 s."""
-LOADED = [["WiFi"], ["WiFi", "Ethernet"], ["WiFi", "Starlink", "Cellular"], []]
 POOL = {
     "requirePluggedIn": True, "minStateOfCharge": 50, "maxRangeLossPerDay": 5, "netPositive": True, "readyBefore": "0s",
     "links": ["WiFi", "Ethernet", "Starlink"],

@@ -1,6 +1,6 @@
 """The status that pools, regions and grid events should show."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from parkade.api import GridEvent, Reason, Region, TritonPool, VehicleNodePool
 from parkade.api.gridevent import GridEventStatus
@@ -9,7 +9,7 @@ from parkade.api.tritonpool import TritonPoolStatus
 from parkade.api.vehiclenodepool import PoolVehicles, VehicleNodePoolStatus
 from parkade.changes.conditions import Finding, fields_honoured, find, merged
 from parkade.problem.energy import series_mistakes
-from parkade.snapshot import Snapshot
+from parkade.snapshot import Snapshot, TritonServer
 
 
 def vehicle_pool_status(snapshot: Snapshot, pool: VehicleNodePool) -> VehicleNodePoolStatus:
@@ -38,7 +38,7 @@ def triton_pool_status(snapshot: Snapshot, pool: TritonPool) -> TritonPoolStatus
     """Servers that answer, and why others do not."""
     servers = [server for server in snapshot.servers if server.pool == pool.metadata.name]
     live = [server for server in servers if server.live]
-    found = (_servers_ready(snapshot, pool), fields_honoured(pool, _mistakes(snapshot, pool)))
+    found = (_servers_ready(snapshot, pool, servers), fields_honoured(pool, _mistakes(snapshot, pool)))
     return TritonPoolStatus(
         servers=len(servers),
         ready=len(live),
@@ -47,11 +47,10 @@ def triton_pool_status(snapshot: Snapshot, pool: TritonPool) -> TritonPoolStatus
     )
 
 
-def _servers_ready(snapshot: Snapshot, pool: TritonPool) -> Finding:
+def _servers_ready(snapshot: Snapshot, pool: TritonPool, servers: Sequence[TritonServer]) -> Finding:
     """True while any server answers; the sentence names one that does not."""
     for finding in _region_known(snapshot, pool.spec.region):
         return Finding("Ready", "False", finding.reason, finding.message)
-    servers = [server for server in snapshot.servers if server.pool == pool.metadata.name]
     down = [server for server in servers if not server.live]
     live = len(servers) - len(down)
     if live and not down:

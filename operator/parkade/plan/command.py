@@ -189,8 +189,7 @@ def _series(folder: Path) -> Iterable[tuple[str, str, str]]:
 
 def _notes(snapshot: Snapshot) -> list[str]:
     """What is accepted but not acted on, hardware that no pool has, and servers that only a cluster knows."""
-    pools: tuple[VehicleNodePool | TritonPool, ...] = (*snapshot.vehicle_pools, *snapshot.triton_pools)
-    known = sorted({pool.spec.hardware.name for pool in pools})
+    known = sorted({pool.spec.hardware.name for pool in snapshot.pools})
     notes = []
     for workload in snapshot.workloads:
         named = {profile.hardware for profile in workload.spec.model.profiles}
@@ -201,7 +200,7 @@ def _notes(snapshot: Snapshot) -> list[str]:
         for hardware in sorted(named - set(known)):
             said = Reason.UNKNOWN_HARDWARE.say(hardware=hardware, known=", ".join(known) or "none")
             notes.append(f"{workload.key}: {Reason.UNKNOWN_HARDWARE}: {said}")
-    resources: tuple[AnyResource, ...] = (*snapshot.workloads, *pools, *snapshot.regions)
+    resources: tuple[AnyResource, ...] = (*snapshot.workloads, *snapshot.pools, *snapshot.regions)
     for resource in resources:
         if isinstance(resource, TritonPool) and resource.spec.endpoints.selector is not None:
             notes.append(f"TritonPool {resource.key}: {Reason.SERVERS_NOT_COUNTED}: {Reason.SERVERS_NOT_COUNTED.say()}")

@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from parkade.api import InferenceWorkload, Region, TritonPool, VehicleCell, VehicleNodePool
+from parkade.api import InferenceWorkload, Region, VehicleCell, VehicleNodePool
 from parkade.problem.arcs import Tables
 from parkade.problem.arrays import ProblemArrays
 from parkade.problem.batch import Pools, items_per_second, with_patience
@@ -197,8 +197,7 @@ def _places(
     """Places sorted by id, and (pool, Reason, sentence) of pools that offer none."""
     found: list[Place] = []
     missing: list[tuple[str, Reason, str]] = []
-    pools: tuple[VehicleNodePool | TritonPool, ...] = (*facts.snapshot.vehicle_pools, *facts.snapshot.triton_pools)
-    for pool in pools:
+    for pool in facts.snapshot.pools:
         region = regions.get(pool.spec.region)
         if region is None:
             missing.append((pool.key, Reason.UNKNOWN_REGION, Reason.UNKNOWN_REGION.say(region=pool.spec.region)))
@@ -332,7 +331,7 @@ def _framed(
     resources, economics, snapshot = tables.workloads.workloads, tables.economics, files.snapshot
     arcs = expand(tables)
     if tables.workloads.batch.any():
-        pools: Pools = {it.key: it for it in snapshot.vehicle_pools} | {it.key: it for it in snapshot.triton_pools}
+        pools: Pools = {pool.key: pool for pool in snapshot.pools}
         arcs = replace(arcs, short_cost=with_patience(tables, arcs, regions, pools, (snapshot.now, snapshot.series)))
     by_key: dict[str, int] = {}
     for (key, _), kept in files.kept.items():

@@ -144,6 +144,11 @@ class Snapshot:
     unreadable: frozenset[str] = frozenset()
     """`namespace/name` of workloads that exist but break their kind's rules: what they run is left alone."""
 
+    @property
+    def pools(self) -> tuple[VehicleNodePool | TritonPool, ...]:
+        """Of both kinds."""
+        return (*self.vehicle_pools, *self.triton_pools)
+
     @cached_property
     def cells_of(self) -> Mapping[str, tuple[VehicleCell, ...]]:
         """Cells by pool."""
