@@ -10,8 +10,7 @@ import (
 func TestADepartureIsReplacedAtOnceAndTheReturnChangesLittle(t *testing.T) {
 	s := newStreet(t, 1)
 	for _, v := range []string{"v-1", "v-2"} {
-		s.hello(v)
-		s.say(v, KindState, wellState(), false)
+		s.arrive(v)
 	}
 	_, told := s.decide()
 	s.world.Now = s.world.Now.Add(time.Second)
@@ -47,13 +46,11 @@ func TestADepartureIsReplacedAtOnceAndTheReturnChangesLittle(t *testing.T) {
 
 func TestSilenceKeepsThenGivesAway(t *testing.T) {
 	s := newStreet(t, 1)
-	s.hello("v-1")
-	s.say("v-1", KindState, wellState(), false)
+	s.arrive("v-1")
 	s.decide()
 	s.say("v-1", KindState, wellState(held(PhaseReady)), false)
 	s.decide()
-	s.hello("v-2")
-	s.say("v-2", KindState, wellState(), false)
+	s.arrive("v-2")
 	s.decide()
 	s.world.Now = noon.Add(3 * time.Minute)
 	s.say("v-2", KindBeat, Beat{V: 1, BeatSeconds: 60}, false)
@@ -77,8 +74,7 @@ func TestARestartTellsNobodyAnything(t *testing.T) {
 	revision := map[string]string{}
 	for i := range 4 {
 		v := fmt.Sprintf("v-%d", i)
-		s.hello(v)
-		s.say(v, KindState, wellState(), false)
+		s.arrive(v)
 	}
 	decision, _ := s.decide()
 	before := s.registry.Vehicles()

@@ -130,8 +130,7 @@ func TestDecideIsPure(t *testing.T) {
 	s := newStreet(t, 2)
 	for i := range 5 {
 		v := fmt.Sprintf("v-%d", i)
-		s.hello(v)
-		s.say(v, KindState, wellState(), false)
+		s.arrive(v)
 	}
 	s.world.Vehicles = s.registry.Vehicles()
 	one := Decide(s.world)

@@ -93,8 +93,7 @@ func TestACordonedCellKeepsWhatItHoldsAndTakesNobody(t *testing.T) {
 	s.say("v-1", KindState, wellState(held(PhaseReady)), false)
 	s.decide()
 	s.world.Cells[0].Cordoned = true
-	s.hello("v-2")
-	s.say("v-2", KindState, wellState(), false)
+	s.arrive("v-2")
 	decision, _ := s.decide()
 	inside, outside := decision.Told(Key{"f", "v-1"}).Desired, decision.Told(Key{"f", "v-2"}).Desired
 	if inside.Cell != "home-0" || len(inside.Assignments) != 1 || outside.Cell != "" {

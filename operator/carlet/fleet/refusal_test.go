@@ -9,8 +9,7 @@ import (
 
 func TestARefusalIsShownAndAskedAgainLater(t *testing.T) {
 	s := newStreet(t, 1)
-	s.hello("v-1")
-	s.say("v-1", KindState, wellState(), false)
+	s.arrive("v-1")
 	s.decide()
 	s.say("v-1", KindState, wellState(held(PhaseFailed)), false)
 	decision, told := s.decide()
@@ -41,13 +40,11 @@ func TestACarWhoseAnswersAreRejectedLosesItsReplicaToAnother(t *testing.T) {
 		{"nobody else is here", nil, ReasonFailed, "one said AnswersRejected: 3 answers of this car in a row could not be used"},
 	} {
 		s := newStreet(t, 1)
-		s.hello("v-1")
-		s.say("v-1", KindState, wellState(), false)
+		s.arrive("v-1")
 		s.decide()
 		s.say("v-1", KindState, wellState(held(PhaseReady)), false)
 		for _, v := range c.others {
-			s.hello(v)
-			s.say(v, KindState, wellState(), false)
+			s.arrive(v)
 		}
 		s.decide()
 		s.say("v-1", KindState, wellState(rejected), false)
@@ -81,8 +78,7 @@ func TestWhatAnIneligibleCarRefusesIsNoRefusalOfTheWorkload(t *testing.T) {
 
 func TestANewVersionThatFailsKeepsTheOldOne(t *testing.T) {
 	s := newStreet(t, 1)
-	s.hello("v-1")
-	s.say("v-1", KindState, wellState(), false)
+	s.arrive("v-1")
 	s.decide()
 	old := held(PhaseReady)
 	old.Digest = "bbbb"

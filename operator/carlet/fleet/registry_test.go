@@ -48,8 +48,7 @@ func TestARevokedVehicleIsGoneAndNotHeardUntilReadmitted(t *testing.T) {
 
 func TestAnOrderThatWasLostOnTheWayIsRepeatedLessAndLessOften(t *testing.T) {
 	s := newStreet(t, 1)
-	s.hello("v-1")
-	s.say("v-1", KindState, wellState(), false)
+	s.arrive("v-1")
 	decision, told := s.decideUnheard()
 	var after []time.Duration
 	for began := s.world.Now; s.world.Now.Sub(began) < 2*time.Minute; s.world.Now = s.world.Now.Add(time.Second) {

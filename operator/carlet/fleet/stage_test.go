@@ -87,8 +87,7 @@ func TestWhoIsNotToldToFetchAhead(t *testing.T) {
 		},
 	} {
 		s := staging(t, 1, 1, 100)
-		s.hello("v-1")
-		s.say("v-1", KindState, wellState(), false)
+		s.arrive("v-1")
 		s.decide()
 		s.say("v-0", KindState, wellState(held(PhaseReady)), false)
 		s.say("v-1", KindState, wellState(), false)

@@ -50,6 +50,12 @@ func (s *street) hello(vehicle string) {
 	s.say(vehicle, KindHello, Hello{V: 1, Vehicle: vehicle, Fleet: "f", Hardware: "hw4", Memory: 8 * gib, BeatSeconds: 60}, false)
 }
 
+// arrive is a vehicle that says hello, and that it may work.
+func (s *street) arrive(vehicle string) {
+	s.hello(vehicle)
+	s.say(vehicle, KindState, wellState(), false)
+}
+
 func wellState(assignments ...HeldByVehicle) State {
 	return State{V: 1, Present: true, Eligible: true, Link: "WiFi", State: "Charging", RTTMillis: 20, Assignments: assignments}
 }
