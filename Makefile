@@ -78,9 +78,18 @@ fuzz: ## Fuzz the solver's readers and solves and the router's protocols, 60 sec
 test-go: servers ## Go tests, with real servers
 	@cd operator/carlet && PARKADE_NATS_SERVER="$$($(RUN) python -m parkade.local.binaries)/nats-server" $(GO) test ./...
 
-e2e: servers programs ## The demo, then scenarios: kills under traffic, deletions, broken manifests
+e2e: servers programs node ## The demo, then scenarios: kills under traffic, deletions, broken manifests, the chart on a node
 	@PYTHONPATH=e2e $(RUN) python -m demo.run --dir "$$(mktemp -d)"
-	@$(RUN) pytest -q e2e/scenarios --timeout 600
+	@$(RUN) pytest -q e2e/scenarios e2e/node --timeout 900
+
+.PHONY: node images
+# Built apart from the tests, whose time it would take.
+node: servers ## Programs of the single node on which the chart is tested, built or fetched once
+	@PYTHONPATH=e2e $(RUN) python -m localnode.programs
+
+images: servers ## Images as OCI archives without Docker, and their bills of materials, to dist/images
+	@PYTHONPATH=e2e $(RUN) python -m localnode.images dist/images
+	@PYTHONPATH=e2e $(RUN) python -m localnode.sbom dist/images
 
 bench: bench-solver bench-router bench-fleet bench-cycle bench-departures ## All benchmarks
 

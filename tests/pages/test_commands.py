@@ -13,8 +13,8 @@ from parkade.kubectl.command import parkade as plugin
 from parkade.local import binaries
 
 UPSTREAM = {
-    "base64", "cat", "cd", "cp", "curl", "df", "export", "grep", "head", "helm", "jq", "kubectl", "make", "openssl",
-    "sha256sum",
+    "base64", "cat", "cd", "cp", "curl", "df", "docker", "export", "grep", "head", "helm", "jq", "kind", "kubectl",
+    "make", "openssl", "sha256sum",
 }  # fmt: skip
 """Programs that every machine has, or the page says that you need."""
 OURS = {"parkade", "parkade-router", "carlet", "python"}

@@ -1,6 +1,7 @@
-"""The upstream control plane as launch specs: etcd, kube-apiserver, kube-controller-manager; TLS and RBAC on."""
+"""The upstream control plane as launch specs: etcd, API server, controller manager, scheduler; TLS and RBAC on."""
 
 import base64
+import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -10,8 +11,9 @@ import yaml
 from parkade.local.pki import Authority, KeyPair
 from parkade.local.processes import LaunchSpec
 
+LOOPBACK: Final = "127.0.0.1"
 SERVICE_RANGE: Final = "10.96.0.0/16"
-"""Kubernetes' usual default; nothing routes it here, for no kube-proxy runs."""
+"""Kubernetes' usual default; without a kube-proxy nothing routes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +23,15 @@ class ControlPlane:
     ports: dict[str, int]
     authority: Authority
     data: Path
+    address: str = LOOPBACK
+    """Where the API server is reached; another than loopback where pods run, which call it too."""
+    services: str = SERVICE_RANGE
+    """Addresses of Services."""
 
     @property
     def server(self) -> str:
         """URL of the API server."""
-        return f"https://127.0.0.1:{self.ports['apiserver']}"
+        return f"https://{self.address}:{self.ports['apiserver']}"
 
     def etcd(self, binary: Path) -> LaunchSpec:
         """One member; no fsync, for a machine crash may cost this cluster its state and nothing else."""
@@ -54,7 +60,8 @@ class ControlPlane:
 
     def apiserver(self, binary: Path) -> LaunchSpec:
         """RBAC and Node authorisation; kubelet calls (logs) go to carlet with a client certificate."""
-        serving = self.authority.issue("apiserver", common_name="kube-apiserver")
+        own_service = str(next(ipaddress.ip_network(self.services).hosts()))
+        serving = self.authority.issue("apiserver", common_name="kube-apiserver", hosts=(self.address, own_service))
         client = self.authority.issue(
             "apiserver-kubelet-client", common_name="apiserver-kubelet-client", organisation="system:masters"
         )
@@ -67,9 +74,9 @@ class ControlPlane:
             etcd_cafile=trusted,
             etcd_certfile=etcd.certificate,
             etcd_keyfile=etcd.key,
-            bind_address="127.0.0.1",
-            advertise_address="127.0.0.1",
-            endpoint_reconciler_type="none",
+            bind_address=LOOPBACK if self.address == LOOPBACK else "0.0.0.0",  # noqa: S104 -- as its pods need it
+            advertise_address=self.address,
+            endpoint_reconciler_type="none" if self.address == LOOPBACK else "lease",
             secure_port=self.ports["apiserver"],
             tls_cert_file=serving.certificate,
             tls_private_key_file=serving.key,
@@ -79,29 +86,47 @@ class ControlPlane:
             kubelet_client_key=client.key,
             kubelet_preferred_address_types="InternalIP",
             authorization_mode="Node,RBAC",
+            enable_admission_plugins="NodeRestriction",
             service_account_key_file=accounts.certificate,
             service_account_signing_key_file=accounts.key,
             service_account_issuer="https://kubernetes.default.svc.cluster.local",
-            service_cluster_ip_range=SERVICE_RANGE,
+            service_cluster_ip_range=self.services,
         )
 
     def controller_manager(self, binary: Path) -> LaunchSpec:
         """All default controllers: garbage collection, and those that would evict pods of cars if we let them."""
-        pair = self.authority.issue("controller-manager", common_name="system:kube-controller-manager")
-        kubeconfig = self.data / "controller-manager.kubeconfig"
-        write_kubeconfig(kubeconfig, self.server, self.authority.certificate, pair)
+        kubeconfig = self.client("controller-manager", "system:kube-controller-manager")
         return _spec(
             binary,
             kubeconfig=kubeconfig,
             authentication_kubeconfig=kubeconfig,
             authorization_kubeconfig=kubeconfig,
-            bind_address="127.0.0.1",
+            bind_address=LOOPBACK,
             secure_port=self.ports["controller-manager"],
             root_ca_file=self.authority.certificate,
             service_account_private_key_file=self.authority.service_account_keys().key,
             use_service_account_credentials="true",
             leader_elect="false",
         )
+
+    def scheduler(self, binary: Path) -> LaunchSpec:
+        """Binds pods to nodes where a kubelet runs them; a plane without pods needs none."""
+        kubeconfig = self.client("scheduler", "system:kube-scheduler")
+        return _spec(
+            binary,
+            kubeconfig=kubeconfig,
+            authentication_kubeconfig=kubeconfig,
+            authorization_kubeconfig=kubeconfig,
+            bind_address=LOOPBACK,
+            leader_elect="false",
+        )
+
+    def client(self, name: str, user: str, organisation: str = "") -> Path:
+        """The kubeconfig of one of Kubernetes' own clients."""
+        pair = self.authority.issue(name, common_name=user, organisation=organisation)
+        kubeconfig = self.data / f"{name}.kubeconfig"
+        write_kubeconfig(kubeconfig, self.server, self.authority.certificate, pair)
+        return kubeconfig
 
 
 def write_kubeconfig(path: Path, server: str, authority: Path, pair: KeyPair) -> None:

@@ -41,7 +41,14 @@ class Authority:
         return self.pair.certificate
 
     def issue(
-        self, name: str, *, common_name: str, organisation: str = "", uris: tuple[str, ...] = (), listens: bool = False
+        self,
+        name: str,
+        *,
+        common_name: str,
+        organisation: str = "",
+        uris: tuple[str, ...] = (),
+        hosts: tuple[str, ...] = (),
+        listens: bool = False,
     ) -> KeyPair:
         """Issue (or find again) the pair `<name>.crt`, `<name>.key`, for client and server use on this machine.
 
@@ -51,6 +58,7 @@ class Authority:
             organisation: the Kubernetes group; empty for none.
             uris: URI subject alternative names; a vehicle's is `parkade://vehicle/<fleet>/<vehicle>`, a router's
                 `parkade://router/<id>`.
+            hosts: further names and addresses at which it is reached.
             listens: with this machine's names besides `uris`; a certificate without URIs always has them.
         """
         pair = KeyPair(self.directory / f"{name}.crt", self.directory / f"{name}.key")
@@ -59,8 +67,8 @@ class Authority:
         key = ec.generate_private_key(ec.SECP256R1())
         names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(uri) for uri in uris]
         if listens or not uris:
-            names += [x509.DNSName(host) for host in LOCAL_NAMES]
-            names += [x509.IPAddress(ipaddress.ip_address(address)) for address in LOCAL_ADDRESSES]
+            hosts = (*LOCAL_NAMES, *LOCAL_ADDRESSES, *hosts)
+        names += [_host(host) for host in hosts]
         usages = [ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]
         authority = x509.load_pem_x509_certificate(self.pair.certificate.read_bytes())
         certificate = (
@@ -109,6 +117,13 @@ class Authority:
         if not isinstance(key, ec.EllipticCurvePrivateKey):
             raise TypeError(f"{self.pair.key} is not an elliptic-curve key; delete its directory to start anew")
         return key
+
+
+def _host(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
 
 
 def _subject(common_name: str, organisation: str) -> x509.Name:

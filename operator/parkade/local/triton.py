@@ -21,27 +21,28 @@ PYTHON_BACKEND_NEEDS: Final = ("numpy==1.26.4", "onnxruntime==1.31.1")
 """What models import. With numpy 2 this release of the backend answers with empty outputs."""
 STUBS: Final = ("3.11", "3.12")
 """Pythons for which the wheel ships a stub of its Python backend and numpy 1.26 ships a wheel."""
+LOOPBACK: Final = "127.0.0.1"
 
 
 class Ports(NamedTuple):
-    """Where one server listens, on loopback."""
+    """Where one server listens."""
 
     http: int
     grpc: int
     metrics: int
 
 
-def command(ports: Ports, repository: Path, say: Say) -> LaunchSpec:
+def command(ports: Ports, repository: Path, say: Say, address: str = LOOPBACK) -> LaunchSpec:
     """How to start one tritonserver with explicit model control; installs it into the user cache where it is missing.
 
     `repository` is made when it does not exist. `TRITON_BIN` names another tritonserver, started with its own
-    backends. The server is ready once `GET ready_url(ports)` answers 200.
+    backends. The server is ready once `GET ready_url(ports, address)` answers 200.
 
     Raises:
         LocalPlaneError: no uv, no Python that the server's backend fits, or the wheels cannot be installed.
     """
     repository.mkdir(parents=True, exist_ok=True)
-    flags = _flags(ports, repository)
+    flags = _flags(ports, repository, address)
     if override := os.environ.get("TRITON_BIN"):
         return LaunchSpec((override, *flags))
     environment = install(say)
@@ -62,9 +63,9 @@ def command(ports: Ports, repository: Path, say: Say) -> LaunchSpec:
     )
 
 
-def ready_url(ports: Ports) -> str:
+def ready_url(ports: Ports, address: str = LOOPBACK) -> str:
     """Answers 200 once the server takes requests."""
-    return f"http://127.0.0.1:{ports.http}/v2/health/ready"
+    return f"http://{address}:{ports.http}/v2/health/ready"
 
 
 def install(say: Say) -> Path:
@@ -96,15 +97,15 @@ def install(say: Say) -> Path:
     return environment
 
 
-def _flags(ports: Ports, repository: Path) -> tuple[str, ...]:
+def _flags(ports: Ports, repository: Path, address: str) -> tuple[str, ...]:
     return (
         f"--model-repository={repository}",
         "--model-control-mode=explicit",
-        "--http-address=127.0.0.1",
+        f"--http-address={address}",
         f"--http-port={ports.http}",
-        "--grpc-address=127.0.0.1",
+        f"--grpc-address={address}",
         f"--grpc-port={ports.grpc}",
-        "--metrics-address=127.0.0.1",
+        f"--metrics-address={address}",
         f"--metrics-port={ports.metrics}",
         "--exit-timeout-secs=5",
     )
