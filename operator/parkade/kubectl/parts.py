@@ -6,7 +6,7 @@ from typing import Final
 
 from parkade.cluster.surveying import LeaseFace, Survey
 from parkade.kubectl.problems import WORDS, Level, Problem
-from parkade.kubectl.words import age, count, listed, moment, printable
+from parkade.kubectl.words import age, listed, moment, printable
 
 CYCLE_STALE: Final = timedelta(seconds=90)
 """A leader says at each renewal when its last cycle ended, and cycles run every 10 s unless set otherwise."""
@@ -124,9 +124,3 @@ def _switched(survey: Survey) -> Iterator[Problem]:
 def unseen(survey: Survey) -> tuple[str, ...]:
     """What the screen leaves out because it may not be read or is not installed."""
     return tuple(f"{row.part}: {row.why}" for row in survey.withheld)
-
-
-def missing_kinds(survey: Survey) -> str:
-    """A sentence when none of Parkade's kinds is installed; empty otherwise."""
-    gone = [row for row in survey.withheld if row.missing]
-    return count(len(gone), "kind") if len(gone) >= 6 else ""
