@@ -36,6 +36,8 @@ def test_cells_split_and_merge_while_what_runs_stays(town):
     with Drivers(town.plane, *flags, vehicles=CARS, fleet=FLEET) as driver:
         until("two cells hold all cars", lambda: sorted(here(town).values()) == [4, 4], PATIENCE)
         until("a car serves", lambda: driver.report()["ready"] >= 1, PATIENCE)
+        until("another has the file ready", lambda: driver.report()["staged"] >= 1, PATIENCE)
+        assert driver.report()["ready"] == 1
         before = driver.report()
         nodes = town.plane.kubectl("get", "nodes", "-o", "name").split()
         assert len(nodes) == 2
@@ -65,6 +67,7 @@ def test_cells_split_and_merge_while_what_runs_stays(town):
         town.plane.kubectl("scale", f"iw/{WORKLOAD}", f"--replicas={CARS - 1}")
         until("all but one car serve", lambda: driver.report()["ready"] == CARS - 1, PATIENCE)
         busy = driver.report()
+        assert busy["fetches"] <= busy["ready"] - 1, "who had the file ready fetched nothing for its order"
         resize(town, 20)
         until("a cell closes", lambda: len(closing(town)) == 1, PATIENCE)
         [name] = closing(town)

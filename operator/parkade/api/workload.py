@@ -71,7 +71,8 @@ class Artifact(Part):
     format: Literal["onnx", "tensorrt"] = "onnx"
     """What the file is: an ONNX model, or a TensorRT plan built for the hardware named."""
     source: Url
-    """Where to fetch it once: https, s3, gs, file or any other URL that fsspec reads."""
+    """Where to fetch it once: https, file, or any other URL that fsspec reads with its package beside the operator,
+    such as s3fs for s3 and gcsfs for gs."""
     sha256: Sha256
     """Digest of the file, as sha256sum prints it; other bytes are refused."""
     secret_ref: SecretRef | None = None
