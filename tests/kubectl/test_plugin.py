@@ -5,7 +5,7 @@ import json
 import pytest
 
 from handlers.world import CELL, SPACE, SYSTEM, eventually
-from parkade.cluster.resources import CONFIG_MAPS, LEASES, NODES
+from parkade.cluster.resources import CONFIG_MAPS, LEASES, NODES, WORKLOADS
 from parkade.errors import InvalidInput
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
@@ -146,6 +146,60 @@ def test_colours_are_for_terminals(plugin):
     live = plugin.on_a_terminal("top", "--times", "2", "--every", "1s")
     assert live.count("WORKLOAD") == 2
     assert live.count("\x1b[H") == 2
+
+
+def test_kubectl_waits_until_any_kind_is_ready(world):
+    for thing in (f"iw/sign-reader -n {SPACE}", "vnp/ca-home", "rg/us-ca"):
+        world.plane.kubectl("wait", *thing.split(), "--for=condition=Ready", "--timeout=60s")
+    spec = {"regions": ["us-ca"], "start": "2031-01-01T00:00:00Z", "end": "2031-01-01T01:00:00Z"}
+    event = {"apiVersion": "parkade.dev/v1alpha1", "kind": "GridEvent", "metadata": {"name": "evening"}}
+    world.apply(event | {"spec": spec | {"reduce": {"targetKW": 5}}})
+    world.plane.kubectl("wait", "ge/evening", "--for=condition=Ready=False", "--timeout=60s")  # not acted on yet
+    world.plane.kubectl("delete", "ge/evening")
+
+
+def test_get_wide_shows_what_one_looks_for(world):
+    head, row = world.plane.kubectl("get", "iw", "-n", SPACE, "sign-reader", "-o", "wide").splitlines()
+    wanted = ("READY", "SLOMET", "REPLICAS", "PLACE", "WHY", "P99", "$/H", "RATE/S", "SEEN P99", "FAILED", "URL")
+    assert [title for title in wanted if title not in head] == []
+    assert CELL in row
+    assert " READY " in world.plane.kubectl("get", "vnp", "ca-home")
+
+
+def test_scale_and_a_real_autoscaler_set_the_least_and_the_planner_keeps_to_it(world):
+    def scaled():
+        return world.client.get(f"{WORKLOADS.path(SPACE, 'sign-reader')}/scale")
+
+    world.plane.kubectl("scale", "-n", SPACE, "iw/sign-reader", "--replicas=2")
+    eventually(lambda: world.orders() == {f"{SPACE}/sign-reader": 2}, "two are ordered")
+    world.act_as_carlet()
+    eventually(lambda: scaled()["status"].get("replicas") == 2, "two are ready")
+    assert scaled()["status"]["selector"] == "parkade.dev/workload=sign-reader"
+    target = {"apiVersion": WORKLOADS.api, "kind": WORKLOADS.kind, "name": "sign-reader"}
+    autoscaler = {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "sign-reader", "namespace": SPACE},
+        "spec": {"scaleTargetRef": target, "minReplicas": 3, "maxReplicas": 4},
+    }
+    world.apply(autoscaler)
+    eventually(lambda: world.orders() == {f"{SPACE}/sign-reader": 3}, "the autoscaler's least is ordered", 90)
+    world.act_as_carlet()
+    eventually(lambda: scaled()["status"].get("replicas") == 3, "three are ready")
+    generation, cycles = world.workload()["metadata"]["generation"], world.operators[0].cycles()
+    eventually(lambda: world.operators[0].cycles() >= cycles + 2, "the planner looked at it again")
+    assert scaled()["spec"]["replicas"] == 3
+    assert world.workload()["metadata"]["generation"] == generation
+    owners = {
+        entry["manager"]
+        for entry in world.workload()["metadata"]["managedFields"]
+        if "f:minReplicas" in json.dumps(entry)
+    }
+    assert "parkade-operator" not in owners
+    world.plane.kubectl("delete", "hpa", "-n", SPACE, "sign-reader")
+    world.plane.kubectl("scale", "-n", SPACE, "iw/sign-reader", "--replicas=1")
+    eventually(lambda: world.orders() == {f"{SPACE}/sign-reader": 1}, "one is ordered again")
+    world.act_as_carlet()
 
 
 def test_what_the_leader_says_of_its_cycles_is_in_its_lease(world):

@@ -103,7 +103,7 @@ class GridEventStatus(StatusPart):
     settlement: Settlement = Settlement()
     """What the event earned."""
     conditions: Conditions = ()
-    """FieldsHonoured, with a reason and a sentence."""
+    """Ready (it is acted on when its time comes), FieldsHonoured; each with a reason and a sentence."""
 
 
 class GridEvent(Resource):
@@ -120,6 +120,7 @@ class GridEvent(Resource):
             Column("Limit kW", ".spec.reduce.limitKW", "integer"),
             Column("$/kWh", ".spec.reduce.price.perKWh"),
             Column("Delivered kWh", ".status.deliveredKWh"),
+            condition_column("Ready", wide=True),
             condition_column("FieldsHonoured", wide=True),
             AGE,
         ),

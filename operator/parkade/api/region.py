@@ -86,7 +86,7 @@ class RegionStatus(StatusPart):
     """What the operator found."""
 
     conditions: Conditions = ()
-    """FieldsHonoured, with a reason and a sentence."""
+    """Ready (its series have a value for now), FieldsHonoured; each with a reason and a sentence."""
 
 
 class Region(Resource):
@@ -101,6 +101,7 @@ class Region(Resource):
             Column("$/kWh", ".spec.energyPrice.perKWh"),
             Column("g/kWh", ".spec.carbonIntensity.gramsPerKWh", "integer"),
             Column("$/t", ".spec.carbonPrice.perTonne"),
+            condition_column("Ready", wide=True),
             condition_column("FieldsHonoured", wide=True),
             AGE,
         ),

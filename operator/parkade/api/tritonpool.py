@@ -212,6 +212,7 @@ class TritonPool(Resource):
         short="tp",
         columns=(
             Column("Region", ".spec.region"),
+            condition_column("Ready"),
             Column("Hardware", ".spec.hardware.name"),
             Column("Servers", ".status.servers", "integer"),
             Column("Answering", ".status.ready", "integer"),

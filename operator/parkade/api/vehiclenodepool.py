@@ -246,6 +246,7 @@ class VehicleNodePool(Resource):
         short="vnp",
         columns=(
             Column("Region", ".spec.region"),
+            condition_column("Ready"),
             Column("Hardware", ".spec.hardware.name"),
             Column("Vehicles", ".spec.vehicles", "integer"),
             Column("Here", ".status.vehicles.here", "integer"),

@@ -1,6 +1,7 @@
 """The status that pools, regions and grid events should show."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from parkade.api import GridEvent, Reason, Region, TritonPool, VehicleNodePool
 from parkade.api.gridevent import GridEventStatus
@@ -83,12 +84,21 @@ def _region_known(snapshot: Snapshot, region: str) -> Iterator[Finding]:
 
 
 def region_status(snapshot: Snapshot, region: Region) -> RegionStatus:
-    """Whether every field of a region is acted on."""
-    found = (fields_honoured(region, _without_value(snapshot, region)),)
+    """Whether prices and carbon are known, and every field of the region is acted on."""
+    lacking = next(_without_value(snapshot, region), None)
+    said = "its prices and its carbon have a value for now"
+    ready = Finding("Ready", "True", Reason.READY.value, said)
+    if lacking is not None:
+        ready = replace(lacking, type="Ready")
+    found = (ready, fields_honoured(region, _without_value(snapshot, region)))
     return RegionStatus(conditions=merged(found, region.status.conditions, region.metadata, snapshot.now))
 
 
 def grid_event_status(snapshot: Snapshot, event: GridEvent) -> GridEventStatus:
-    """Whether every field of a grid event is acted on; what was delivered stays as it is."""
-    conditions = merged((fields_honoured(event),), event.status.conditions, event.metadata, snapshot.now)
+    """Whether the event is acted on, and every field of it; what was delivered stays as it is."""
+    honoured = fields_honoured(event)
+    ready = Finding("Ready", "True", Reason.READY.value, "it is acted on when its time comes")
+    if honoured.status == "False":
+        ready = replace(honoured, type="Ready")
+    conditions = merged((ready, honoured), event.status.conditions, event.metadata, snapshot.now)
     return event.status.model_copy(update={"conditions": conditions})
