@@ -81,4 +81,7 @@ def test_plain_arithmetic_and_the_product_give_what_the_page_compares(page, stat
     even = [ratio * (cars[at] * (0.31 + carbon) + payout) - server * meter for payout in payouts]
     assert [float(number) for number in re.findall(r"\d\.\d+", plain[at + 1])] == pytest.approx(even, abs=0.006)
     found = answer(Question(state=state), hours, (0.0,), payouts).break_even.mean(axis=0)
+    in_short = re.search(r"worth more than (\d\.\d+) \$.*?above (\d\.\d+) \$", page, re.DOTALL)
+    assert in_short is not None
+    assert float(in_short[at + 1]) == pytest.approx(found[1], abs=0.006)
     assert [float(number) for number in re.findall(r"\d\.\d+", product[at + 1])] == pytest.approx(found, abs=0.006)
