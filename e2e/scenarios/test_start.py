@@ -45,6 +45,7 @@ def reader(world: World, tmp_path: Path) -> Reader:
     model = tmp_path / "my-model.onnx"
     model.write_bytes(affine())
     manifest, replaced = re.subn(r'"file:///[^"]*"', f'"{model.as_uri()}"', manifest)
+    (tmp_path / "as-printed.yaml").write_text(manifest)
     manifest, again = re.subn(r'sha256: "[0-9a-f]{64}"', f'sha256: "{digest_of(affine())}"', manifest)
     assert (replaced, again) == (1, 1)
     (tmp_path / "my-model.yaml").write_text(manifest)
@@ -53,6 +54,13 @@ def reader(world: World, tmp_path: Path) -> Reader:
 
 def test_a_reader_deploys_asks_breaks_finds_out_and_deletes(reader: Reader, world: World) -> None:
     try:
+        world.plane.kubectl("apply", "-f", str(reader.folder / "as-printed.yaml"))
+        world.await_that(
+            "the digest of the page is refused",
+            lambda: world.conditions(KEY)["Placed"]["reason"] == "DigestMismatch",
+            60,
+        )
+        assert digest_of(affine()) in world.conditions(KEY)["Placed"]["message"]
         address = reader.types("kubectl apply -f my-model.yaml").splitlines()[-1]
         (client,) = (block.text for block in blocks("python") if block.page == PAGE)
         done = subprocess.run(
