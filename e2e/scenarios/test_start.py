@@ -57,7 +57,7 @@ def test_a_reader_deploys_asks_breaks_finds_out_and_deletes(reader: Reader, worl
         world.plane.kubectl("apply", "-f", str(reader.folder / "as-printed.yaml"))
         world.await_that(
             "the digest of the page is refused",
-            lambda: world.conditions(KEY)["Placed"]["reason"] == "DigestMismatch",
+            lambda: world.conditions(KEY).get("Placed", {}).get("reason") == "DigestMismatch",
             60,
         )
         assert digest_of(affine()) in world.conditions(KEY)["Placed"]["message"]
