@@ -14,7 +14,7 @@ FAST := not cluster and not triton and not slow
 JOBS ?= 2
 # All tests use the router that the Rust tests build anyway; a release build takes five times as long.
 PROGRAMS := $(or $(CARGO_TARGET_DIR),$(CURDIR)/kernels/target)/debug
-test-fast test-cluster e2e: export ROUTER_BIN ?= $(PROGRAMS)/parkade-router
+test-fast test-cluster e2e dashboard-pictures: export ROUTER_BIN ?= $(PROGRAMS)/parkade-router
 
 # $(call need,program,what to install)
 need = command -v $(1) > /dev/null || { echo "make: $(1) is not on PATH; install $(2)" >&2; exit 1; }
