@@ -1,5 +1,6 @@
 """What people may by the chart's roles, and what `kubectl parkade` says to those who may not."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -87,8 +88,21 @@ def test_a_tenant_sees_the_own_namespace_and_what_is_hidden(person: Callable[...
     shown = person("tenant", "status", "-n", SPACE)
     assert f"workloads of {SPACE}" in shown
     assert "Nothing is wrong with what you may see" in shown
+    assert "vehiclecells, gridevents, leases" in " ".join(shown.split())
+    assert "ask an administrator for the ClusterRole view" in " ".join(shown.split())
+    told = json.loads(person("tenant", "status", "-n", SPACE, "-o", "json"))["notShown"]
     for kind in ("vehiclecells.parkade.dev", "leases.coordination.k8s.io in the namespace parkade-system"):
-        assert f"you may not list {kind}; ask an administrator for it" in " ".join(shown.split())
+        assert any(f"you may not list {kind}; ask an administrator for it" in row for row in told)
+
+
+@pytest.mark.parametrize("words", [("top",), ("events",), ("plan",), ("explain", f"{SPACE}/model")])
+def test_without_what_a_command_needs_it_says_what_is_missing(
+    person: Callable[..., str], words: tuple[str, ...]
+) -> None:
+    with pytest.raises(
+        ClusterRefused, match=r"you may not list (inferenceworkloads.parkade.dev|events) in .*; ask an admin"
+    ):
+        person("nobody", *words)
 
 
 def test_an_editor_may_pause_and_may_not_order_cars(person: Callable[..., str], plane: Plane) -> None:

@@ -130,13 +130,9 @@ def test_kubectl_completes_names_from_the_cluster(plugin):
     def completed(*words):
         return plugin.run("__complete", "parkade", *words).splitlines()
 
-    assert "vision/sign-reader\tworkload" in completed("explain", "")
     assert "sign-reader\tworkload" in completed("explain", "-n", SPACE, "si")
-    assert f"{CELL}\tcell" in completed("drain", "ca-")
-    assert "ca-home\tvehicle pool" in completed("drain", "ca-")
+    assert {f"{CELL}\tcell", "ca-home\tvehicle pool"} <= set(completed("drain", "ca-"))
     assert {line.split("\t")[0] for line in completed("")} >= {"status", "top", "explain", "events", "pause", "drain"}
-    assert "json" in completed("status", "-o", "")
-    assert SPACE in completed("status", "-n", "")
 
 
 @pytest.mark.usefixtures("world")

@@ -163,6 +163,18 @@ def test_what_may_not_be_seen_is_no_all_clear():
     assert "Carlets      not shown" in shown
 
 
+def test_who_may_see_nothing_is_told_so_once():
+    parts = ("inferenceworkloads", "vehiclecells", "gridevents", "leases", "configmaps")
+    withheld = tuple(Withheld(part, f"you may not list {part}") for part in parts)
+    empty = survey(workloads=(), regions=(), triton_pools=(), vehicle_pools=(), cells=(), leases=(), withheld=withheld)
+    shown = render(status_of(empty), Screen(200))
+    assert shown.count("not shown") == 6
+    assert "Operator     not shown; mode not shown\n" in shown
+    assert (
+        f"Not shown: {', '.join(parts)}: you may not read them; ask an administrator for the ClusterRole view" in shown
+    )
+
+
 def test_nothing_at_all_is_shown_too():
     empty = survey(workloads=(), regions=(), triton_pools=(), vehicle_pools=(), cells=(), leases=(operator(),))
     shown = render(status_of(empty), Screen(80))

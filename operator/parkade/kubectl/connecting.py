@@ -62,18 +62,29 @@ class Connection:
         finally:
             client.close()
 
-    def survey(self, parts: tuple[str, ...]) -> Survey:
+    def survey(self, parts: tuple[str, ...], needs: tuple[str, ...] = ()) -> Survey:
         """Read those parts, workloads of all namespaces unless one is named, or of one's own if that is all one may.
+
+        Args:
+            parts: as of `surveying.survey`.
+            needs: those without which there is nothing to say.
 
         Raises:
             ClusterUnavailable: no answer.
             ClusterRefused: the API server refuses, or Parkade is not installed.
         """
         with self.client() as client:
-            return self.look(client, parts)
+            return self.look(client, parts, needs)
 
-    def look(self, client: ClusterClient, parts: tuple[str, ...]) -> Survey:
+    def look(self, client: ClusterClient, parts: tuple[str, ...], needs: tuple[str, ...] = ()) -> Survey:
         """As `survey`, with a connection that is there already."""
+        seen = self._widest(client, parts)
+        for row in seen.withheld:
+            if row.part in needs:
+                raise ClusterRefused(row.why, status=404 if row.missing else 403)
+        return seen
+
+    def _widest(self, client: ClusterClient, parts: tuple[str, ...]) -> Survey:
         seen = survey(client, self.system, self.namespace, parts)
         own = [row for row in seen.withheld if row.part in ("inferenceworkloads", "events")]
         if any(row.missing for row in own):

@@ -37,7 +37,7 @@ def plan(connection: Connection, workload: str, folder: Path | None) -> None:
     manifests = load(folder) if folder else ()
     everywhere = replace(connection, namespace="")
     with everywhere.client() as client:
-        seen = applied(everywhere.look(client, PLANNED), manifests)
+        seen = applied(everywhere.look(client, PLANNED, PLANNED), manifests)
         owners: tuple[Region | VehicleNodePool | TritonPool, ...] = (
             *seen.regions, *seen.vehicle_pools, *seen.triton_pools,
         )  # fmt: skip

@@ -38,7 +38,7 @@ def explain(connection: Connection, workload: str) -> None:
     scoped = replace(connection, namespace=namespace)
     parts = ("inferenceworkloads", "vehiclecells", "vehiclenodepools", "tritonpools", "events")
     try:
-        found = explaining.explanation_of(scoped.survey(parts), namespace, name)
+        found = explaining.explanation_of(scoped.survey(parts, ("inferenceworkloads",)), namespace, name)
     except InvalidInput:  # said again by who has looked at all namespaces, for one of them may have that name
         everywhere = replace(connection, namespace="").survey(parts)
         found = explaining.explanation_of(everywhere, namespace, name)

@@ -14,6 +14,8 @@ from parkade.kubectl.things import misses_target, rests, thing_problems
 from parkade.kubectl.words import lasting, listed, moment, number, printable
 
 _CARS: Final = ("cells", "registered", "here", "eligible", "serving", "silent")
+_MANY: Final = 4
+"""Parts that are not shown for which one sentence is enough."""
 Verdict = Literal["Well", "Warning", "Critical", "Unknown"]
 ON_SCREEN: Final = 8
 """Problems on one screen; the others are counted, and `--all` shows them."""
@@ -222,8 +224,16 @@ def render(status: Status, screen: Screen, *, everything: bool = False) -> str:
                        + screen.command("kubectl parkade status --all")])  # fmt: skip
     blocks.append(list(_parts(status, screen)))
     if status.not_shown:
-        blocks.append([line for row in status.not_shown for line in screen.wrapped(row, "  ", "Not shown: ")])
+        blocks.append([line for row in _hidden(status) for line in screen.wrapped(row, "  ", "Not shown: ")])
     return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
+
+
+def _hidden(status: Status) -> list[str]:
+    """Each part with its sentence, or one for many."""
+    if len(status.not_shown) < _MANY:
+        return list(status.not_shown)
+    parts = ", ".join(row.partition(":")[0] for row in status.not_shown)
+    return [f"{parts}: you may not read them; ask an administrator for the ClusterRole view, in the whole cluster"]
 
 
 def _headline(status: Status, screen: Screen) -> list[str]:
@@ -278,7 +288,8 @@ def _operator_line(status: Status) -> str:
         cycle = operator.last_cycle_seconds
         ended = "age of its last cycle not told" if cycle is None else f"last cycle {lasting(cycle)} ago"
         leads = f"{operator.leader} leads (term {operator.term}), {ended}"
-    return f"{leads}; mode {operator.mode}{', PAUSED' if operator.paused else ''}"
+    mode = "not shown" if _blind(status, "configmaps") else operator.mode
+    return f"{leads}; mode {mode}{', PAUSED' if operator.paused else ''}"
 
 
 def _part_line(part: PartState, hidden: str) -> str:
@@ -292,6 +303,8 @@ def _part_line(part: PartState, hidden: str) -> str:
 
 def _workload_line(status: Status) -> str:
     it = status.workloads
+    if _blind(status, "inferenceworkloads"):
+        return "not shown"
     if not it.total:
         return "none" + (f" in {status.namespace}" if status.namespace else "")
     resting = f", {it.resting} resting" if it.resting else ""
@@ -303,6 +316,8 @@ def _workload_line(status: Status) -> str:
 
 
 def _grid_line(status: Status) -> str:
+    if _blind(status, "gridevents"):
+        return "not shown"
     on = [it.name for it in status.grid_events if (moment(it.start) or status.at) <= status.at]
     ahead = [it for it in status.grid_events if it.name not in on]
     parts = [f"{listed(on)} now"] if on else []

@@ -56,7 +56,7 @@ def top(connection: Connection, sort: str, every: str, times: int | None) -> Non
     pause = max(_SOONEST, _span("--every", every))
     live = sys.stdout.isatty() and connection.output == "text"
     looks = times if times is not None else 0 if live else 1
-    look = _patient(lambda: workloads.top_of(connection.survey(("inferenceworkloads",)), sort))
+    look = _patient(lambda: workloads.top_of(connection.survey(("inferenceworkloads",), ("inferenceworkloads",)), sort))
     for _ in _moments(pause, looks):
         found = look()
         if live and looks != 1:
@@ -93,7 +93,7 @@ def events(connection: Connection, about: str, since: str, *, warnings: bool, wa
     shown: set[object] = set()
 
     def look() -> happenings.Happenings:
-        return happenings.happenings_of(connection.survey(("events",)), about, span, warnings=warnings)
+        return happenings.happenings_of(connection.survey(("events",), ("events",)), about, span, warnings=warnings)
 
     for number in _moments(2.0, 0 if watched else 1):
         found = look()
