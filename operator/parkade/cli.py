@@ -17,6 +17,8 @@ COMMANDS: Final = {
     "does-it-pay": ("parkade.report.command:does_it_pay", "Compare cars with servers over a year of real prices."),
     "crds": ("parkade.api.command:crds", "Generate the custom resource definitions."),
     "operator": ("parkade.handlers.command:operator", "Run the operator."),
+    "uninstall": ("parkade.cluster.command:uninstall", "Remove what Parkade made in a cluster."),
+    "probe": ("parkade.serving.command:probe", "Send one real request through a router."),
     "fleet": ("parkade.fleet.command:fleet", "Let cars into a fleet and out of it, or play them."),
     "vehicle": ("parkade.vehicle.command:vehicle", "Run, ask or steer the agent in a car."),
 }

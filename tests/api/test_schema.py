@@ -37,7 +37,7 @@ def test_check_names_a_stale_file(tmp_path: Path) -> None:
 
 
 def test_no_generated_file_is_left_from_a_kind_that_is_gone(repository_root: Path) -> None:
-    for folder in ("crds", "charts/parkade/crds"):
+    for folder in ("crds", "charts/parkade/files/crds"):
         assert {path.name for path in (repository_root / folder).iterdir()} == set(crd_files())
 
 

@@ -1,23 +1,20 @@
-"""The Helm chart: renders, is taken by a real API server, and grants each component what it needs and no more."""
+"""The Helm chart: renders, is taken by a real API server, and sets what its values say."""
 
 import json
-import os
 import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from charts.conftest import Render
+from charts.manifests import Manifest, errands, objects, one, pods
 from parkade.local.plane import Plane
-from parkade.local.ports import choose
 from parkade.settings import Settings
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
-Render = Callable[..., str]
 VARIANTS: dict[str, tuple[str, ...]] = {
     "as it comes": (),
     "one operator that observes": ("--set", "operator.replicas=1", "--set", "settings.mode=Observe"),
@@ -44,21 +41,23 @@ VARIANTS: dict[str, tuple[str, ...]] = {
         "--set-json",
         'operator.gateway={"http": "a/b/http", "grpc": "a/b/grpc", "hostname": "{name}.{namespace}.models.example"}',
     ),
+    "secrets and definitions of your own": ("--set", "secrets.generate=false", "--set", "crds.install=false"),
+    "nothing but what is needed may be reached": (
+        "--set", "networkPolicies.egress.enabled=true", "--set", "nats.mqttPort=1883", "--set-json",
+        'networkPolicies.egress.router=[{"to": [{"ipBlock": {"cidr": "10.0.0.0/8"}}], "ports": [{"port": 8000}]}]',
+    ),
+    "everybody may be reached": ("--set", "networkPolicies.enabled=false", "--set", "crds.keep=false"),
+    "on nodes of their own": (
+        "--set", "router.replicas=3", "--set", "router.priorityClassName=system-cluster-critical",
+        "--set", "router.nodeSelector.pool=parkade", "--set-json", 'router.tolerations=[{"operator": "Exists"}]',
+        "--set-json", 'router.affinity={"nodeAffinity": {}}', "--set", "router.podAnnotations.a=b",
+    ),
+    "tested by a request": ("--set", "test.model=sign-reader", "--set", "test.tokenSecret=caller"),
     "reached from outside": (
         "--set", "router.service.type=LoadBalancer", "--set", "router.carsAdvertise=cars.example:443",
         "--set", "imagePullSecrets[0].name=pull", "--set-string", "operator.env.PARKADE_RESYNC=5",
     ),
 }  # fmt: skip
-
-
-def objects(rendered: str) -> list[dict[str, Any]]:
-    return [document for document in yaml.safe_load_all(rendered) if document]
-
-
-def pods(rendered: str) -> list[tuple[str, dict[str, Any]]]:
-    workloads = ("Deployment", "StatefulSet")
-    found = [thing for thing in objects(rendered) if thing["kind"] in workloads]
-    return [(thing["metadata"]["name"], thing["spec"]["template"]["spec"]) for thing in found]
 
 
 @pytest.mark.parametrize("arguments", VARIANTS.values(), ids=VARIANTS)
@@ -83,15 +82,74 @@ def test_every_container_is_sandboxed_and_probed(render: Render) -> None:
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
         assert pod["enableServiceLinks"] is False, "a Service named parkade-* would set PARKADE_* variables"
         assert pod["serviceAccountName"] == name
+        check_sandbox(pod)
+        assert pod["automountServiceAccountToken"] is (name != "parkade-nats")
+        assert {it["topologyKey"] for it in pod["topologySpreadConstraints"]} == {
+            "topology.kubernetes.io/zone", "kubernetes.io/hostname",
+        }  # fmt: skip
         for container in pod["containers"]:
-            sandbox = container["securityContext"]
-            assert sandbox["readOnlyRootFilesystem"] is True
-            assert sandbox["allowPrivilegeEscalation"] is False
-            assert sandbox["capabilities"] == {"drop": ["ALL"]}
-            assert container["livenessProbe"]
-            assert container["readinessProbe"]
-            assert container["resources"]["requests"]
-            assert "memory" in container["resources"]["limits"]
+            assert {"startupProbe", "livenessProbe", "readinessProbe"} <= container.keys()
+
+
+def check_sandbox(pod: Manifest) -> None:
+    for container in pod["containers"]:
+        sandbox = container["securityContext"]
+        assert sandbox["readOnlyRootFilesystem"] is True
+        assert sandbox["allowPrivilegeEscalation"] is False
+        assert sandbox["capabilities"] == {"drop": ["ALL"]}
+        assert container["resources"]["requests"]
+        assert "memory" in container["resources"]["limits"]
+
+
+def test_what_ends_by_itself_is_sandboxed_alike(render: Render) -> None:
+    found = dict(errands(render()))
+    assert found.keys() == {"parkade-secrets", "parkade-uninstall", "parkade-test"}
+    for name, pod in found.items():
+        check_sandbox(pod)
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["automountServiceAccountToken"] is (name != "parkade-test")
+    for account in (it for it in objects(render()) if it["kind"] == "ServiceAccount"):
+        assert account["automountServiceAccountToken"] is False
+
+
+def test_no_account_and_no_right_of_a_hook_stays(render: Render) -> None:
+    """A hook's objects are not of the release: Helm deletes them only where they say so."""
+    hooks = [it for it in objects(render()) if "helm.sh/hook" in it["metadata"].get("annotations", {})]
+    assert {it["kind"] for it in hooks} >= {"Job", "ServiceAccount", "Role", "ClusterRole", "Pod"}
+    for hook in hooks:
+        assert hook["metadata"]["annotations"]["helm.sh/hook-delete-policy"] == "before-hook-creation,hook-succeeded"
+
+
+@pytest.mark.parametrize("replicas", [1, 3])
+def test_one_pod_of_several_may_be_evicted_at_a_time(replicas: int, render: Render) -> None:
+    """A budget of a lone pod would hold up every drain of its node for ever."""
+    values = [f"--set={part}.replicas={replicas}" for part in ("operator", "carlet", "router")]
+    budgets = [it for it in objects(render(*values)) if it["kind"] == "PodDisruptionBudget"]
+    names = {it["metadata"]["name"] for it in budgets}
+    assert names == ({"parkade-operator", "carlet", "parkade-router"} if replicas > 1 else set())
+    assert all(it["spec"]["maxUnavailable"] == 1 for it in budgets)
+
+
+def test_what_drains_has_the_time(render: Render) -> None:
+    grace = {name: pod["terminationGracePeriodSeconds"] for name, pod in pods(render())}
+    (router,) = (pod for name, pod in pods(render()) if name == "parkade-router")
+    flags = dict(it.removeprefix("--").split("=", 1) for it in router["containers"][0]["args"])
+    assert grace["parkade-router"] > int(flags["shutdown-delay-seconds"]) + int(flags["drain-seconds"])
+    assert grace["parkade-operator"] > 30, "the cycle under way may take that long"
+
+
+def test_pods_go_where_the_values_say(render: Render) -> None:
+    found = dict(pods(render(*VARIANTS["on nodes of their own"])))
+    router = found["parkade-router"]
+    assert router["priorityClassName"] == "system-cluster-critical"
+    assert router["nodeSelector"] == {"pool": "parkade"}
+    assert router["tolerations"] == [{"operator": "Exists"}]
+    assert router["affinity"] == {"nodeAffinity": {}}
+    assert "nodeSelector" not in found["carlet"]
+    metadata = one(render(*VARIANTS["on nodes of their own"]), "Deployment", "parkade-router")["spec"]["template"][
+        "metadata"
+    ]
+    assert metadata["annotations"] == {"a": "b"}
 
 
 @pytest.mark.parametrize("services", [True, False])
@@ -112,6 +170,16 @@ def test_the_operator_understands_its_environment(services: bool, render: Render
     [
         ("settings.mode=Watch", "'Apply', 'Observe'"),
         ("operator.replica=2", "additional properties 'replica' not allowed"),
+        ("operator.replica=2", "/operator"),
+        ("networkPolicies.egress.operators=1", "/networkPolicies/egress"),
+        ("operators.replicas=2", "additional properties 'operators' not allowed"),
+        ("router.tolerations=all", "got string, want array"),
+        ("router.resources.limit.memory=1Gi", "additional properties 'limit' not allowed"),
+        ("nats.enabled=false", "/nats/url"),
+        ("nats.connectRate=many", "got string, want integer"),
+        ("settings.paused=maybe", "got string, want boolean"),
+        ("secrets.names=cars.example:443", "got string, want array"),
+        ("test.seconds=0", "minimum"),
         ("nats.url=nats://link:4222", "does not match pattern"),
         ("operator.replicas=0", "minimum"),
         ("carlet.replicas=0", "minimum"),
@@ -126,6 +194,31 @@ def test_a_wrong_value_is_refused_by_name(value: str, sentence: str, render: Ren
     with pytest.raises(ValueError, match="values don't meet the specifications") as refusal:
         render("--set", value)
     assert sentence in str(refusal.value)
+
+
+def test_every_value_is_described_and_every_key_is_known(repository_root: Path) -> None:
+    """What values.yaml has and what its schema knows are the same keys, but for those that are free."""
+    chart = repository_root / "charts" / "parkade"
+    schema = json.loads((chart / "values.schema.json").read_text())
+
+    def known(part: Manifest, where: str = "") -> set[str]:
+        part = schema["$defs"][part["$ref"].rpartition("/")[2]] if "$ref" in part else part
+        if "properties" not in part:
+            return {where}
+        assert part["additionalProperties"] is False, where
+        inner = (known(it, f"{where}.{key}") for key, it in part["properties"].items())
+        return {where}.union(*inner)
+
+    def written(value: Any, where: str = "") -> set[str]:
+        if not isinstance(value, dict):
+            return {where}
+        return {where}.union(*(written(it, f"{where}.{key}") for key, it in value.items()))
+
+    paths, values = known(schema), written(yaml.safe_load((chart / "values.yaml").read_text()))
+    optional = {".global"} | {it for it in paths if it.startswith((".router.quota.",)) or ".affinity." in it}
+    optional |= {it for it in paths if it.endswith(".resources.claims")}
+    assert paths - values - optional == set()
+    assert {it for it in values - paths if ".resources." not in it and ".labels." not in it} == set()
 
 
 ADMISSION: dict[str, tuple[set[str], bool]] = {
@@ -190,146 +283,6 @@ def test_cars_are_sent_to_a_bucket_only_where_one_is_named(
     (container,) = pod["containers"]
     assert {it for it in container["args"] if it.startswith(("--stage", "--models-elsewhere"))} == flags
     assert container.get("envFrom", []) == secrets
-
-
-NEEDS = {
-    "parkade-operator": [
-        "list inferenceworkloads.parkade.dev -A",
-        "watch gridevents.parkade.dev",
-        "patch inferenceworkloads.parkade.dev -A",
-        "patch inferenceworkloads.parkade.dev --subresource=status -A",
-        "patch regions.parkade.dev --subresource=status",
-        "create vehiclecells.parkade.dev",
-        "delete vehiclecells.parkade.dev",
-        "create pods -A",
-        "delete pods -A",
-        "patch services -A",
-        "patch endpointslices.discovery.k8s.io -A",
-        "watch nodes",
-        "create events -A",
-        "watch configmaps -A",
-        "get secrets -A",
-        "watch leases.coordination.k8s.io -A",
-        "update leases.coordination.k8s.io/parkade-operator -n parkade-system",
-        "create leases.coordination.k8s.io -n parkade-system",
-    ],
-    "carlet": [
-        "watch vehiclecells.parkade.dev",
-        "patch vehiclecells.parkade.dev --subresource=status",
-        "list vehiclenodepools.parkade.dev",
-        "create nodes",
-        "delete nodes",
-        "patch nodes --subresource=status",
-        "watch pods -A",
-        "delete pods -A",
-        "patch pods --subresource=status -A",
-        "update leases.coordination.k8s.io -n kube-node-lease",
-        "watch leases.coordination.k8s.io -n parkade-system",
-        "create leases.coordination.k8s.io -n parkade-system",
-        "patch leases.coordination.k8s.io -n parkade-system",
-        "delete leases.coordination.k8s.io -n parkade-system",
-        "create events -A",
-    ],
-    "parkade-router": [
-        "watch inferenceworkloads.parkade.dev -A",
-        "create leases.coordination.k8s.io -n parkade-system",
-        "patch leases.coordination.k8s.io -n parkade-system",
-    ],
-}
-REFUSED = {
-    "parkade-operator": [
-        "list secrets -A",
-        "watch secrets -A",
-        "create nodes",
-        "patch vehiclecells.parkade.dev --subresource=status",
-        "update leases.coordination.k8s.io/kube-controller-manager -n kube-system",
-        "create deployments.apps -A",
-        "escalate clusterroles.rbac.authorization.k8s.io",
-    ],
-    "carlet": [
-        "get secrets -A",
-        "get configmaps -A",
-        "create pods -A",
-        "patch vehiclecells.parkade.dev",
-        "patch inferenceworkloads.parkade.dev -A",
-        "update leases.coordination.k8s.io -n parkade-system",
-    ],
-    "parkade-router": [
-        "get secrets -A",
-        "patch inferenceworkloads.parkade.dev -A",
-        "list pods -A",
-        "create leases.coordination.k8s.io -n kube-node-lease",
-    ],
-    "parkade-nats": ["list inferenceworkloads.parkade.dev -A", "get secrets -n parkade-system"],
-}
-
-
-@pytest.fixture(scope="module")
-def granted(render: Render, plane: Plane) -> Callable[[str, str], bool]:
-    """Install the chart's accounts and roles; ask the API server's own authorizer."""
-    kinds = {"ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"}
-    rules = [thing for thing in objects(render()) if thing["kind"] in kinds]
-    plane.kubectl("apply", "--server-side", "-f", "-", stdin=yaml.safe_dump_all(rules))
-
-    def ask(component: str, request: str) -> bool:
-        account = f"--as=system:serviceaccount:parkade-system:{component}"
-        command = ["kubectl", "--kubeconfig", str(plane.kubeconfig), "auth", "can-i", *request.split(), account]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.stdout.strip() in ("yes", "no"), done.stderr
-        return done.stdout.strip() == "yes"
-
-    return ask
-
-
-def test_the_operator_may_write_routes(render: Render) -> None:
-    """The authorizer of a server without the Gateway API cannot be asked."""
-    rules = [rule for thing in objects(render()) if thing["kind"] == "ClusterRole" for rule in thing["rules"]]
-    (rule,) = [rule for rule in rules if rule["apiGroups"] == ["gateway.networking.k8s.io"]]
-    assert set(rule["resources"]) == {"httproutes", "grpcroutes"}
-    assert set(rule["verbs"]) == {"get", "list", "create", "patch", "delete"}
-
-
-@pytest.mark.parametrize("component", NEEDS)
-def test_a_component_may_do_its_work(component: str, granted: Callable[[str, str], bool]) -> None:
-    assert [request for request in NEEDS[component] if not granted(component, request)] == []
-
-
-@pytest.mark.parametrize("component", REFUSED)
-def test_a_component_may_do_no_more(component: str, granted: Callable[[str, str], bool]) -> None:
-    assert [request for request in REFUSED[component] if granted(component, request)] == []
-
-
-def test_the_operator_does_its_work_under_its_own_account(
-    granted: Callable[[str, str], bool], plane: Plane, repository_root: Path, tmp_path: Path
-) -> None:
-    assert granted("parkade-operator", "list regions.parkade.dev")
-    account = tmp_path / "kubeconfig"
-    account.write_bytes(plane.kubeconfig.read_bytes())
-    token = plane.kubectl("create", "token", "parkade-operator", "--namespace=parkade-system").strip()
-    for words in (("set-credentials", "pod", f"--token={token}"), ("set-context", "--current", "--user=pod")):
-        subprocess.run(["kubectl", "--kubeconfig", account, "config", *words], check=True, capture_output=True)
-    ports = choose(2)
-    environment = os.environ | {
-        "KUBECONFIG": str(account),
-        "PARKADE_MODEL_STORE": (tmp_path / "models").as_uri(),
-        "PARKADE_METRICS_PORT": str(ports[0]),
-        "PARKADE_HEALTH_PORT": str(ports[1]),
-    }
-    examples = [f"--filename={repository_root / 'examples' / name}.yaml" for name in ("regions", "tritonpool")]
-    plane.kubectl("apply", *examples)
-    log = tmp_path / "operator.log"
-    with log.open("wb") as output:
-        operator = subprocess.Popen(
-            [sys.executable, "-m", "parkade", "operator"], env=environment, stdout=output, stderr=output
-        )
-        try:
-            for thing, honoured in (("region/us-ca", True), ("tritonpool/austin-a100", False)):
-                plane.kubectl("wait", thing, f"--for=condition=FieldsHonoured={honoured}", "--timeout=30s")
-        finally:
-            operator.terminate()
-            operator.wait(timeout=30)
-            plane.kubectl("delete", *examples)
-    assert "orbidden" not in log.read_text()
 
 
 MONITORED = [f"--set=monitoring.{part}.enabled=true" for part in ("podMonitor", "rules", "dashboards")]

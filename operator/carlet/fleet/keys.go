@@ -28,6 +28,7 @@ type KeysOptions struct {
 	Host         string
 	Port         int
 	JetStreamDir string
+	Elsewhere    bool // nats-server runs on another machine, which makes JetStreamDir itself
 	TLSCert      string
 	TLSKey       string
 	CA           string
@@ -53,6 +54,8 @@ const (
 	CarletCredentialsFile = "carlet.creds"
 	signerFile            = "vehicles.seed"
 	accountFile           = "account.jwt"
+	operatorFile          = "operator.jwt"
+	systemFile            = "system.jwt"
 	streamKeyFile         = "jetstream.key"
 )
 

@@ -70,11 +70,11 @@ func TestKeysAreKeptAndPrivate(t *testing.T) {
 	}
 	after := read()
 	for name := range before {
-		if name != ServerConfigFile && after[name] != before[name] {
+		if after[name] != before[name] {
 			t.Errorf("%s changed", name)
 		}
 	}
-	if len(after) != len(before) || len(after) != 11 {
+	if len(after) != len(before) || len(after) != 13 {
 		t.Errorf("%d files, then %d", len(before), len(after))
 	}
 	if _, err := OpenKeys(t.TempDir()); err == nil || !strings.Contains(err.Error(), "fleet init") {

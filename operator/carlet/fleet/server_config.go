@@ -40,8 +40,10 @@ func (k *Keys) writeServerConfig(options KeysOptions) error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(options.JetStreamDir, 0o700); err != nil {
-		return err
+	if !options.Elsewhere {
+		if err := os.MkdirAll(options.JetStreamDir, 0o700); err != nil {
+			return err
+		}
 	}
 	var text strings.Builder
 	fmt.Fprintf(&text, "# Written by carlet fleet init; run it again to change something.\n")
@@ -89,7 +91,28 @@ func (k *Keys) operatorToken() (string, error) {
 	if claims.SystemAccount, err = k.system.PublicKey(); err != nil {
 		return "", err
 	}
-	return claims.Encode(k.operator)
+	return k.keptToken(operatorFile, func(text string) bool {
+		before, err := jwt.DecodeOperatorClaims(text)
+		return err == nil && before.Subject == public && before.SystemAccount == claims.SystemAccount
+	}, claims)
+}
+
+// keptToken is the one in the directory while it says the same: each is signed with the time, and the configuration should
+// change only when something in it does.
+func (k *Keys) keptToken(file string, same func(text string) bool, claims jwt.Claims) (string, error) {
+	path := filepath.Join(k.dir, file)
+	kept, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	if same(string(kept)) {
+		return string(kept), nil
+	}
+	token, err := claims.Encode(k.operator)
+	if err != nil {
+		return "", err
+	}
+	return token, writeFile(path, []byte(token), 0o600)
 }
 
 // accountToken is the account of the fleet, with its scoped signing key, JetStream, and the revocations so far; change
@@ -148,6 +171,9 @@ func (k *Keys) systemToken() (public, token string, err error) {
 	}
 	claims := jwt.NewAccountClaims(public)
 	claims.Name = "SYS"
-	token, err = claims.Encode(k.operator)
+	token, err = k.keptToken(systemFile, func(text string) bool {
+		before, err := jwt.DecodeAccountClaims(text)
+		return err == nil && before.Subject == public
+	}, claims)
 	return public, token, err
 }

@@ -27,6 +27,16 @@ func OpenAdmin(ctx context.Context, dir, credentials, url, ca string) (*Admin, e
 	if err != nil {
 		return nil, err
 	}
+	admin, err := OpenRollAlone(ctx, credentials, url, ca)
+	if err != nil {
+		return nil, err
+	}
+	admin.Keys = keys
+	return admin, nil
+}
+
+// OpenRollAlone connects with carlet's credentials and without any key: tokens are made and revoked on the roll.
+func OpenRollAlone(ctx context.Context, credentials, url, ca string) (*Admin, error) {
 	conn, err := Connect(url, credentials, ca)
 	if err != nil {
 		return nil, err
@@ -36,7 +46,7 @@ func OpenAdmin(ctx context.Context, dir, credentials, url, ca string) (*Admin, e
 		conn.Close()
 		return nil, err
 	}
-	return &Admin{Keys: keys, URL: url, CA: ca, Conn: conn, Roll: roll, Now: time.Now}, nil
+	return &Admin{URL: url, CA: ca, Conn: conn, Roll: roll, Now: time.Now}, nil
 }
 
 // Close ends the connection.

@@ -9,8 +9,8 @@ from parkade.api.reference import reference_files
 from parkade.api.schema import crd_files
 from parkade.errors import InvalidInput
 
-FOLDERS: Final = (Path("crds"), Path("charts/parkade/crds"))
-"""Relative to the checkout; the chart carries its own copy because Helm reads no other folder."""
+FOLDERS: Final = (Path("crds"), Path("charts/parkade/files/crds"))
+"""Relative to the checkout; the chart carries its own copy because Helm reads no folder beside it."""
 REFERENCE: Final = Path("docs/reference")
 
 
@@ -20,7 +20,7 @@ REFERENCE: Final = Path("docs/reference")
 def crds(output: Path | None, check: bool) -> None:  # noqa: FBT001 -- click passes flags by name
     """Write the CustomResourceDefinitions and their field reference.
 
-    They go to crds/, charts/parkade/crds/ and docs/reference/; run it in the checkout's root.
+    They go to crds/, charts/parkade/files/crds/ and docs/reference/; run it in the checkout's root.
     """
     folders = (output,) if output else FOLDERS
     files = {folder / name: text for folder in folders for name, text in crd_files().items()}

@@ -37,9 +37,9 @@ def prove(client: InferenceServerClient, server: str, name: str, version: int) -
     inputs = [(tensor["name"], tensor["datatype"], tensor["shape"]) for tensor in metadata["inputs"]]
     free = any(axis < 0 for _, _, shape in inputs for axis in shape)
     refusal = ""
-    for guess in _guesses(inputs):
+    for guess in guesses(inputs):
         try:
-            client.infer(name, [_zeros(*tensor) for tensor in guess], model_version=str(version))
+            client.infer(name, [zeros(*tensor) for tensor in guess], model_version=str(version))
         except InferenceServerException as error:
             refusal = error.message() or "it gave no reason"
             if not any(mark in refusal.lower() for mark in INPUT_REFUSED):
@@ -56,8 +56,8 @@ def prove(client: InferenceServerClient, server: str, name: str, version: int) -
     )
 
 
-def _guesses(inputs: Tensors) -> Iterator[Tensors]:
-    """The inputs with their free axes filled in; equal guesses once."""
+def guesses(inputs: Tensors) -> Iterator[Tensors]:
+    """Fill free axes of the inputs with one size after the other; equal guesses come once."""
     seen: list[Tensors] = []
     for size in SIZES:
         guess = [(name, datatype, fill(shape, size)) for name, datatype, shape in inputs]
@@ -77,7 +77,8 @@ def fill(shape: list[int], size: int) -> list[int]:
     ]
 
 
-def _zeros(name: str, datatype: str, shape: list[int]) -> InferInput:
+def zeros(name: str, datatype: str, shape: list[int]) -> InferInput:
+    """Make an input of zeros, or of empty strings."""
     tensor = InferInput(name, shape, datatype)
     kind: Any = triton_to_np_dtype(datatype)
     value = np.full(shape, b"", np.object_) if datatype == "BYTES" else np.zeros(shape, kind)

@@ -39,14 +39,27 @@ func (f *adminFlags) nameCar() {
 	f.StringVar(&f.vehicle, "vehicle", "", "pseudonym of the car, instead of --id")
 }
 
-// run does what a command is for, with carlet's credentials and within its time.
+// run does what a command is for, with the fleet's keys and within its time.
 func (f *adminFlags) run(ctx context.Context, args []string, do func(context.Context, *identity.Admin) error) error {
+	return f.with(ctx, args, func(ctx context.Context, credentials string) (*identity.Admin, error) {
+		return identity.OpenAdmin(ctx, f.dir, credentials, f.nats, f.ca)
+	}, do)
+}
+
+// runOnRoll needs no more of the directory than carlet's credentials, which its pods have.
+func (f *adminFlags) runOnRoll(ctx context.Context, args []string, do func(context.Context, *identity.Admin) error) error {
+	return f.with(ctx, args, func(ctx context.Context, credentials string) (*identity.Admin, error) {
+		return identity.OpenRollAlone(ctx, credentials, f.nats, f.ca)
+	}, do)
+}
+
+func (f *adminFlags) with(ctx context.Context, args []string, open func(context.Context, string) (*identity.Admin, error), do func(context.Context, *identity.Admin) error) error {
 	ctx, cancel := context.WithTimeout(ctx, adminTime)
 	defer cancel()
 	if err := parse(f.FlagSet, args, "dir", "nats", "fleet"); err != nil {
 		return err
 	}
-	admin, err := identity.OpenAdmin(ctx, f.dir, filepath.Join(f.dir, fleet.CarletCredentialsFile), f.nats, f.ca)
+	admin, err := open(ctx, filepath.Join(f.dir, fleet.CarletCredentialsFile))
 	if err != nil {
 		return err
 	}
@@ -86,7 +99,7 @@ func fleetToken(ctx context.Context, args []string, out io.Writer) error {
 	life := flags.Duration("ttl", identity.DefaultTokenLife, "how long the token lets cars in")
 	list := flags.Bool("list", false, "list the fleet's tokens by id, without their secrets")
 	revoke := flags.String("revoke", "", "revoke a token, by id; cars that it let in stay")
-	return flags.run(ctx, args, func(ctx context.Context, admin *identity.Admin) error {
+	return flags.runOnRoll(ctx, args, func(ctx context.Context, admin *identity.Admin) error {
 		switch {
 		case *list:
 			return listTokens(ctx, admin, flags.fleet, out)

@@ -18,6 +18,8 @@ const usage = `carlet ` + nodes.Version + `: the vehicles of a fleet as Kubernet
 
   carlet nodes         serve the cells of a cluster
   carlet fleet init    make the keys of the fleet link and the configuration of nats-server
+  carlet fleet secrets make the Secrets of an installation that are missing
+  carlet fleet fetch   write those keys to a directory, for the commands below
   carlet fleet enroll  sign the credentials of one vehicle
   carlet fleet token   make, list or revoke the tokens with which cars enrol themselves
   carlet fleet revoke  end a car's right to be in its fleet
@@ -60,6 +62,10 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return serveNodes(ctx, args)
 	case "fleet init":
 		return fleetInit(args, out)
+	case "fleet secrets":
+		return fleetSecrets(ctx, args, out)
+	case "fleet fetch":
+		return fleetFetch(ctx, args, out)
 	case "fleet enroll":
 		return fleetEnroll(args, out)
 	case "fleet token":
