@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,11 +12,8 @@ from localnode.node import Node, ready
 from parkade.local.plane import NAMESPACE
 
 NAME: Final = "parkade"
-SERVICES: Final = ("parkade-router", "carlet", "parkade-nats")
 NOBODY: Final = 65532
 """The user of every container of the chart."""
-
-EVERYWHERE: Final = "0.0.0.0"  # noqa: S104 -- a pod's Service is what lets callers in
 
 
 class Release:
@@ -29,10 +26,8 @@ class Release:
         self._values = values
 
     def prepare(self) -> None:
-        """The namespace, its two Secrets and two volumes, as an administrator makes them."""
+        """The namespace and two volumes, as an administrator makes them."""
         self.node.plane.kubectl("create", "namespace", NAMESPACE)
-        self._certificates()
-        self._fleet()
         for volume, size in {"models": "50Gi", "jetstream": "5Gi"}.items():
             self._volume(volume, size)
 
@@ -97,28 +92,6 @@ class Release:
                 name = pod["metadata"]["name"]
                 said += [f"{name}:", _or_error(self.kubectl, "logs", name, "--tail=15", "--all-containers")]
         return "\n".join(said)
-
-    def _certificates(self) -> None:
-        authority = self.node.plane.authority
-        hosts = tuple(f"{service}{suffix}" for service in SERVICES for suffix in ("", f".{NAMESPACE}.svc"))
-        pair = authority.issue("release", common_name="parkade", uris=(f"parkade://router/{NAME}",), hosts=hosts)
-        files = {"ca.crt": authority.certificate, "tls.crt": pair.certificate, "tls.key": pair.key}
-        self._secret("parkade-tls", files)
-
-    def _fleet(self) -> None:
-        plane = self.node.plane
-        plane.carlet(
-            "fleet", "init", "--dir", str(plane.fleet), "--nats-host", EVERYWHERE, "--nats-port", "4222",
-            "--jetstream-dir", "/data/jetstream", "--tls-cert", "/etc/parkade/tls/tls.crt",
-            "--tls-key", "/etc/parkade/tls/tls.key", "--ca", "/etc/parkade/tls/ca.crt",
-        )  # fmt: skip
-        routers = plane.fleet / "routers-ca.crt"
-        routers.write_bytes(plane.authority.certificate.read_bytes() + (plane.fleet / "vehicles-ca.crt").read_bytes())
-        names = ("nats.conf", "carlet.creds", "vehicles.seed", "pseudonyms.key", "vehicles-ca.crt", "vehicles-ca.key")
-        self._secret("parkade-fleet", {name: plane.fleet / name for name in (*names, "routers-ca.crt")})
-
-    def _secret(self, name: str, files: Mapping[str, Path]) -> None:
-        self.kubectl("create", "secret", "generic", name, *(f"--from-file={key}={file}" for key, file in files.items()))
 
     def _volume(self, name: str, size: str) -> None:
         folder = self.node.plane.data / name

@@ -11,7 +11,7 @@ from tritonclient.http import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
 from parkade.errors import RouterUnavailable
-from parkade.serving.proving import Tensors, guesses, zeros
+from parkade.serving.proving import INPUT_REFUSED, Tensors, guesses, zeros
 
 _PAUSE: Final = 1.0
 """Seconds between two attempts."""
@@ -63,7 +63,8 @@ def _ask(address: str, model: str, headers: dict[str, str]) -> str:
             try:
                 answer = client.infer(model, [zeros(*tensor) for tensor in guess], headers=headers).get_response()
             except InferenceServerException as error:
-                if error.status() != "400":
+                said = (error.message() or "").lower()
+                if error.status() != "400" and not any(mark in said for mark in INPUT_REFUSED):
                     raise
                 refusal = error
             else:
