@@ -27,8 +27,10 @@ type Elsewhere struct {
 	base   *url.URL
 	bucket *minio.Client // nil where URLs need no signature
 	client *http.Client
-	mu     sync.Mutex
-	seen   map[string]look
+	// patience bounds a look.
+	patience time.Duration
+	mu       sync.Mutex
+	seen     map[string]look
 }
 
 type look struct {
@@ -44,7 +46,7 @@ func NewElsewhere(text string, client *http.Client, region string) (*Elsewhere, 
 		base.Scheme != "https" && base.Scheme != "s3+https" {
 		return nil, fmt.Errorf("%q is not where vehicles can be sent: write https://HOST/PATH, or s3+https://HOST/BUCKET/PATH", text)
 	}
-	e := &Elsewhere{base: base, client: client, seen: map[string]look{}}
+	e := &Elsewhere{base: base, client: client, patience: lookTimeout, seen: map[string]look{}}
 	if base.Scheme == "https" {
 		return e, nil
 	}
@@ -95,9 +97,10 @@ func (e *Elsewhere) address(ctx context.Context, method, digest string) (string,
 	return signed.String(), nil
 }
 
-// sizeOf is the size of a file that is there; 0 if it is not.
+// sizeOf is the size of a file that is there; 0 if it is not. It is looked for everybody, so that it does not end with the
+// request of one.
 func (e *Elsewhere) sizeOf(ctx context.Context, digest string) int64 {
-	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.patience)
 	defer cancel()
 	target, err := e.address(ctx, http.MethodHead, digest)
 	if err != nil {

@@ -2,6 +2,7 @@ package models
 
 import (
 	"bytes"
+	"context"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -35,6 +36,7 @@ func redirecting(t *testing.T, where string, client *http.Client) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
+	elsewhere.patience = time.Minute // a busy machine is no bucket that is gone
 	f := serve(t)
 	f.target.Elsewhere = elsewhere
 	return f
@@ -116,6 +118,31 @@ func TestOneLooksWhileOthersAreServedFromHere(t *testing.T) {
 	close(answer)
 	if status := <-first; status != 200 || len(looking) != 0 {
 		t.Errorf("answered %d, and %d more looked", status, len(looking))
+	}
+}
+
+func TestALookDoesNotEndWithWhoAskedFirst(t *testing.T) {
+	looking, answer := make(chan struct{}), make(chan struct{})
+	body := bytes.Repeat([]byte("0123456789"), 1000)
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		close(looking)
+		<-answer
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(body))
+	}))
+	t.Cleanup(server.Close)
+	elsewhere, err := NewElsewhere(server.URL, server.Client(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	elsewhere.patience = time.Minute
+	asked, leave := context.WithCancel(t.Context())
+	go func() {
+		<-looking
+		leave()
+		close(answer)
+	}()
+	if target := elsewhere.URL(asked, digest, int64(len(body)), now); target == "" {
+		t.Error("the look ended")
 	}
 }
 
