@@ -138,6 +138,25 @@ def test_what_drains_has_the_time(render: Render) -> None:
     assert grace["parkade-operator"] > 30, "the cycle under way may take that long"
 
 
+@pytest.mark.parametrize(
+    ("values", "address"),
+    [
+        ((), "parkade-router.parkade-system.svc:8443"),
+        (("--set", "router.replicas=3"), "$(POD_IP):8443"),
+        (("--set", "router.carsAdvertise=cars.example:443"), "cars.example:443"),
+    ],
+)
+def test_cars_are_told_an_address_that_the_certificate_names(
+    values: tuple[str, ...], address: str, render: Render
+) -> None:
+    rendered = render(*values)
+    (router,) = (pod for name, pod in pods(rendered) if name == "parkade-router")
+    assert f"--advertise-cars={address}" in router["containers"][0]["args"]
+    (job,) = (pod for name, pod in errands(rendered) if name == "parkade-secrets")
+    (names,) = (it for it in job["containers"][0]["args"] if it.startswith("--names="))
+    assert address.rpartition(":")[0] in [*names.removeprefix("--names=").split(","), "$(POD_IP)"]
+
+
 def test_pods_go_where_the_values_say(render: Render) -> None:
     found = dict(pods(render(*VARIANTS["on nodes of their own"])))
     router = found["parkade-router"]
