@@ -1,4 +1,4 @@
-"""The chart on a node: what the notes of an installation ask of a person, then Helm."""
+"""The chart on a node: volumes, which nothing provides there, then Helm."""
 
 import json
 import os
@@ -12,6 +12,8 @@ from localnode.node import Node, ready
 from parkade.local.plane import NAMESPACE
 
 NAME: Final = "parkade"
+COMPONENTS: Final = ("parkade-operator", "carlet", "parkade-router", "parkade-nats")
+"""What runs on; the pods of Helm's hooks come and go."""
 NOBODY: Final = 65532
 """The user of every container of the chart."""
 
@@ -62,10 +64,9 @@ class Release:
 
     def pods(self, component: str = "") -> list[dict[str, Any]]:
         """The pods of one component, or of all, without those that are ending."""
-        chosen = f",app.kubernetes.io/component={component}" if component else ""
-        found = self.node.json(
-            "pods", "--namespace", NAMESPACE, "--selector", f"app.kubernetes.io/instance={NAME}{chosen}"
-        )
+        chosen = f"app.kubernetes.io/instance={NAME},app.kubernetes.io/component"
+        chosen += f"={component}" if component else f" in ({','.join(COMPONENTS)})"
+        found = self.node.json("pods", "--namespace", NAMESPACE, "--selector", chosen)
         return [pod for pod in found["items"] if "deletionTimestamp" not in pod["metadata"]]
 
     def all_ready(self) -> bool:

@@ -7,6 +7,8 @@ import pytest
 
 from localnode.sbom import write_all
 
+pytestmark = pytest.mark.slow  # on a new machine Go and Cargo fetch first what they list
+
 
 @pytest.fixture(scope="module")
 def bills(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
