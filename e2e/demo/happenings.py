@@ -177,10 +177,18 @@ def lie(world: World, traffic: Traffic, show: Show) -> tuple[Told, list[Answer]]
     message = world.warnings(VOICE, DISAGREE)[0]
     show(f"   the workload says so after {said - first:.1f} s: {DISAGREE}: {message}")
     replaced = _replaced(world, VOICE, before, first, show)
+    world.await_that("its owner can read it", lambda: _not_believed(world, liar), PATIENCE)
+    show(f"   its owner reads by `parkade vehicle status`, though its work is gone: {_not_believed(world, liar)}")
     finding = re.search(r"\(.*?\)", message)
     said_in_short = f"{DISAGREE} {finding[0] if finding else message}"
     window = (began, time.monotonic())
     return Told("a lying car", f"an event of {name}", said_in_short, said - first, replaced, window), lies
+
+
+def _not_believed(world: World, car: str) -> str:
+    """What the status of a car says of its answers; empty if nothing."""
+    lines = world.vehicle(car, "status").splitlines()
+    return next((line for line in lines if line.startswith("NOT BELIEVED")), "")
 
 
 def _says(world: World, cell: str, words: str, began: float, never: str = "\n") -> tuple[str, float]:
