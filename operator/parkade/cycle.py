@@ -37,7 +37,7 @@ from parkade.changes import (
     with_observed_demand,
     with_observed_times,
 )
-from parkade.cluster import Applying, ClusterClient, ClusterFacts, Unreadable, read, refresh
+from parkade.cluster import Applying, ClusterClient, ClusterFacts, Source, Unreadable, read, refresh
 from parkade.errors import ClusterRefused
 from parkade.plan import Plan, Solve
 from parkade.problem.arrays import ProblemArrays
@@ -124,13 +124,13 @@ class Cycle:
     def __init__(
         self,
         settings: Settings,
-        client: ClusterClient,
-        applying: Applying,
+        cluster: tuple[ClusterClient, Source, Applying],
         beside: tuple[Shipping, Observing],
         planner: tuple[Planner, Solver],
         metrics: Metrics,
     ) -> None:
-        self._settings, self._client, self._applying = settings, client, applying
+        self._settings = settings
+        self._client, self._source, self._applying = cluster
         self._shipping, self._observing = beside
         self._metrics = metrics
         self._planner, self._solver = planner
@@ -161,7 +161,7 @@ class Cycle:
         with self._phase("diff", turn):  # 5 the steps from here to there
             changes, due = self._diff(facts, plan, frozenset())
         with self._phase("recheck", turn):  # 6 is it still so?
-            fresh = refresh(self._client, self._settings.namespace, facts)
+            fresh = refresh(self._client, self._settings.namespace, facts, self._source)
             if fresh.paused:
                 return None
             if fresh.snapshot != facts.snapshot:
@@ -174,7 +174,7 @@ class Cycle:
 
     def _gather(self, term: int) -> ClusterFacts:
         """The whole snapshot: the cluster's part, Triton's and the store's."""
-        facts = read(self._client, self._settings.namespace, term, datetime.now(UTC))
+        facts = read(self._client, self._settings.namespace, term, datetime.now(UTC), self._source)
         if facts.paused:
             return facts
         snapshot = replace(

@@ -8,16 +8,21 @@ server's own sentence); no dictionary of the wire leaves this room.
 from parkade.cluster.applying import Applying
 from parkade.cluster.client import ClusterClient, TokenBucket
 from parkade.cluster.credentials import control_headers, storage_options
+from parkade.cluster.following import Following
 from parkade.cluster.leading import Leadership
-from parkade.cluster.reading import ClusterFacts, Unreadable, read, refresh, selected_pods
+from parkade.cluster.reading import ClusterFacts, Lists, Source, read, refresh, selected_pods
 from parkade.cluster.recording import Recorder
+from parkade.cluster.views import Unreadable
 
 __all__ = [
     "Applying",
     "ClusterClient",
     "ClusterFacts",
+    "Following",
     "Leadership",
+    "Lists",
     "Recorder",
+    "Source",
     "TokenBucket",
     "Unreadable",
     "control_headers",

@@ -4,7 +4,8 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -14,15 +15,19 @@ from typing import Any, Final
 import urllib3
 from kubernetes import config
 from kubernetes.client import ApiClient, Configuration
+from kubernetes.client.rest import RESTResponse
 
 from parkade.errors import ClusterRefused, ClusterUnavailable
 
 Json = dict[str, Any]
 """A JSON object of the API server; it never leaves the room `cluster`."""
+Items = list[Json]
 
 FIELD_MANAGER: Final = "parkade-operator"
 _CONNECT_READ: Final = (3.0, 15.0)
 """Seconds; the API server itself gives up on a request after 60 s, and a cycle must not wait that long."""
+_CHUNK: Final = 2**16
+"""Most bytes of a watch taken at once."""
 _PAGE: Final = 500
 """Objects per page of a list, as kubectl asks."""
 
@@ -81,6 +86,8 @@ class ClusterClient:
         self._api, self._bucket, self._caller = api, bucket, caller
         self.clock: datetime | None = None
         """The API server's own time at its last answer; None before the first."""
+        self.on_written: Callable[[Json], None] = lambda _answer: None
+        """Told what the API server answers to a write."""
 
     @classmethod
     def connect(
@@ -115,16 +122,46 @@ class ClusterClient:
 
     def list(self, path: str, label_selector: str = "", *, field_selector: str = "", page: int = _PAGE) -> list[Json]:
         """Read all objects of a collection, page by page; raises as `get`."""
-        items: list[Json] = []
-        query = {"limit": str(page)} | ({"labelSelector": label_selector} if label_selector else {})
-        query |= {"fieldSelector": field_selector} if field_selector else {}
+        query = {"labelSelector": label_selector, "fieldSelector": field_selector, "limit": str(page)}
+        return self._pages(path, {name: text for name, text in query.items() if text})[0]
+
+    def list_at(self, path: str, label_selector: str = "") -> tuple[Items, str]:
+        """`list`, and the version of the collection from which a watch goes on."""
+        return self._pages(path, {"limit": str(_PAGE)} | ({"labelSelector": label_selector} if label_selector else {}))
+
+    def _pages(self, path: str, query: dict[str, str]) -> tuple[Items, str]:
+        items: Items = []
         while True:
             found = self.get(path, query)
             items.extend(found.get("items") or ())
-            token = found.get("metadata", {}).get("continue")
-            if not token:
-                return items
-            query["continue"] = token
+            meta = found.get("metadata", {})
+            if not meta.get("continue"):
+                return items, str(meta.get("resourceVersion", ""))
+            query["continue"] = meta["continue"]
+
+    def watch(self, path: str, query: Mapping[str, str], patience: float) -> Iterator[Json | None]:
+        """Events of a collection as they come; first None, when the watch stands.
+
+        Args:
+            path: of the collection.
+            query: where to begin, and what matters.
+            patience: seconds without a byte after which the connection is given up.
+
+        Raises:
+            ClusterUnavailable: it is cut off, or nothing comes any more.
+            ClusterRefused: a status that is not a success, such as 410 for a version that is forgotten.
+        """
+        whole = {"watch": "true", "allowWatchBookmarks": "true"} | dict(query)
+        with _reached("watch", path):
+            answer = self._send("GET", path, whole, timeout=(_CONNECT_READ[0], patience))
+            if answer.status >= 300:
+                _checked("watch", path, answer.status, answer.read())  # type: ignore[no-untyped-call]
+            stream = answer.response
+            try:
+                yield None
+                yield from map(json.loads, _lines(stream.stream(_CHUNK, decode_content=True)))
+            finally:
+                stream.close()
 
     def create(self, path: str, body: Json) -> Json:
         """Create an object in a collection; raises as `get`, `already_exists` when the name is taken."""
@@ -164,20 +201,48 @@ class ClusterClient:
         body: Json | None = None,
         content_type: str = "application/json",
     ) -> Json:
+        with _reached(verb, path):
+            answer = self._send(verb, path, query, body, content_type)
+            content = answer.read()  # type: ignore[no-untyped-call]
+        self.clock = _dated(answer.headers.get("Date")) or self.clock
+        told = _checked(verb, path, answer.status, content)
+        if verb != "GET":
+            self.on_written(told)
+        return told
+
+    def _send(
+        self,
+        verb: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        body: Json | None = None,
+        content_type: str = "application/json",
+        timeout: tuple[float, float] = _CONNECT_READ,
+    ) -> RESTResponse:
         self._bucket.take()
         headers = {"Accept": "application/json", "Content-Type": content_type} | self._caller.headers
         request = self._api.param_serialize(
             verb, path, None, list((query or {}).items()), headers, body=body, auth_settings=["BearerToken"]
         )
-        try:
-            answer = self._api.call_api(*request, _request_timeout=_CONNECT_READ)
-            content = answer.read()  # type: ignore[no-untyped-call]
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise ClusterUnavailable(
-                f"{verb} {path}: the API server does not answer ({type(error).__name__}: {error}); check that it runs"
-            ) from None
-        self.clock = _dated(answer.headers.get("Date")) or self.clock
-        return _checked(verb, path, answer.status, content)
+        return self._api.call_api(*request, _request_timeout=timeout)
+
+
+@contextmanager
+def _reached(verb: str, path: str) -> Iterator[None]:
+    try:
+        yield
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        raise ClusterUnavailable(
+            f"{verb} {path}: the API server does not answer ({type(error).__name__}: {error}); check that it runs"
+        ) from None
+
+
+def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Whole lines of a stream."""
+    rest = b""
+    for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield from filter(None, lines)
 
 
 def _log_in(configuration: Configuration, kubeconfig: Path | None, context: str | None) -> None:

@@ -3,7 +3,7 @@
 from typing import Final
 
 from parkade.changes import ApplyService, ApplySlice
-from parkade.cluster.client import ClusterClient, Json
+from parkade.cluster.client import Json
 from parkade.cluster.manifests import beside
 from parkade.cluster.resources import SERVICES, SLICES
 from parkade.snapshot import Endpoint, ServiceFace, ServicePort, SliceFace
@@ -16,39 +16,22 @@ _SLICE_MANAGED: Final = {"endpointslice.kubernetes.io/managed-by": "parkade"}
 """Tells Kubernetes' own controllers to leave the slice alone."""
 
 
-def read_services(client: ClusterClient) -> tuple[ServiceFace, ...]:
-    """The workloads' Services, by key.
-
-    Raises:
-        ClusterUnavailable: the API server does not answer.
-        ClusterRefused: it refuses the list.
-    """
-    found = [_service_face(item) for item in client.list(SERVICES.path(), OURS) if _is_named_alike(item)]
-    return tuple(sorted(found))
-
-
-def read_slices(client: ClusterClient) -> tuple[SliceFace, ...]:
-    """The EndpointSlices of the workloads' Services, by key; raises as `read_services`."""
-    return tuple(sorted(_slice_face(item) for item in client.list(SLICES.path(), OURS)))
-
-
 def _key(item: Json) -> str:
     meta = item["metadata"]
     return f"{meta['namespace']}/{meta['labels'][OURS]}"
 
 
-def _is_named_alike(item: Json) -> bool:
-    """A Service with our label and another name is somebody else's."""
-    return bool(item["metadata"]["name"] == item["metadata"]["labels"][OURS])
-
-
-def _service_face(item: Json) -> ServiceFace:
+def service_face(item: Json) -> ServiceFace | None:
+    """A workload's Service; None for one with our label and another name, which is somebody else's."""
+    if item["metadata"]["name"] != item["metadata"]["labels"][OURS]:
+        return None
     spec = item.get("spec") or {}
     ports = tuple(ServicePort(p.get("name", ""), p["port"], p.get("appProtocol", "")) for p in spec.get("ports") or ())
     return ServiceFace(_key(item), ports, spec.get("trafficDistribution", ""), bool(spec.get("selector")))
 
 
-def _slice_face(item: Json) -> SliceFace:
+def slice_face(item: Json) -> SliceFace:
+    """An EndpointSlice of a workload's Service."""
     labels, ports = item["metadata"]["labels"], {p.get("name"): p.get("port") or 0 for p in item.get("ports") or ()}
     tied = {_SERVICE_NAME: labels[OURS]} | _SLICE_MANAGED
     return SliceFace(

@@ -1,4 +1,4 @@
-"""Gathers all that the API server knows, parsed at once into frozen values.
+"""Gathers all that the API server knows as frozen values, from lists or from what watches keep (`following`).
 
 An object that breaks its kind's rules never blocks the others: it is left out and reported by name.
 """
@@ -6,44 +6,60 @@ An object that breaks its kind's rules never blocks the others: it is left out a
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
-from parkade.api import GridEvent, InferenceWorkload, Region, TritonPool, VehicleCell, VehicleNodePool, parse
+from parkade.api import Region, TritonPool, VehicleNodePool
 from parkade.api.base import Resource as Kind
-from parkade.changes import Target
 from parkade.cluster.client import ClusterClient, Json
-from parkade.cluster.fronts import read_services, read_slices
-from parkade.cluster.resources import (
-    CELLS,
-    CONFIG_MAPS,
-    GRID_EVENTS,
-    LEASES,
-    NODES,
-    PODS,
-    REGIONS,
-    TRITON_POOLS,
-    VEHICLE_POOLS,
-    WORKLOADS,
-    Resource,
-)
+from parkade.cluster.resources import CELLS, CONFIG_MAPS, LEASES, PODS, WORKLOADS
 from parkade.cluster.routes import read_routes
-from parkade.errors import ClusterRefused, InvalidManifest
+from parkade.cluster.views import (
+    CELL_VIEW,
+    CORDON_VIEW,
+    GRID_EVENT_VIEW,
+    POD_VIEW,
+    REGION_VIEW,
+    SERVICE_VIEW,
+    SLICE_VIEW,
+    TRITON_POOL_VIEW,
+    VEHICLE_POOL_VIEW,
+    WORKLOAD_VIEW,
+    Unreadable,
+    View,
+)
+from parkade.errors import ClusterRefused
 from parkade.problem.energy import named_series
-from parkade.snapshot import PodFace, RouterAddress, Snapshot
+from parkade.snapshot import RouterAddress, Snapshot
 
 SETTINGS: Final = "parkade-settings"
 """The ConfigMap with the live switches `mode` and `paused`."""
 _LEASE_SECONDS: Final = 15
 
 K = TypeVar("K", bound=Kind)
+T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Unreadable:
-    """An object that exists and breaks its kind's rules."""
+class Source(Protocol):
+    """Where collections come from: listed now, or kept by watches."""
 
-    target: Target
-    message: str
+    def collect(self, view: View[T]) -> list[T]:
+        """What a view keeps of each object, in no order.
+
+        Raises:
+            ClusterUnavailable: the API server does not answer.
+            ClusterRefused: it refuses the list.
+        """
+
+
+class Lists:
+    """Each collection is listed when it is asked for, in one namespace if one is given."""
+
+    def __init__(self, client: ClusterClient, namespace: str = "") -> None:
+        self._client, self._namespace = client, namespace
+
+    def collect(self, view: View[T]) -> list[T]:
+        """See `Source`."""
+        return [view.keep(item) for item in self._client.list(view.resource.path(self._namespace), view.selector)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,19 +71,20 @@ class ClusterFacts:
     unreadable: tuple[Unreadable, ...] = ()
 
 
-def read(client: ClusterClient, namespace: str, term: int, now: datetime) -> ClusterFacts:
-    """Read everything that a cycle decides on, except Triton and the model store.
+def read(client: ClusterClient, namespace: str, term: int, now: datetime, source: Source | None = None) -> ClusterFacts:
+    """Read everything that a cycle decides on, except Triton and the model store; by lists if no source is given.
 
     Raises:
         ClusterUnavailable: the API server does not answer.
         ClusterRefused: it refuses a list, such as for missing rights or a CRD that is not installed.
     """
+    source = source or Lists(client)
     unreadable: list[Unreadable] = []
     mode, paused = read_switches(client, namespace)
-    regions = parsed(client, REGIONS, Region, unreadable)
-    workloads = parsed(client, WORKLOADS, InferenceWorkload, unreadable)
-    triton_pools = parsed(client, TRITON_POOLS, TritonPool, unreadable)
-    vehicle_pools = parsed(client, VEHICLE_POOLS, VehicleNodePool, unreadable)
+    regions = readable(source, REGION_VIEW, unreadable)
+    workloads = readable(source, WORKLOAD_VIEW, unreadable)
+    triton_pools = readable(source, TRITON_POOL_VIEW, unreadable)
+    vehicle_pools = readable(source, VEHICLE_POOL_VIEW, unreadable)
     routers, silent = _routers(client, namespace, now)
     snapshot = Snapshot(
         now=now,
@@ -77,15 +94,15 @@ def read(client: ClusterClient, namespace: str, term: int, now: datetime) -> Clu
         regions=regions,
         triton_pools=triton_pools,
         vehicle_pools=vehicle_pools,
-        cells=parsed(client, CELLS, VehicleCell, unreadable),
-        grid_events=parsed(client, GRID_EVENTS, GridEvent, unreadable),
-        pods=tuple(sorted(_pods(client.list(PODS.path(), "parkade.dev/workload,parkade.dev/cell")))),
+        cells=readable(source, CELL_VIEW, unreadable),
+        grid_events=readable(source, GRID_EVENT_VIEW, unreadable),
+        pods=tuple(sorted(source.collect(POD_VIEW))),
         routers=routers,
         silent_routers=silent,
-        cordoned_cells=frozenset(_cordoned(client.list(NODES.path(), "parkade.dev/cell"))),
+        cordoned_cells=frozenset(cell for cell in source.collect(CORDON_VIEW) if cell),
         price_series=read_series(client, namespace, (*regions, *vehicle_pools, *triton_pools)),
-        services=read_services(client),
-        slices=read_slices(client),
+        services=tuple(sorted(face for face in source.collect(SERVICE_VIEW) if face is not None)),
+        slices=tuple(sorted(source.collect(SLICE_VIEW))),
         routes=read_routes(client),
         unreadable=frozenset(row.target.key for row in unreadable if row.target.kind == WORKLOADS.kind),
     )
@@ -115,37 +132,15 @@ def _alive(pod: Json) -> bool:
     return "deletionTimestamp" not in pod["metadata"] and pod["status"].get("phase") == "Running"
 
 
-def parsed(
-    client: ClusterClient, resource: Resource, kind: type[K], unreadable: list[Unreadable], namespace: str = ""
-) -> tuple[K, ...]:
-    """All objects of a kind, of one namespace if it is named, by key; what cannot be read goes into `unreadable`."""
+def readable(source: Source, view: View[K | Unreadable], unreadable: list[Unreadable]) -> tuple[K, ...]:
+    """All objects of a kind, by key; what cannot be read goes into `unreadable`."""
     found: list[K] = []
-    for item in client.list(resource.path(namespace)):
-        manifest = item | {"apiVersion": resource.api, "kind": resource.kind}  # lists leave both out of their items
-        try:
-            entry = parse(manifest)
-        except InvalidManifest as error:
-            meta = item.get("metadata") or {}
-            names = str(meta.get("namespace", "")), str(meta.get("name", ""))
-            target = Target(resource.kind, *names, str(meta.get("uid", "")))
-            unreadable.append(Unreadable(target, str(error)))
-            continue
-        if isinstance(entry, kind):
-            found.append(entry)
+    for item in source.collect(view):
+        if isinstance(item, Unreadable):
+            unreadable.append(item)
+        else:
+            found.append(item)
     return tuple(sorted(found, key=lambda item: item.key))
-
-
-def _pods(pods: Iterable[Json]) -> Iterable[PodFace]:
-    for pod in pods:
-        meta = pod["metadata"]
-        labels = meta["labels"]
-        yield PodFace(
-            namespace=meta["namespace"],
-            name=meta["name"],
-            workload=f"{meta['namespace']}/{labels['parkade.dev/workload']}",
-            cell=labels["parkade.dev/cell"],
-            terminating="deletionTimestamp" in meta,
-        )
 
 
 def _routers(
@@ -186,12 +181,6 @@ def _renewed(lease: Json) -> datetime | None:
     return datetime.fromisoformat(text).astimezone(UTC) if text else None
 
 
-def _cordoned(nodes: Iterable[Json]) -> Iterable[str]:
-    for node in nodes:
-        if (node.get("spec") or {}).get("unschedulable"):
-            yield node["metadata"]["labels"]["parkade.dev/cell"]
-
-
 def read_series(
     client: ClusterClient, namespace: str, owners: Iterable[Region | VehicleNodePool | TritonPool]
 ) -> tuple[tuple[str, str, str], ...]:
@@ -210,7 +199,7 @@ def _config_map(client: ClusterClient, namespace: str, name: str) -> dict[str, A
         raise
 
 
-def refresh(client: ClusterClient, namespace: str, facts: ClusterFacts) -> ClusterFacts:
+def refresh(client: ClusterClient, namespace: str, facts: ClusterFacts, source: Source | None = None) -> ClusterFacts:
     """Read again, just before acting, what people and cars change most: the switches, workloads and cells.
 
     Raises:
@@ -219,8 +208,9 @@ def refresh(client: ClusterClient, namespace: str, facts: ClusterFacts) -> Clust
     """
     unreadable: list[Unreadable] = []
     mode, paused = read_switches(client, namespace)
-    workloads = parsed(client, WORKLOADS, InferenceWorkload, unreadable)
-    cells = parsed(client, CELLS, VehicleCell, unreadable)
+    source = source or Lists(client)
+    workloads = readable(source, WORKLOAD_VIEW, unreadable)
+    cells = readable(source, CELL_VIEW, unreadable)
     others = [row for row in facts.unreadable if row.target.kind not in (WORKLOADS.kind, CELLS.kind)]
     snapshot = replace(
         facts.snapshot,

@@ -10,21 +10,25 @@ from functools import partial
 from typing import Any, Final
 
 from parkade.api import GridEvent, InferenceWorkload, Region, TritonPool, VehicleCell, VehicleNodePool
-from parkade.api.base import Resource as Kind
 from parkade.cluster.client import ClusterClient, Json
 from parkade.cluster.leading import NAME as OPERATOR_LEASE
-from parkade.cluster.reading import SETTINGS, Unreadable, parsed
+from parkade.cluster.reading import SETTINGS, Lists, readable
 from parkade.cluster.resources import (
-    CELLS,
     CONFIG_MAPS,
     EVENTS,
-    GRID_EVENTS,
     LEASES,
-    REGIONS,
-    TRITON_POOLS,
-    VEHICLE_POOLS,
     WORKLOADS,
     Resource,
+)
+from parkade.cluster.views import (
+    CELL_VIEW,
+    GRID_EVENT_VIEW,
+    REGION_VIEW,
+    TRITON_POOL_VIEW,
+    VEHICLE_POOL_VIEW,
+    WORKLOAD_VIEW,
+    Unreadable,
+    View,
 )
 from parkade.errors import ClusterRefused
 
@@ -129,13 +133,13 @@ ALL: Final = (
     "configmaps",
 )  # fmt: skip
 """Every part but events, by plurals."""
-_OWN: Final[Mapping[str, tuple[str, Resource, type[Kind]]]] = {
-    "inferenceworkloads": ("workloads", WORKLOADS, InferenceWorkload),
-    "regions": ("regions", REGIONS, Region),
-    "tritonpools": ("triton_pools", TRITON_POOLS, TritonPool),
-    "vehiclenodepools": ("vehicle_pools", VEHICLE_POOLS, VehicleNodePool),
-    "vehiclecells": ("cells", CELLS, VehicleCell),
-    "gridevents": ("grid_events", GRID_EVENTS, GridEvent),
+_OWN: Final[Mapping[str, tuple[str, View[Any]]]] = {
+    "inferenceworkloads": ("workloads", WORKLOAD_VIEW),
+    "regions": ("regions", REGION_VIEW),
+    "tritonpools": ("triton_pools", TRITON_POOL_VIEW),
+    "vehiclenodepools": ("vehicle_pools", VEHICLE_POOL_VIEW),
+    "vehiclecells": ("cells", CELL_VIEW),
+    "gridevents": ("grid_events", GRID_EVENT_VIEW),
 }
 
 
@@ -163,9 +167,9 @@ def survey(client: ClusterClient, system: str, namespace: str = "", parts: tuple
             case "events":
                 reader.read("events", EVENTS, namespace, partial(_events, client, namespace))
             case _:
-                name, resource, kind = _OWN[part]
-                scope = namespace if resource.namespaced else ""
-                reader.read(name, resource, scope, partial(parsed, client, resource, kind, unreadable, scope))
+                name, view = _OWN[part]
+                scope = namespace if view.resource.namespaced else ""
+                reader.read(name, view.resource, scope, partial(readable, Lists(client, scope), view, unreadable))
     return Survey(
         now=client.clock or datetime.now(UTC),
         server=client.server,

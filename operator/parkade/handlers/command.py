@@ -14,7 +14,7 @@ import click
 import kopf
 from prometheus_client import start_http_server
 
-from parkade.cluster import Applying, ClusterClient, Leadership, Recorder
+from parkade.cluster import Applying, ClusterClient, Following, Leadership, Recorder
 from parkade.cycle import Cycle, Solver
 from parkade.handlers import watching
 from parkade.handlers.observing import Observing
@@ -75,7 +75,9 @@ class Operator:
         self.observing = Observing(settings, self.wake.call)
         applying = Applying(self.client, Recorder(self.client, settings.identity))
         planner = (plan_once, bounded_solve(settings))
-        self.cycle = Cycle(settings, self.client, applying, (self.shipping, self.observing), planner, self.metrics)
+        self.following = Following(self.client)
+        cluster = (self.client, self.following, applying)
+        self.cycle = Cycle(settings, cluster, (self.shipping, self.observing), planner, self.metrics)
         self.running = Running(self.cycle, self.leadership, self.wake, settings.resync, self.metrics)
 
     def run(self) -> None:
@@ -93,6 +95,7 @@ class Operator:
             self.running.stop()
             self.observing.stop()
             self.leadership.stop()
+            self.following.close()
             self.works.close()
             self.shipping.close()
             probes.stop()
