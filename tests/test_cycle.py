@@ -50,6 +50,24 @@ def test_a_workload_becomes_orders_pods_service_and_status(world: World) -> None
     assert 'parkade_cycle_phase_seconds_count{phase="solve"}' in metrics
 
 
+def test_nothing_is_planned_while_nothing_changes(world: World) -> None:
+    operator = world.operate("a")
+    world.serve()
+
+    def counted(line: str) -> float:
+        return next(float(text.split()[-1]) for text in operator.metrics().splitlines() if text.startswith(line))
+
+    unchanged, plans = 'parkade_cycles_total{outcome="unchanged"}', 'parkade_cycle_phase_seconds_count{phase="plan"}'
+    eventually(lambda: counted(unchanged) > 0, "all is settled")
+    turns, planned = counted(unchanged), counted(plans)
+    eventually(lambda: counted(unchanged) >= turns + 3, "turns go on")
+    assert counted(plans) <= planned + 1, "a plan a minute is due anyway"
+    more = {"spec": {"placement": {"minReplicas": world.orders()["vision/sign-reader"] + 1}}}
+    world.client.merge(WORKLOADS.path(SPACE, "sign-reader"), more)
+    wanted = more["spec"]["placement"]["minReplicas"]
+    eventually(lambda: world.orders()["vision/sign-reader"] >= wanted, "a change is acted on")
+
+
 def test_deleting_the_workload_leaves_nothing(world: World) -> None:
     world.operate("a")
     world.serve()

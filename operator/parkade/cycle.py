@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final, Literal, Protocol
 
 from parkade.api import Reason
@@ -51,6 +51,8 @@ from parkade.telemetry import EnergyFigures, Metrics, PlanFigures, WorkloadFigur
 Solver = Callable[[ProblemArrays, Memory | None], tuple[SolutionArrays, Memory]]
 """From where the last solve ended, if there was one, to where this one ends."""
 Planner = Callable[[Snapshot, Economics, Solve], Plan]
+REPLAN_SECONDS: Final = 60.0
+"""After this long a plan is made though nothing changed: prices, schedules and forecasts go by the clock."""
 _REMEMBERED: Final = 10_000
 """Sentences that were said once already; forgotten together, which only repeats them."""
 
@@ -108,6 +110,19 @@ class Observing(Protocol):
 Outcome = Literal["applied", "started", "waiting", "refused"]
 
 
+@dataclass(frozen=True, slots=True)
+class _Settled:
+    """A turn that found nothing to change."""
+
+    snapshot: Snapshot
+    ends: datetime
+    """When another plan is due."""
+
+    def stands(self, snapshot: Snapshot) -> bool:
+        """Whether nothing but time has passed, and not much of it."""
+        return snapshot.now < self.ends and replace(snapshot, now=self.snapshot.now) == self.snapshot
+
+
 @dataclass(slots=True)
 class _Turn:
     """What one turn of the cycle did; for its report."""
@@ -140,6 +155,7 @@ class Cycle:
         self._unoffered: Unoffered = {}
         self._rejections: tuple[Rejection, ...] = ()
         self._told: set[tuple[str, str]] = set()
+        self._settled: _Settled | None = None
 
     def turn(self, term: int, leads: Callable[[], bool], woken: Woken) -> float | None:
         """Run one cycle as the leader of a term; in how many seconds another is due that no event will announce.
@@ -154,6 +170,10 @@ class Cycle:
         if facts.paused:
             log.info("paused by the ConfigMap parkade-settings")
             return None
+        if self._settled is not None and self._settled.stands(facts.snapshot):
+            self._metrics.cycles.labels("unchanged").inc()
+            return (self._settled.ends - facts.snapshot.now).total_seconds()
+        self._settled = None
         with self._phase("plan", turn):  # 2 frame, 3 solve, 4 name and pack
             sought = with_observed_demand(lasting(facts.snapshot), self._settings.observed_demand)
             sought = with_observed_times(sought, self._settings.observed_times)
@@ -170,6 +190,9 @@ class Cycle:
             self._apply(changes, fresh.snapshot, leads, turn)
         with self._phase("report", turn):  # 8 events, metrics, one line
             self._report(fresh, plan, changes, turn)
+        if changes.is_empty and not fresh.unreadable:
+            rest = REPLAN_SECONDS if due is None else min(REPLAN_SECONDS, due)
+            self._settled = _Settled(fresh.snapshot, fresh.snapshot.now + timedelta(seconds=rest))
         return due
 
     def _gather(self, term: int) -> ClusterFacts:

@@ -93,7 +93,7 @@ class Settings:
     metrics_port: int = 9464
     health_port: int = 9465
     resync: float = 10.0
-    """Seconds after which the cycle runs though nothing woke it; it notices a Triton that was restarted."""
+    """Seconds after which the cycle looks though nothing woke it; it notices a Triton that was restarted."""
     observe_seconds: float = 5.0
     """Between two readings of what routers observed."""
     observed_demand: Literal["Missing", "Larger"] = "Missing"

@@ -47,6 +47,12 @@ def test_the_plan_becomes_the_cells_order():
     assert orders(to_cell(3)) == {CELL: {KEY: 3}}
 
 
+def test_a_cell_that_somebody_named_otherwise_keeps_its_name():
+    named = cell(replicas=1, term=6)
+    named = named.model_copy(update={"metadata": named.metadata.model_copy(update={"name": "garage"})})
+    assert {step.cell for step in cell_steps(to_cell(3, cells=(named,)))} == {"garage"}
+
+
 def test_a_new_leader_writes_its_term_at_once():
     assert orders(to_cell(3, cells=(cell(replicas=3, term=6),))) == {CELL: {KEY: 3}}
 

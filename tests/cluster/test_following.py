@@ -1,6 +1,7 @@
 """Collections that watches keep, against a real API server."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -102,9 +103,7 @@ def test_a_version_that_is_forgotten_is_listed_anew(client: ClusterClient) -> No
         follower.stop()
 
 
-def test_a_kind_that_is_not_installed_is_refused_and_an_absent_server_is_told(
-    plane: Plane, client: ClusterClient
-) -> None:
+def test_an_unknown_kind_and_an_absent_server_are_told(plane: Plane, client: ClusterClient, tmp_path: Path) -> None:
     missing = Follower(client, View(type(REGIONS)("nothing.dev/v1", "Nothing", "nothings", namespaced=False), str))
     missing.start()
     with pytest.raises(ClusterRefused) as refusal:

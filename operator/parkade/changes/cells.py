@@ -32,6 +32,7 @@ def _steps(comparison: Comparison) -> Iterator[ApplyCell]:
             room = max(pool.spec.cell.max_vehicles, _held(cell))  # a smaller size moves no work either
             wanted = replace(
                 _apply(comparison, pool, cell.spec.shard, orders(comparison, cell)),
+                cell=cell.metadata.name,  # whoever named it
                 max_vehicles=room,
                 closing=cell.metadata.name in closing,
             )

@@ -90,7 +90,7 @@ class Metrics:
             buckets=_PHASE_BUCKETS,
         )
         self.cycles = Counter("parkade_cycles_total", "Planning cycles by outcome.", ["outcome"], registry=registry)
-        for outcome in ("changed", "steady", "failed", "fenced"):
+        for outcome in ("changed", "steady", "unchanged", "failed", "fenced"):
             self.cycles.labels(outcome)  # from 0, so that the first failure is an increase
         self.changes = Counter(
             "parkade_changes_total", "Changes by kind and outcome.", ["kind", "outcome"], registry=registry
