@@ -12,9 +12,9 @@ from vehicle.peers import NatsServer, Pki, Shelf, free_port, handler_of, over_tl
 @pytest.fixture(scope="session")
 def pki(tmp_path_factory) -> Pki:
     authority = Authority(tmp_path_factory.mktemp("pki"))
-    server = authority.issue("server", common_name="127.0.0.1")
+    server = authority.issue("server", common_name="127.0.0.1", uris=("parkade://router/r",), listens=True)
     car = authority.issue("vehicle", common_name="vehicle", uris=("parkade://vehicle/owners-ca/v-1",))
-    return Pki(Certificates(authority.certificate, car.certificate, car.key), server.certificate, server.key)
+    return Pki(authority, Certificates(authority.certificate, car.certificate, car.key), server.certificate, server.key)
 
 
 @pytest.fixture

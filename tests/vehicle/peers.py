@@ -21,6 +21,7 @@ import numpy as np
 import onnx
 
 from parkade.local import binaries
+from parkade.local.pki import Authority
 from parkade.local.ports import choose
 from parkade.vehicle.clock import Sources
 from parkade.vehicle.tls import Certificates
@@ -28,6 +29,7 @@ from parkade.vehicle.tls import Certificates
 
 @dataclass(frozen=True)
 class Pki:
+    authority: Authority
     vehicle: Certificates
     server_cert: Path
     server_key: Path
@@ -290,7 +292,7 @@ class Router:
         self._writers.append(writer)
         try:
             first, head = await read_head(reader)
-        except asyncio.IncompleteReadError:
+        except (asyncio.IncompleteReadError, ConnectionResetError):
             return
         self.requests.append(first)
         answer = self.script.pop(0) if self.script else SWITCH

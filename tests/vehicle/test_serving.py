@@ -137,9 +137,13 @@ async def test_a_router_that_refuses_or_misbehaves_is_reported_and_dialled_again
         assert said[-1] is None
 
 
-async def test_a_router_with_a_strangers_certificate_is_not_served(pki, model, tmp_path):
-    stranger = Authority(tmp_path / "stranger").issue("router", common_name="127.0.0.1")
-
+@pytest.mark.parametrize(("ours", "uri", "word"), [
+    (False, "parkade://router/r", "does not answer"),
+    (True, "parkade://vehicle/owners-ca/v-2", "is no router"),
+])  # fmt: skip
+async def test_a_stranger_is_not_served_as_a_router(pki, model, tmp_path, ours, uri, word):
+    authority = pki.authority if ours else Authority(tmp_path)
+    stranger = authority.issue("stranger", common_name="127.0.0.1", uris=(uri,), listens=True)
     router = Router()
     context = pki.mutual_context()
     context.load_cert_chain(stranger.certificate, stranger.key)
@@ -149,8 +153,23 @@ async def test_a_router_with_a_strangers_certificate_is_not_served(pki, model, t
     credit = Credit(lambda: OFFER, app, pki.vehicle, lambda: router.address, said.append)
     task = asyncio.create_task(credit.run())
     await until(lambda: said)
-    assert "does not answer" in said[0].message
+    assert word in said[0].message
     assert router.requests == []
+    credit.withdraw()
+    await asyncio.wait_for(task, 2)
+    await router.stop()
+
+
+async def test_a_router_is_known_by_its_name_wherever_it_listens(pki, model):
+    elsewhere = pki.authority.issue("elsewhere", common_name="x", uris=("parkade://router/elsewhere",))
+    context = pki.mutual_context()
+    context.load_cert_chain(elsewhere.certificate, elsewhere.key)
+    router = Router()
+    await router.start(context)
+    app = KServe(Served("reader", "7", model, ThreadPoolExecutor(1), lambda: True, lambda *_: None))
+    credit = Credit(lambda: OFFER, app, pki.vehicle, lambda: router.address, lambda _said: None)
+    task = asyncio.create_task(credit.run())
+    assert (await (await router.next()).ask("POST", PATH, ASK))[0] == 200
     credit.withdraw()
     await asyncio.wait_for(task, 2)
     await router.stop()

@@ -20,7 +20,7 @@ from parkade.vehicle.awaiting import first
 from parkade.vehicle.backoff import Backoff, retry_after
 from parkade.vehicle.kserve import KServe
 from parkade.vehicle.reasons import ANSWERS, Reason, Refusal
-from parkade.vehicle.tls import Certificates
+from parkade.vehicle.tls import ROUTER, Certificates, is_router
 from parkade.vehicle.wire import address
 
 log = logging.getLogger(__name__)
@@ -114,8 +114,20 @@ class _Offer(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 -- asyncio gives stream protocols stream transports
         self._transport = transport
+
+    def send(self) -> None:
+        """Make the offer to the router that answered the dial.
+
+        Raises:
+            RouterUnavailable: it is somebody else of the same authority.
+        """
+        assert self._transport is not None  # noqa: S101 -- a dial that is answered has one
+        if not is_router(self._transport.get_extra_info("peercert")):
+            raise RouterUnavailable(
+                f"who answers is no router: its certificate has no URI name {ROUTER}<name>; issue the router's with one"
+            )
         self._carried(len(self._request))
-        transport.write(self._request)
+        self._transport.write(self._request)
 
     def data_received(self, data: bytes) -> None:
         self._received += len(data)
@@ -257,16 +269,17 @@ class Credit:
         try:
             async with asyncio.timeout(PATIENCE):
                 transport, protocol = await asyncio.get_running_loop().create_connection(
-                    lambda: _Offer(request, self.app, self.carried), host, port, ssl=self.certificates.context(),
+                    lambda: _Offer(request, self.app, self.carried), host, port, ssl=self.certificates.routers(),
                     server_hostname=host, ssl_handshake_timeout=PATIENCE, ssl_shutdown_timeout=2.0,
                 )  # fmt: skip
                 _keep_alive(transport)
+                protocol.send()
                 return await protocol.taken
         except (OSError, TimeoutError) as error:  # ssl.SSLError is an OSError
             if transport is not None:
                 transport.abort()
             raise RouterUnavailable(f"the router {router} does not answer ({_short(error)})") from error
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, RouterUnavailable):
             if transport is not None:
                 transport.abort()
             raise

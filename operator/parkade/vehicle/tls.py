@@ -3,8 +3,13 @@
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Final
 
 from parkade.errors import InvalidInput
+
+ROUTER: Final = "parkade://router/"
+"""Begins the URI name of a router's certificate, by which cars know it: routers come and go with their addresses, and
+no certificate could name those. The authority signs this name for routers alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,12 @@ class Certificates:
             ) from error
         return context
 
+    def routers(self) -> ssl.SSLContext:
+        """Return a client context for routers, which `is_router` has to know; raises as `context`."""
+        context = self.context()
+        context.check_hostname = False
+        return context
+
     def strangers(self) -> ssl.SSLContext:
         """Return a client context for others than the fleet: it trusts public authorities too, and presents nothing.
 
@@ -41,3 +52,9 @@ class Certificates:
         context = Certificates(self.ca).context()
         context.load_default_certs(ssl.Purpose.SERVER_AUTH)
         return context
+
+
+def is_router(certificate: dict[str, Any] | None) -> bool:
+    """Whether the certificate of a peer of `Certificates.routers` is a router's, and not one of somebody else's."""
+    names = (certificate or {}).get("subjectAltName", ())
+    return any(kind == "URI" and name.startswith(ROUTER) for kind, name in names)
