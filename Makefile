@@ -19,7 +19,7 @@ test-fast test-cluster e2e dashboard-pictures: export ROUTER_BIN ?= $(PROGRAMS)/
 # $(call need,program,what to install)
 need = command -v $(1) > /dev/null || { echo "make: $(1) is not on PATH; install $(2)" >&2; exit 1; }
 
-.PHONY: help tools setup servers programs demo docs pages test test-fast test-rust test-go test-cluster e2e fuzz bench bench-solver bench-router bench-fleet bench-cycle bench-departures lint format crds dashboards dashboard-pictures clean
+.PHONY: help tools setup servers programs demo docs pages test test-fast test-rust test-go test-cluster e2e fuzz bench bench-solver bench-router bench-fleet bench-cycle bench-departures lint format crds kustomize dashboards dashboard-pictures clean
 
 help: ## List the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -126,6 +126,9 @@ dashboard-pictures: servers programs ## Draw the dashboards from the running dem
 
 crds: setup ## Generate crds/ and the chart's copy from the API models
 	@$(RUN) parkade crds
+
+kustomize: setup ## Write charts/kustomize from the chart
+	@PYTHONPATH=tests $(RUN) python -m charts.kustomize
 
 dashboards: setup ## Generate the chart's Grafana dashboards from charts/dashboards
 	@PYTHONPATH=charts $(RUN) python -m dashboards
