@@ -169,6 +169,17 @@ def test_a_pool_closes_a_cell_when_the_others_have_room_to_spare(registered, clo
     assert closing_cells(pool, cells) == {f"ca-home-{shard}" for shard in expected}
 
 
+@pytest.mark.parametrize(("cordoned", "expected"), [
+    ((), {2}),
+    ((2,), set()),  # it is left alone, and the cars of one do not fit into the other with a fifth to spare
+    ((0,), {2}),
+])  # fmt: skip
+def test_a_cordoned_cell_is_no_room(cordoned, expected):
+    pool, cells = _breathing((12, 9, 2))
+    names = frozenset(f"ca-home-{shard}" for shard in cordoned)
+    assert closing_cells(pool, cells, names) == {f"ca-home-{shard}" for shard in expected}
+
+
 def test_a_cell_of_which_carlet_has_not_spoken_yet_closes_none():
     pool, cells = _breathing((20, 0))
     silent = cells[1].status.model_copy(update={"observed_generation": 0})

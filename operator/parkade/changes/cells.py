@@ -49,18 +49,24 @@ def _pools(comparison: Comparison) -> Iterator[tuple[VehicleNodePool, Sequence[V
     """Each pool with its cells and the names of those that are to be emptied."""
     for pool in comparison.snapshot.vehicle_pools:
         cells = comparison.snapshot.cells_of.get(pool.metadata.name, ())
-        yield pool, cells, closing_cells(pool, cells)
+        yield pool, cells, closing_cells(pool, cells, comparison.snapshot.cordoned_cells)
 
 
-def closing_cells(pool: VehicleNodePool, cells: Sequence[VehicleCell]) -> frozenset[str]:
-    """Names of the cells that are to be emptied: those that are, as long as the others suffice, and one at a time."""
+def closing_cells(
+    pool: VehicleNodePool, cells: Sequence[VehicleCell], cordoned: frozenset[str] = frozenset()
+) -> frozenset[str]:
+    """Names of the cells that are to be emptied: those that are, as long as the others suffice, and one at a time.
+
+    A cordoned cell takes no car, so that it is no room for those of another, and its own stay where they are.
+    """
     closing = sorted((cell for cell in cells if cell.spec.closing), key=lambda cell: (_held(cell), -cell.spec.shard))
-    opened = [cell for cell in cells if not cell.spec.closing]
+    free = [cell for cell in cells if cell.metadata.name not in cordoned]
+    opened = [cell for cell in free if not cell.spec.closing]
     if closing:
-        reopened = max(0, cells_needed(pool, cells) - len(opened))
+        reopened = max(0, cells_needed(pool, free) - len(opened))
         return frozenset(cell.metadata.name for cell in closing[: len(closing) - reopened])
     room = pool.spec.cell.max_vehicles * (len(opened) - 1)
-    if len(opened) < 2 or not all(map(_reported, opened)) or _known(cells) > (1.0 - SPARE) * room:
+    if len(opened) < 2 or not all(map(_reported, opened)) or _known(opened) > (1.0 - SPARE) * room:
         return frozenset()
     return frozenset({min(opened, key=lambda cell: (_held(cell), -cell.spec.shard)).metadata.name})
 
