@@ -112,7 +112,7 @@ Outcome = Literal["applied", "started", "waiting", "refused"]
 
 @dataclass(frozen=True, slots=True)
 class _Settled:
-    """A turn that found nothing to change."""
+    """A turn that found nothing to change and nothing to wait for."""
 
     snapshot: Snapshot
     ends: datetime
@@ -190,9 +190,8 @@ class Cycle:
             self._apply(changes, fresh.snapshot, leads, turn)
         with self._phase("report", turn):  # 8 events, metrics, one line
             self._report(fresh, plan, changes, turn)
-        if changes.is_empty and not fresh.unreadable:
-            rest = REPLAN_SECONDS if due is None else min(REPLAN_SECONDS, due)
-            self._settled = _Settled(fresh.snapshot, fresh.snapshot.now + timedelta(seconds=rest))
+        if changes.is_empty and due is None and not fresh.unreadable and not _leaves(fresh.snapshot):
+            self._settled = _Settled(fresh.snapshot, fresh.snapshot.now + timedelta(seconds=REPLAN_SECONDS))
         return due
 
     def _gather(self, term: int) -> ClusterFacts:
@@ -331,6 +330,12 @@ class Cycle:
             return solution
 
         return solve
+
+
+def _leaves(snapshot: Snapshot) -> bool:
+    """Whether an object is being deleted, which may wait for nothing but time."""
+    resources = (*snapshot.workloads, *snapshot.pools, *snapshot.cells)
+    return any(resource.metadata.deletion_timestamp is not None for resource in resources)
 
 
 def _changed(before: Snapshot, after: Snapshot) -> frozenset[str]:

@@ -1,6 +1,7 @@
 """Every kubectl and helm command that a page prints, by the real programs; changes are dry runs on real objects."""
 
 import os
+import json
 import re
 import subprocess
 from collections.abc import Iterator
@@ -35,14 +36,14 @@ SAMPLES = ("regions.yaml", "vehiclenodepool.yaml", "tritonpool.yaml", "workload.
 @pytest.fixture(scope="module")
 def objects(plane: Plane) -> Iterator[Plane]:
     """The examples, which the pages' commands are about."""
-    plane.kubectl("create", "namespace", "vision")
+    space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "vision"}}  # other tests have it too
+    plane.kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(space))
     files = [word for name in SAMPLES for word in ("-f", str(ROOT / "examples" / name))]
     try:
         plane.kubectl("apply", "--server-side", *files)
         yield plane
     finally:
         plane.kubectl("delete", "--ignore-not-found", *files)
-        plane.kubectl("delete", "namespace", "vision", "--wait=false")
 
 
 def filled(command: Command) -> list[str]:
