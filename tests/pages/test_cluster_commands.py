@@ -1,7 +1,7 @@
 """Every kubectl and helm command that a page prints, by the real programs; changes are dry runs on real objects."""
 
-import os
 import json
+import os
 import re
 import subprocess
 from collections.abc import Iterator
