@@ -17,6 +17,9 @@ from parkade.local import ports, triton
 
 NAMESPACE: Final = "speech"
 WORKLOAD: Final = "voice-activity"
+REQUESTS: Final = 10_000
+RATE: Final = 100.0
+"""Requests a second: what 2 cores answer beside two of everything."""
 
 
 @contextmanager
@@ -51,12 +54,12 @@ def apply(release: Release, manifests: Path, values: dict[str, str]) -> None:
         )
 
 
-def load(release: Release, samples: Sequence[Sample], count: int, rate: float) -> Load:
-    """Callers of the workload's Service over HTTP and gRPC, `rate` requests a second in all."""
+def load(release: Release, samples: Sequence[Sample]) -> Load:
+    """Callers of the workload's Service over HTTP and gRPC, `REQUESTS` in all and `RATE` a second."""
     status = release.node.json("iw", WORKLOAD, "-n", NAMESPACE)["status"]
     address = release.address(WORKLOAD, NAMESPACE)
     places = [f"{address}:{status[key].rpartition(':')[2]}" for key in ("url", "grpcUrl")]
-    return Load(status["modelName"], *places, samples, count, rate)
+    return Load(status["modelName"], *places, samples, REQUESTS, RATE)
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):

@@ -1,63 +1,24 @@
 """The chart's Deployments as real pods: installed, asked, upgraded, broken and removed."""
 
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from demo.client import Load, Traffic
-from demo.inputs import Sample, samples
-from demo.models import MODELS, fetch
-from localnode import serving
 from localnode.release import Release
+from localnode.serving import REQUESTS
 
 pytestmark = [pytest.mark.cluster, pytest.mark.triton, pytest.mark.slow, pytest.mark.timeout(900)]
 
 PODS = {"parkade-operator": 2, "carlet": 2, "parkade-router": 2, "parkade-nats": 1}
 READY_SECONDS = 60.0
 """What an installation may take with its images present."""
-REQUESTS = 10_000
-RATE = 100.0
-"""Requests a second: what 2 cores answer beside two of everything."""
-
 ANOTHER = [
     flag
     for component in ("operator", "carlet", "router", "nats")
     for flag in ("--set", f"{component}.resources.limits.memory=900Mi")
 ]
 """Values of which every pod is made anew."""
-
-
-@pytest.fixture
-def release(prepared: Release) -> Release:
-    """The chart installed, as values.yaml has it, and every pod Ready."""
-    if prepared.status() != "deployed":
-        prepared.install()
-    prepared.node.await_that("every pod is Ready", prepared.all_ready)
-    return prepared
-
-
-@pytest.fixture(scope="session")
-def triton(prepared: Release) -> Iterator[Mapping[str, str]]:
-    """A Triton server and a model for it; what the manifests leave open."""
-    path = fetch(print)[serving.WORKLOAD]
-    digest = next(model.sha256 for model in MODELS if model.name == serving.WORKLOAD)
-    with serving.model_source(prepared.node, path) as url:
-        yield {**serving.start_triton(prepared.node), "MODEL_URL": url, "MODEL_SHA256": digest}
-
-
-@pytest.fixture(scope="session")
-def questions() -> Sequence[Sample]:
-    """A spoken sentence in windows, with the model's answers."""
-    return samples(fetch(print), print)[serving.WORKLOAD]
-
-
-@pytest.fixture
-def load(release: Release, triton: Mapping[str, str], questions: Sequence[Sample]) -> Load:
-    """Callers of a workload that is Ready."""
-    serving.apply(release, Path(__file__).with_name("triton.yaml"), dict(triton))
-    return serving.load(release, questions, REQUESTS, RATE)
 
 
 def test_every_pod_is_ready_within_a_minute_of_the_installation(prepared: Release) -> None:

@@ -6,12 +6,9 @@ import pytest
 
 from demo.client import Load
 from localnode.release import Release
-from node.test_chart import load, questions, release, triton
 from parkade.local.plane import NAMESPACE
 
 pytestmark = [pytest.mark.cluster, pytest.mark.triton, pytest.mark.slow, pytest.mark.timeout(900)]
-
-__all__ = ["load", "questions", "release", "triton"]
 
 ROOT = Path(__file__).resolve().parents[2]
 RELEASED = "app.kubernetes.io/name=parkade"
